@@ -1,0 +1,128 @@
+"""The vocabulary in which a network is declared, once.
+
+A network is a tuple of the layers below, in order of execution.  Parameters,
+forward pass, sizes, crop offset, extents and the names in a caffemodel are all
+derived from that tuple.  A layer reads the layer before it unless `bottom`
+names another one.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layer:
+  """What every layer has: a name and, where it is not the one before, a bottom.
+
+  Attributes:
+    name: the field's name of the layer, as in a caffemodel (conv1, score_fr).
+    bottom: name of the layer that is read; None: the one declared before.
+  """
+
+  name: str = dataclasses.field(kw_only=False)
+  bottom: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data(Layer):
+  """The image: RGB uint8 in, BGR float with the mean subtracted out.
+
+  Attributes:
+    mean_bgr: what is subtracted from blue, green and red, in 0..255.
+  """
+
+  mean_bgr: tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conv(Layer):
+  """Convolution, followed by a ReLU unless `relu` is False.
+
+  Attributes:
+    features: output channels.
+    kernel: side of the square kernel.
+    stride, pad: the same on both axes; padding is zeros on all four sides.
+    groups: input and output channels are split into this many groups.
+    lr_mult, decay_mult: Caffe's multipliers for (weight, bias).
+    head: True for a layer whose features are the classes; it has no
+      counterpart in a classifier's weights.
+  """
+
+  features: int
+  kernel: int
+  stride: int = 1
+  pad: int = 0
+  groups: int = 1
+  relu: bool = True
+  lr_mult: tuple[float, float] = (1.0, 1.0)
+  decay_mult: tuple[float, float] = (1.0, 1.0)
+  head: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaxPool(Layer):
+  """Max pooling; sizes round up, windows are cut at the edge."""
+
+  kernel: int
+  stride: int
+  pad: ClassVar[int] = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LRN(Layer):
+  """Local response normalisation across channels."""
+
+  size: int = 5
+  alpha: float = 1e-4
+  beta: float = 0.75
+  k: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dropout(Layer):
+  """In training, zeroes a share `rate` and scales the rest by 1/(1-rate)."""
+
+  rate: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Upscore(Layer):
+  """Transposed convolution by one fixed bilinear kernel per channel."""
+
+  kernel: int
+  stride: int
+  pad: ClassVar[int] = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Crop(Layer):
+  """Cut to the size of the blob `like`, where the two lie over each other."""
+
+  like: str = "data"
+
+
+Layers = tuple[Layer, ...]
+
+
+def with_bottoms(layers: Layers) -> list[tuple[Layer, str | None]]:
+  """Pairs each layer with the name of the one it reads (None for Data).
+
+  Raises:
+    ValueError: two layers of one name, or a bottom not declared before.
+  """
+  seen: list[str] = []
+  pairs = []
+  for layer in layers:
+    bottom = layer.bottom or (seen[-1] if seen else None)
+    if layer.name in seen:
+      raise ValueError(f"two layers are called {layer.name!r}")
+    references = [bottom, getattr(layer, "like", None)]
+    for name in references:
+      if name is not None and name not in seen:
+        raise ValueError(
+          f"layer {layer.name!r} reads {name!r}, which is not declared before "
+          f"it; declared: {', '.join(seen) or 'nothing'}"
+        )
+    pairs.append((layer, bottom))
+    seen.append(layer.name)
+  return pairs
