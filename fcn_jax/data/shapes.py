@@ -1,0 +1,219 @@
+"""A small made-up world, written as a genuine VOC-style tar.
+
+As in PASCAL VOC, every image has object boxes, but only a few have a
+segmentation: a classifier pretrained on the boxes' crops has more to learn
+from than a network that sees the segmentations alone.
+
+    python -m fcn_jax.data.shapes --output=shapes_voc.tar
+"""
+
+import argparse
+import io
+import os
+import pathlib
+import tarfile
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from fcn_jax.data.palette import voc_palette
+from fcn_jax.data.scenes import (
+  CLASS_NAMES,
+  DIAMETERS,
+  Scene,
+  boxes_of,
+  draw_scene,
+  label_of,
+)
+
+# (height, width); the first two are drawn more often, as 375x500 is in VOC.
+SIZES = (
+  (160, 208),
+  (208, 160),
+  (144, 192),
+  (192, 144),
+  (168, 224),
+  (224, 168),
+  (176, 176),
+  (151, 201),
+  (135, 203),
+  (197, 149),
+)
+ROOT = "VOCdevkit/VOC2012"
+FOLDERS = (
+  "Annotations",
+  "ImageSets",
+  "ImageSets/Main",
+  "ImageSets/Segmentation",
+  "JPEGImages",
+  "SegmentationClass",
+)
+
+
+def _annotation(image_id: str, scene: Scene, segmented: bool) -> bytes:
+  def put(parent, tag, text=None):
+    element = ET.SubElement(parent, tag)
+    element.text = None if text is None else str(text)
+    return element
+
+  height, width, depth = scene.image.shape
+  root = ET.Element("annotation")
+  put(root, "folder", "VOC2012")
+  put(root, "filename", f"{image_id}.jpg")
+  source = put(root, "source")
+  put(source, "database", "Made-up shapes")
+  put(source, "annotation", "Made-up shapes")
+  put(source, "image", "drawn")
+  size = put(root, "size")
+  put(size, "width", width)
+  put(size, "height", height)
+  put(size, "depth", depth)
+  put(root, "segmented", int(segmented))
+  flags = zip(scene.truncated, scene.occluded, strict=True)
+  for class_id, box, (truncated, occluded) in zip(
+    scene.classes, boxes_of(scene), flags, strict=True
+  ):
+    item = put(root, "object")
+    put(item, "name", CLASS_NAMES[class_id])
+    put(item, "pose", "Unspecified")
+    put(item, "truncated", int(truncated))
+    put(item, "occluded", int(occluded))
+    bndbox = put(item, "bndbox")
+    for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
+      put(bndbox, tag, value)
+    put(item, "difficult", 0)
+  ET.indent(root, "\t")
+  return ET.tostring(root) + b"\n"
+
+
+def _encoded(image: Image.Image, form: str, **options) -> bytes:
+  stream = io.BytesIO()
+  image.save(stream, form, **options)
+  return stream.getvalue()
+
+
+def write_voc_tar(
+  path: str | os.PathLike,
+  seed: int = 0,
+  train: int = 60,
+  val: int = 60,
+  main_train: int = 600,
+  main_val: int = 90,
+  sizes: Sequence[tuple[int, int]] = SIZES,
+  diameters: tuple[float, float] = DIAMETERS,
+) -> None:
+  """Draws the world and writes it as a tar of the VOC 2012 layout.
+
+  The same arguments (and library versions) give the same bytes.
+
+  Args:
+    path: the tar to write; its folder must exist. A file of that name is
+      replaced, once the new one is complete.
+    seed: of everything drawn.
+    train, val: images with a segmentation (ImageSets/Segmentation), chosen
+      from those of main_train and main_val.
+    main_train, main_val: images with object boxes (ImageSets/Main); the two
+      are disjoint.
+    sizes: (height, width) of images; the first two are drawn more often.
+    diameters: least and largest diameter of an object, in pixels.
+
+  Raises:
+    ValueError: if more segmentations than images are asked for.
+  """
+  for name, part, whole in (
+    ("train", train, main_train),
+    ("val", val, main_val),
+  ):
+    if not 0 < part <= whole:
+      raise ValueError(
+        f"{name}={part} images with a segmentation cannot be chosen from "
+        f"main_{name}={whole}: ask for 1 to {whole}"
+      )
+  count = main_train + main_val
+  ids = [f"2012_{number:06d}" for number in range(1, count + 1)]
+  rng = np.random.default_rng([seed, 0])
+  order = rng.permutation(count)
+  members = {"train": order[:main_train], "val": order[main_train:]}
+  segmented = {"train": members["train"][:train], "val": members["val"][:val]}
+  with_label = {int(i) for part in segmented.values() for i in part}
+  odds = np.array([4, 2, *[1] * len(sizes)][: len(sizes)], np.float64)
+  colours = voc_palette()
+
+  present: list[set[int]] = []
+  target = pathlib.Path(path)
+  partial = target.with_name(target.name + ".partial")
+  with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+
+    def add(name: str, data: bytes | None) -> None:
+      info = tarfile.TarInfo(name)
+      info.type = tarfile.DIRTYPE if data is None else tarfile.REGTYPE
+      info.mode = 0o755 if data is None else 0o644
+      info.size = len(data or b"")
+      info.mtime = 1_337_000_000  # fixed, so that the bytes are
+      tar.addfile(info, io.BytesIO(data or b""))
+
+    for folder in ("VOCdevkit", ROOT, *(f"{ROOT}/{f}" for f in FOLDERS)):
+      add(folder, None)
+    add(f"{ROOT}/classes.txt", "".join(f"{c}\n" for c in CLASS_NAMES).encode())
+    for index, image_id in enumerate(
+      tqdm(ids, desc="drawing", unit="image", disable=None)
+    ):
+      rng = np.random.default_rng([seed, 1, index])
+      size = sizes[rng.choice(len(sizes), p=odds / odds.sum())]
+      scene = draw_scene(rng, *size, diameters)
+      present.append(set(scene.classes))
+      jpeg = _encoded(Image.fromarray(scene.image), "JPEG", quality=90)
+      add(f"{ROOT}/JPEGImages/{image_id}.jpg", jpeg)
+      xml = _annotation(image_id, scene, index in with_label)
+      add(f"{ROOT}/Annotations/{image_id}.xml", xml)
+      if index in with_label:
+        label = Image.fromarray(label_of(scene))
+        label.putpalette(colours.tobytes())
+        png = _encoded(label, "PNG")
+        add(f"{ROOT}/SegmentationClass/{image_id}.png", png)
+
+    for kind, lists in (("Main", members), ("Segmentation", segmented)):
+      everything = np.concatenate([lists["train"], lists["val"]])
+      for split, chosen in (*lists.items(), ("trainval", everything)):
+        folder = f"{ROOT}/ImageSets/{kind}"
+        chosen = sorted(int(i) for i in chosen)
+        text = "".join(f"{ids[i]}\n" for i in chosen)
+        add(f"{folder}/{split}.txt", text.encode())
+        if kind == "Main":
+          for class_id, name in list(enumerate(CLASS_NAMES))[1:]:
+            text = "".join(
+              f"{ids[i]} {1 if class_id in present[i] else -1:2d}\n"
+              for i in chosen
+            )
+            add(f"{folder}/{name}_{split}.txt", text.encode())
+  partial.replace(target)
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--output", required=True, help="the tar to write")
+  parser.add_argument("--seed", type=int, default=0)
+  for name, default in (
+    ("train", 60),
+    ("val", 60),
+    ("main_train", 600),
+    ("main_val", 90),
+  ):
+    parser.add_argument(f"--{name}", type=int, default=default)
+  options = vars(parser.parse_args())
+  path = pathlib.Path(options.pop("output"))
+  path.parent.mkdir(parents=True, exist_ok=True)
+  write_voc_tar(path, **options)
+  size = path.stat().st_size / 2**20
+  print(
+    f"{path}: {options['main_train'] + options['main_val']} images with "
+    f"boxes, {options['train']} + {options['val']} of them with a "
+    f"segmentation, {size:.1f} MiB"
+  )
+
+
+if __name__ == "__main__":
+  main()
