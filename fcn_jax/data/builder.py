@@ -1,0 +1,231 @@
+"""Writing a data set as tfds does, ArrayRecord, without TensorFlow."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+from jaxtyping import UInt8
+
+from fcn_jax.data.dataset import VERSION
+from fcn_jax.data.files import DataError, File
+from fcn_jax.data.images import encode_label
+from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.palette import VOID
+
+_SHARD_BYTES = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+  """An image and its label, as found on disk."""
+
+  image_id: str
+  image: File
+  label: File
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+  """All that is needed to write a data set; checked before it comes here.
+
+  Attributes:
+    name: lower-case letters, digits and underscores.
+    splits: for each split its pairs, in record order.
+    sizes: for each split (height, width) of each pair, EXIF respected.
+    reader: how label files are read.
+    class_names: the name of label i at place i.
+    palette: RGB of each label.
+  """
+
+  name: str
+  splits: Mapping[str, Sequence[Pair]]
+  sizes: Mapping[str, Sequence[tuple[int, int]]]
+  reader: LabelReader
+  class_names: tuple[str, ...]
+  palette: UInt8[np.ndarray, "256 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _IndexPng:
+  """A label that becomes an index PNG at the moment it is written."""
+
+  file: File
+  reader: LabelReader
+
+  def read(self) -> bytes:
+    raw = self.reader.read(self.file.read(), self.file.name)
+    return encode_label(raw.index.astype(np.uint8))
+
+
+class SegmentationBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+  """A tfds builder for a plan; records keep the plan's order.
+
+  Shard by shard, because tfds' generator-based builder sorts its records in
+  memory, and beyond 1 GB by way of TensorFlow's file system.
+  """
+
+  VERSION = tfds.core.Version(VERSION)
+  # tfds would look for this file by way of importlib_resources, which it uses
+  # but does not require.
+  code_path = None
+
+  def __init__(self, plan: Plan, data_dir: str | os.PathLike):
+    self.name = plan.name
+    self._plan = plan
+    super().__init__(data_dir=os.fspath(data_dir), file_format="array_record")
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    plan = self._plan
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description="Images and class index of each pixel.",
+      disable_shuffling=True,
+      features=tfds.features.FeaturesDict(
+        {
+          "image_id": tfds.features.Text(),
+          "image": tfds.features.Image(),
+          "label": tfds.features.Image(
+            shape=(None, None, 1), encoding_format="png", use_colormap=True
+          ),
+        }
+      ),
+      metadata=tfds.core.MetadataDict(
+        class_names=list(plan.class_names),
+        palette=plan.palette.tolist(),
+        void=VOID,
+        ids={
+          split: [pair.image_id for pair in pairs]
+          for split, pairs in plan.splits.items()
+        },
+        sizes={
+          split: [[int(side) for side in size] for size in sizes]
+          for split, sizes in plan.sizes.items()
+        },
+      ),
+    )
+
+  def _shard_iterators_per_split(self, dl_manager):
+    del dl_manager
+    return {
+      split: [
+        _Shard(split, shard, self._plan.reader) for shard in _shards(pairs)
+      ]
+      for split, pairs in self._plan.splits.items()
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shard:
+  split: str
+  pairs: Sequence[Pair]
+  reader: LabelReader
+
+  def __call__(self) -> Iterator[tuple[int, dict]]:
+    bar = tqdm.tqdm(self.pairs, f"writing {self.split}", unit=" images")
+    # tfds keeps what is yielded until the shard is done: hand over objects
+    # that read when they are encoded, not bytes.
+    for key, pair in enumerate(bar):
+      yield (
+        key,
+        {
+          "image_id": pair.image_id,
+          "image": pair.image,
+          "label": _IndexPng(pair.label, self.reader),
+        },
+      )
+
+
+def _shards(pairs: Sequence[Pair]) -> list[list[Pair]]:
+  """Stretches of about _SHARD_BYTES of image files, at least one."""
+  shards, filled = [[]], 0
+  for pair in pairs:
+    size = pair.image.size
+    if size is None:
+      size = os.path.getsize(pair.image.path)
+    if shards[-1] and filled + size > _SHARD_BYTES:
+      shards.append([])
+      filled = 0
+    shards[-1].append(pair)
+    filled += size
+  return shards
+
+
+def check_name(
+  name: str, data_dir: str | os.PathLike, overwrite: bool = False
+) -> None:
+  """Refuses a name that tfds cannot read, or that is taken.
+
+  Raises:
+    DataError: either of them.
+  """
+  if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    raise DataError(
+      f"--name={name!r}: use lower-case letters, digits and underscores, "
+      "beginning with a letter"
+    )
+  target = pathlib.Path(data_dir).expanduser() / name / VERSION
+  if target.exists() and not overwrite:
+    raise DataError(
+      f"{target} exists already; give another --name, or --overwrite to "
+      "replace it"
+    )
+
+
+def write_dataset(
+  plan: Plan, data_dir: str | os.PathLike, overwrite: bool = False
+) -> pathlib.Path:
+  """Writes data_dir/NAME/1.0.0, whole or not at all.
+
+  It is built in a hidden folder of data_dir and renamed when complete; with
+  `overwrite`, an older one gives way only then.
+
+  Returns:
+    The folder written.
+
+  Raises:
+    DataError: the name is taken or unfit.
+  """
+  check_name(plan.name, data_dir, overwrite)
+  root = pathlib.Path(data_dir).expanduser()
+  root.mkdir(parents=True, exist_ok=True)
+  target = root / plan.name / VERSION
+  beside = tempfile.mkdtemp(prefix=f".{plan.name}_incomplete_", dir=root)
+  beside = pathlib.Path(beside)
+  try:
+    with _quiet_tfds():
+      SegmentationBuilder(plan, beside).download_and_prepare(
+        download_dir=beside / "downloads"
+      )
+    target.parent.mkdir(exist_ok=True)
+    if overwrite and target.exists():
+      target.rename(beside / "replaced")
+    (beside / plan.name / VERSION).rename(target)
+  except BaseException:
+    if (beside / "replaced").exists() and not target.exists():
+      (beside / "replaced").rename(target)
+    if target.parent.exists() and not any(target.parent.iterdir()):
+      target.parent.rmdir()
+    raise
+  finally:
+    shutil.rmtree(beside, ignore_errors=True)
+  return target
+
+
+@contextlib.contextmanager
+def _quiet_tfds():
+  """tfds speaks of downloads and shuffling that do not take place."""
+  tfds.disable_progress_bar()
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield
+  finally:
+    tfds.enable_progress_bar()

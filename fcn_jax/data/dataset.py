@@ -1,0 +1,171 @@
+"""Reading what prepare_dataset wrote, from any process, without TensorFlow."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int32, UInt8
+
+from fcn_jax.data.files import DataError
+
+VERSION = "1.0.0"
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+  """One record.
+
+  Attributes:
+    image_id: the stem of the image file.
+    image: the original file, byte for byte (see decode_image).
+    label: an index PNG, single channel (see decode_label).
+  """
+
+  image_id: str
+  image: bytes
+  label: bytes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+  """A prepared data set.
+
+  Attributes:
+    name: the name it was prepared under.
+    directory: where its records lie.
+    class_names: the name of label i at place i.
+    palette: RGB of each label, void's at 255.
+    void: the label of pixels that count for nothing, 255.
+  """
+
+  name: str
+  directory: str
+  class_names: tuple[str, ...]
+  palette: UInt8[np.ndarray, "256 3"] = dataclasses.field(repr=False)
+  void: int
+  _ids: dict[str, tuple[str, ...]] = dataclasses.field(repr=False)
+  _sizes: dict[str, Int32[np.ndarray, "n 2"]] = dataclasses.field(repr=False)
+
+  @property
+  def splits(self) -> dict[str, int]:
+    """Number of images per split."""
+    return {split: len(ids) for split, ids in self._ids.items()}
+
+  def ids(self, split: str) -> tuple[str, ...]:
+    """Image ids in record order."""
+    return self._ids[self._known(split)]
+
+  def sizes(self, split: str) -> Int32[np.ndarray, "n 2"]:
+    """Height and width of each image in record order, EXIF respected.
+
+    They come from the data set's metadata; nothing is decoded.
+    """
+    return self._sizes[self._known(split)].copy()
+
+  def source(self, split: str) -> "Source":
+    """The records of a split, in random access."""
+    return Source(self.directory, self._known(split))
+
+  def _known(self, split: str) -> str:
+    if split not in self._ids:
+      raise DataError(
+        f"{self.name}: no split {split!r}; it has {', '.join(self._ids)}"
+      )
+    return split
+
+
+class Source(Sequence):
+  """Records of one split: len(source), source[i] -> Example.
+
+  It holds a path and opens the files when first read, so it can be sent to
+  another process.
+  """
+
+  def __init__(self, directory: str, split: str):
+    self.directory, self.split = directory, split
+
+  @functools.cached_property
+  def _records(self):
+    skip = tfds.decode.SkipDecoding()
+    return tfds.builder_from_directory(self.directory).as_data_source(
+      self.split, decoders={"image": skip, "label": skip}
+    )
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> Example:
+    if not -len(self) <= index < len(self):
+      raise IndexError(f"record {index} of {len(self)}")
+    record = self._records[int(index) % len(self)]
+    return Example(
+      _text(record["image_id"]), bytes(record["image"]), bytes(record["label"])
+    )
+
+  def __getstate__(self):
+    return {"directory": self.directory, "split": self.split}
+
+
+def default_data_dir() -> str:
+  """tfds' own: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+  return os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+
+
+def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
+  """The data set that prepare_dataset wrote under `name`.
+
+  Args:
+    name: as given to prepare_dataset with --name.
+    data_dir: as given with --data_dir; None: default_data_dir().
+
+  Raises:
+    DataError: no such data set (the message lists those there are), or one
+      that something else wrote.
+  """
+  root = pathlib.Path(data_dir or default_data_dir()).expanduser()
+  directory = root / name / VERSION
+  if not name or not (directory / "dataset_info.json").is_file():
+    there = ", ".join(available_datasets(root)) or "none"
+    raise DataError(
+      f"no data set {name!r} in {root} (there: {there}); prepare it with "
+      "scripts/prepare_dataset.py, or give the folder with --data_dir"
+    )
+  metadata = dict(tfds.builder_from_directory(directory).info.metadata or {})
+  try:
+    return Dataset(
+      name=name,
+      directory=str(directory),
+      class_names=tuple(metadata["class_names"]),
+      palette=np.array(metadata["palette"], np.uint8),
+      void=metadata["void"],
+      _ids={split: tuple(ids) for split, ids in metadata["ids"].items()},
+      _sizes={
+        split: np.array(sizes, np.int32).reshape(-1, 2)
+        for split, sizes in metadata["sizes"].items()
+      },
+    )
+  except KeyError as error:
+    raise DataError(
+      f"{directory}: its metadata has no {error}, so prepare_dataset did not "
+      "write it; prepare the data under another --name"
+    ) from None
+
+
+def available_datasets(data_dir: str | os.PathLike) -> list[str]:
+  """Names of the data sets in a folder, sorted."""
+  found = (
+    pathlib.Path(data_dir).expanduser().glob(f"*/{VERSION}/dataset_info.json")
+  )
+  return sorted(
+    path.parent.parent.name
+    for path in found
+    if not path.parent.parent.name.startswith(".")
+  )
+
+
+def _text(value: str | bytes) -> str:
+  return value.decode() if isinstance(value, bytes) else value
