@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# From a fresh machine to a trained, evaluated FCN-AlexNet on a made-up world.
+# Everything it makes lies under runs/quickstart. A step that is finished is
+# not done again; to start anew, move runs/quickstart away.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/setup_environment.sh"
+
+setup_environment
+
+began=$SECONDS
+run=runs/quickstart
+mkdir -p "$run/finished"
+
+# step NAME ARTEFACT HEADING COMMAND...: runs the command unless it has been
+# run to its end before and what it made is still there.
+number=0
+step() {
+  local name=$1 artefact=$2 heading=$3 started=$SECONDS mark
+  shift 3
+  number=$((number + 1))
+  mark=$run/finished/$name
+  printf '\n== %d. %s\n' "$number" "$heading"
+  if [ -e "$artefact" ] && [ "$(cat "$mark" 2>/dev/null)" = "$*" ]; then
+    echo "   done before: $artefact"
+    return
+  fi
+  echo "   python $*"
+  "$python" "$@"
+  echo "$*" >"$mark"
+  echo "   took $((SECONDS - started)) s"
+}
+
+step world "$run/shapes_voc.tar" \
+  "Draw a small made-up world, packed as PASCAL VOC is" \
+  -m fcn_jax.data.shapes --output="$run/shapes_voc.tar"
+
+step prepare "$run/data" \
+  "Check and prepare the data set; cut out the objects for the classifier" \
+  scripts/prepare_dataset.py --dataset=voc --name=shapes \
+  --archive="$run/shapes_voc.tar" --data_dir="$run/data" \
+  --export_crops="$run/crops"
+
+step classifier "$run/classifier/classifier.caffemodel" \
+  "Pretrain an AlexNet that names the object in a crop" \
+  scripts/pretrain_classifier.py \
+  --config=configs/shapes_alexnet_classifier.py --workdir="$run/classifier"
+
+step convert "$run/converted" \
+  "Turn the classifier into a fully convolutional network (net surgery)" \
+  scripts/convert_weights.py \
+  --source="$run/classifier/classifier.caffemodel" --output="$run/converted" \
+  --data=shapes --data_dir="$run/data"
+
+step train "$run/fcn_alexnet" \
+  "Fine-tune FCN-AlexNet on the few images that have a segmentation" \
+  scripts/train.py --config=configs/shapes_fcn_alexnet.py \
+  --workdir="$run/fcn_alexnet" --config.init.path="$run/converted"
+
+step evaluate "$run/metrics.json" \
+  "Score it on images it has not seen" \
+  scripts/evaluate.py --checkpoint="$run/fcn_alexnet" --split=val \
+  --output="$run/metrics.json"
+
+step draw "$run/new_images" \
+  "Draw twelve new images" \
+  -m fcn_jax.data.shapes --images="$run/new_images" --seed=1
+
+step predict "$run/predictions" \
+  "Segment them" \
+  scripts/predict.py --checkpoint="$run/fcn_alexnet" \
+  --images="$run/new_images" --output_dir="$run/predictions"
+
+printf '\n== The scores on val\n'
+"$python" - "$run/metrics.json" <<'END'
+import json, sys
+metrics = json.load(open(sys.argv[1]))
+baseline = metrics['majority_baseline']
+for name, value in metrics['per_class_iu'].items():
+  print(f'   IU {name:14} {value:.3f}' if value is not None else
+        f'   IU {name:14} -')
+print(f"   mean IU           {metrics['mean_iu']:.3f}"
+      f"   (predicting the commonest class: {baseline['mean_iu']:.3f})")
+print(f"   pixel accuracy    {metrics['pixel_accuracy']:.3f}"
+      f"   (predicting the commonest class: {baseline['pixel_accuracy']:.3f})")
+END
+cat <<END
+
+The pictures lie in  $root/$run/predictions
+The score table in   $root/$run/metrics.json
+This run took        $((SECONDS - began)) s after the installation
+END
