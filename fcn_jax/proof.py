@@ -1,0 +1,192 @@
+"""The proof of a surgery: the FCN is the classifier, slid over the image.
+
+On an image of the classifier's own size, with conv1 unpadded and in the
+classifier's layer order, fc7 of the converted network is one cell, and it has
+to be the classifier's fc7.  The classifier is computed a second way: from the
+raw tensors of the file, in float64 numpy, NCHW, convolutions as im2col and
+fc6, fc7 as inner products with the flattened C, H, W input.  A kernel with two
+axes swapped cannot pass.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from fcn_jax import caffe, geometry, models, weights
+from fcn_jax import declaration as d
+
+SIZE = 227  # AlexNet's input
+TOLERANCE = 1e-5  # of the blob's maximum; float32 shows about 2e-6
+
+Chw = Float[np.ndarray, "c h w"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+  """How far the network is from the classifier.
+
+  Attributes:
+    blob: the blob compared: fc7, or the last one before an initialised layer;
+      '' if not even the first layer comes from the source.
+    error: largest absolute difference.
+    maximum: largest absolute value of the classifier's blob.
+    order: layer order in which both were computed.
+  """
+
+  blob: str
+  error: float
+  maximum: float
+  order: str
+
+  @property
+  def holds(self) -> bool:
+    """Whether the difference is at most `TOLERANCE` of a maximum above 0."""
+    return self.error <= TOLERANCE * self.maximum and self.maximum > 0
+
+  def __str__(self) -> str:
+    if not self.blob:
+      return "none: the first layer does not come from the source"
+    if not self.maximum > 0:
+      return (
+        f"FAILED: the classifier's {self.blob} is {self.maximum} throughout"
+      )
+    verdict = "holds" if self.holds else "FAILED"
+    return (
+      f"{verdict}: {self.blob} of a {SIZE}x{SIZE} image, order {self.order}, "
+      f"differs from the classifier's by {self.error:.2g}, "
+      f"{self.error / self.maximum:.1e} of its maximum {self.maximum:.4g} "
+      f"(allowed {TOLERANCE:g})"
+    )
+
+
+def prove(
+  source: caffe.CaffeNet,
+  network: models.Network,
+  receipt: weights.Receipt,
+  seed: int = 0,
+) -> Proof:
+  """Compares a converted network with the classifier of the same file.
+
+  Args:
+    source: what the network was converted from.
+    network: after `weights.surgery`.
+    receipt: of that surgery; tells the source's order and what was copied.
+    seed: of the pseudo-random image.
+
+  Returns:
+    The proof, which may or may not hold.
+  """
+  order = receipt.source_order
+  if order == "unknown":
+    order = receipt.target_order
+  layers = _classifier(network.layers, order, receipt.initialised_layers())
+  if not layers:
+    return Proof("", 0.0, 0.0, order)
+  copy = models.build(layers)
+  for layer in layers:
+    if isinstance(layer, d.Conv):
+      setattr(copy, layer.name, getattr(network, layer.name))
+  image = np.random.RandomState(seed).randint(0, 256, (SIZE, SIZE, 3))
+  image = image.astype(np.uint8)
+  ours = np.asarray(copy(jnp.asarray(image[None])))[0].transpose(2, 0, 1)
+  theirs = classify(source, layers, image)
+  return Proof(
+    layers[-1].name,
+    float(np.abs(ours.astype(np.float64) - theirs).max()),
+    float(np.abs(theirs).max()),
+    order,
+  )
+
+
+def _classifier(
+  layers: d.Layers, order: str, initialised: tuple[str, ...]
+) -> d.Layers:
+  """The copied part of a network's trunk, as the classifier has it."""
+  kept: list[d.Layer] = []
+  for layer in layers:
+    if isinstance(layer, d.Upscore | d.Crop) or layer.name in initialised:
+      break
+    if isinstance(layer, d.Conv):
+      if layer.head:
+        break
+      if not any(isinstance(x, d.Conv) for x in kept):
+        layer = dataclasses.replace(layer, pad=0)
+    if isinstance(layer, d.Dropout):
+      continue
+    swapped = (d.LRN, d.MaxPool) if order == "pool_norm" else (d.MaxPool, d.LRN)
+    if (
+      kept
+      and isinstance(layer, swapped[1])
+      and isinstance(kept[-1], swapped[0])
+    ):
+      kept.insert(-1, layer)
+    else:
+      kept.append(layer)
+  return tuple(kept) if any(isinstance(x, d.Conv) for x in kept) else ()
+
+
+def classify(
+  source: caffe.CaffeNet, layers: d.Layers, image: UInt8[np.ndarray, "h w 3"]
+) -> Chw:
+  """The last blob of a chain of layers, from the raw tensors of a file.
+
+  Args:
+    source: tensors as Caffe stores them, taken by layer name.
+    layers: a chain of Data, Conv, MaxPool and LRN.
+    image: RGB.
+
+  Returns:
+    float64.
+  """
+  blobs = {layer.name: layer.blobs for layer in source.layers if layer.blobs}
+  size = geometry.sizes(layers, image.shape[0])
+  x = np.zeros(0)
+  for layer in layers:
+    match layer:
+      case d.Data():
+        bgr = image[..., ::-1].astype(np.float64) - np.array(layer.mean_bgr)
+        x = bgr.transpose(2, 0, 1)
+      case d.Conv():
+        weight, bias = (b.astype(np.float64) for b in blobs[layer.name])
+        if size[layer.name] == 1 and layer.groups == 1:
+          flat = weight.reshape(layer.features, -1) @ x.reshape(-1)
+          x = (flat + bias.reshape(-1))[:, None, None]
+        else:
+          x = _convolve(x, weight, layer) + bias.reshape(-1, 1, 1)
+        x = np.maximum(x, 0) if layer.relu else x
+      case d.MaxPool():
+        x = _pool(x, layer.kernel, layer.stride, size[layer.name])
+      case d.LRN():
+        squares = np.pad(x**2, ((layer.size // 2,) * 2, (0, 0), (0, 0)))
+        total = sum(squares[i : i + len(x)] for i in range(layer.size))
+        x = x * (layer.k + layer.alpha / layer.size * total) ** -layer.beta
+      case _:
+        raise TypeError(f"{layer.name}: no part of a classifier")
+  return x
+
+
+def _convolve(x: Chw, weight: np.ndarray, layer: d.Conv) -> Chw:
+  """im2col and one matrix product per group."""
+  k, s, p = layer.kernel, layer.stride, layer.pad
+  x = np.pad(x, ((0, 0), (p, p), (p, p)))
+  windows = np.lib.stride_tricks.sliding_window_view(x, (k, k), (1, 2))
+  windows = windows[:, ::s, ::s]  # c y x k k
+  _, height, width = windows.shape[:3]
+  out = []
+  for inputs, kernels in zip(
+    np.split(windows, layer.groups), np.split(weight, layer.groups), strict=True
+  ):
+    columns = inputs.transpose(0, 3, 4, 1, 2).reshape(-1, height * width)
+    out.append(kernels.reshape(len(kernels), -1) @ columns)
+  return np.concatenate(out).reshape(-1, height, width)
+
+
+def _pool(x: Chw, kernel: int, stride: int, size: int) -> Chw:
+  """Max over windows that are cut at the edge."""
+  out = np.empty((len(x), size, size))
+  for i, j in np.ndindex(size, size):
+    window = x[:, i * stride :, j * stride :][:, :kernel, :kernel]
+    out[:, i, j] = window.max((1, 2))
+  return out

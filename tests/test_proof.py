@@ -1,0 +1,110 @@
+"""fcn_jax.proof: its classifier is Caffe's, and false surgery fails it."""
+
+import dataclasses
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fcn_jax import caffe, models, proof, weights
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+WIDTHS = (6, 8, 12, 12, 8, 24, 20)
+
+
+def convert(file="alexnet", **options):
+  source = caffe.read_caffemodel(GOLDEN / f"{file}.caffemodel")
+  layers = models.declare("fcn_alexnet", classes=21, width=WIDTHS)
+  net = models.build(layers)
+  receipt = weights.surgery(source, net, **options)
+  return source, net, receipt
+
+
+@pytest.mark.parametrize("blob", ["pool1", "pool2", "pool5", "fc6", "fc7"])
+def test_the_numpy_classifier_computes_what_caffe_computes(blob):
+  golden = np.load(GOLDEN / "alexnet.npz")
+  source = caffe.read_caffemodel(GOLDEN / "alexnet.caffemodel")
+  layers = models.declare("alexnet", classes=10, width=WIDTHS)
+  names = [layer.name for layer in layers]
+  chain = layers[: names.index(blob) + 1]
+  chain = tuple(x for x in chain if not x.name.startswith("drop"))
+  ours = proof.classify(source, chain, golden["image"])
+  theirs = golden[f"blob/{blob}"].reshape(ours.shape)
+  assert abs(ours - theirs).max() <= 1e-5 * abs(theirs).max()
+
+
+def test_a_window_by_hand():
+  """2 x 2 windows of stride 2 on 3 x 3, the last ones cut at the edge."""
+  x = np.arange(9.0).reshape(1, 3, 3)
+  pooled = proof._pool(x, 2, 2, 2)
+  np.testing.assert_array_equal(pooled, [[[4, 5], [7, 8]]])
+
+
+@pytest.mark.parametrize("file", ["alexnet", "alexnet_v1", "fcn_alexnet"])
+def test_the_proof_holds_for_a_right_surgery(file):
+  result = proof.prove(*convert(file))
+  assert result.holds
+  assert result.blob == "fc7"
+  order = "pool_norm" if file == "fcn_alexnet" else "norm_pool"
+  assert result.order == order
+  assert str(result).startswith("holds: fc7")
+
+
+WRONG = {
+  "rows and columns of conv1": ("conv1", lambda k: k.swapaxes(0, 1)),
+  "blue and red": ("conv1", lambda k: k[:, :, ::-1]),
+  "the groups of conv4": ("conv4", lambda k: np.roll(k, 6, axis=3)),
+  "convolution for correlation": ("conv5", lambda k: k[::-1, ::-1]),
+  # The flattened input taken as H, W, C.
+  "the order of fc6": (
+    "fc6",
+    lambda k: k.transpose(2, 0, 1, 3).reshape(k.shape),
+  ),
+  "a row of fc6 lost": (
+    "fc6",
+    lambda k: np.concatenate([k[:2], 0 * k[2:3], k[3:]]),
+  ),
+  "the inputs of fc7": ("fc7", lambda k: k[:, :, ::-1]),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_the_proof_fails_for_a_wrong_one(mistake):
+  source, net, receipt = convert()
+  name, change = WRONG[mistake]
+  kernel = getattr(net, name).kernel
+  kernel[...] = jnp.asarray(change(np.asarray(kernel[...])))
+  result = proof.prove(source, net, receipt)
+  assert not result.holds
+  assert str(result).startswith("FAILED")
+
+
+def test_only_what_was_copied_is_compared():
+  source = caffe.read_caffemodel(GOLDEN / "alexnet.caffemodel")
+  layers = tuple(x for x in source.layers if x.name not in ("fc6", "fc7"))
+  part = dataclasses.replace(source, layers=layers)
+  net = models.build(models.declare("fcn_alexnet", classes=5, width=WIDTHS))
+  receipt = weights.surgery(part, net, allow_missing=("fc6", "fc7"))
+  result = proof.prove(part, net, receipt)
+  assert result.holds
+  assert result.blob == "pool5"
+
+
+def test_nothing_copied_and_nothing_alive_are_no_proof():
+  source, net, receipt = convert()
+  rows = tuple(
+    dataclasses.replace(row, action="initialised") for row in receipt.rows
+  )
+  none = proof.prove(source, net, dataclasses.replace(receipt, rows=rows))
+  assert not none.holds
+  assert str(none).startswith("none")
+  dead = tuple(
+    dataclasses.replace(x, blobs=tuple(b * 0 for b in x.blobs))
+    for x in source.layers
+  )
+  source = dataclasses.replace(source, layers=dead)
+  receipt = weights.surgery(source, net)
+  result = proof.prove(source, net, receipt)
+  assert not result.holds
+  assert "throughout" in str(result)

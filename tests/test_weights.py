@@ -1,0 +1,308 @@
+"""fcn_jax.weights: what goes where, what is refused, and what is said of it."""
+
+import dataclasses
+import json
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fcn_jax import caffe, models, weights
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+REAL = pathlib.Path(__file__).parents[1].parent / "shared/data/caffemodels"
+WIDTHS = (6, 8, 12, 12, 8, 24, 20)
+
+
+def network(name="fcn_alexnet", classes=21, **options):
+  options = {"width": WIDTHS} | options
+  return models.build(models.declare(name, classes=classes, **options))
+
+
+@pytest.fixture(scope="module")
+def classifier() -> caffe.CaffeNet:
+  return caffe.read_caffemodel(GOLDEN / "alexnet.caffemodel")
+
+
+def edited(net, **layers) -> caffe.CaffeNet:
+  """The net with layers' blobs replaced; None takes a layer out."""
+  kept = [
+    dataclasses.replace(x, blobs=layers.get(x.name, x.blobs))
+    for x in net.layers
+    if layers.get(x.name, x.blobs) is not None
+  ]
+  have = {x.name for x in net.layers}
+  added = [
+    caffe.CaffeLayer(name, "Convolution", blobs)
+    for name, blobs in layers.items()
+    if name not in have and blobs is not None
+  ]
+  return dataclasses.replace(net, layers=(*kept, *added))
+
+
+def blobs(net, name):
+  return next(x.blobs for x in net.layers if x.name == name)
+
+
+def test_an_inner_product_becomes_a_convolution_by_hand(classifier):
+  """fc6[o] is flattened C, H, W: value c * 36 + y * 6 + x goes to [y, x, c, o].
+
+  With 8 x 6 x 6 inputs and the value o * 1000 + index, kernel[2, 3, 5, 7] is
+  7 * 1000 + 5 * 36 + 2 * 6 + 3 = 7195.
+  """
+  index = np.arange(24)[:, None] * 1000 + np.arange(288)[None]
+  source = edited(
+    classifier,
+    fc6=(index.astype(np.float32)[None, None], np.arange(24, dtype="f4")),
+  )
+  net = network()
+  weights.surgery(source, net)
+  assert net.fc6.kernel.shape == (6, 6, 8, 24)
+  assert net.fc6.kernel[2, 3, 5, 7] == 7195
+  np.testing.assert_array_equal(net.fc6.bias[...], np.arange(24))
+
+
+def test_convolutions_go_from_oihw_to_hwio_and_stay_bgr(classifier):
+  net = network()
+  weights.surgery(classifier, net)
+  stored = blobs(classifier, "conv1")[0]
+  assert net.conv1.kernel[4, 9, 0, 3] == stored[3, 0, 4, 9]
+  # Grouped: 8 outputs see 3 of the 6 channels each.
+  assert net.conv2.kernel.shape == (5, 5, 3, 8)
+  assert (
+    net.conv2.kernel[1, 4, 2, 7] == blobs(classifier, "conv2")[0][7, 2, 1, 4]
+  )
+
+
+def test_v1_and_new_files_give_the_same_network(classifier):
+  old = caffe.read_caffemodel(GOLDEN / "alexnet_v1.caffemodel")
+  one, two = network(), network()
+  weights.surgery(classifier, one)
+  weights.surgery(old, two)
+  for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"):
+    for tensor in ("kernel", "bias"):
+      a = getattr(getattr(one, name), tensor)[...]
+      np.testing.assert_array_equal(a, getattr(getattr(two, name), tensor)[...])
+      assert np.any(a)
+
+
+def test_converted_networks_compute_what_caffe_computes(classifier):
+  """Caffe's own surgery of the same file, its blobs and its scores."""
+  golden = np.load(GOLDEN / "alexnet.npz")
+  net = network()
+  weights.surgery(classifier, net)
+  head = golden["surgery/head_weight"]
+  net.score_fr.kernel[...] = jnp.asarray(head.transpose(2, 3, 1, 0))
+  net.score_fr.bias[...] = jnp.asarray(golden["surgery/head_bias"])
+  found = net.blobs(jnp.asarray(golden["surgery/image"][None]))
+  found["score"] = found["score"][:, ::3, ::3]
+  for name in ("pool5", "fc6", "fc7", "score_fr", "score"):
+    ours = np.asarray(found[name]).transpose(0, 3, 1, 2)
+    theirs = golden[f"surgery/{name}"]
+    assert abs(ours - theirs).max() <= 1e-5 * abs(theirs).max(), name
+
+
+def test_a_whole_fcn_file_is_copied_head_and_all():
+  source = caffe.read_caffemodel(GOLDEN / "fcn_alexnet.caffemodel")
+  golden = np.load(GOLDEN / "fcn_alexnet.npz")
+  net = network()
+  receipt = weights.surgery(source, net)
+  assert {row.action for row in receipt.rows} == {"copied"}
+  assert receipt.initialised_layers() == ()
+  ours = np.asarray(net(jnp.asarray(golden["image/64x64"][None])))
+  theirs = golden["score/64x64"]
+  error = abs(ours.transpose(0, 3, 1, 2) - theirs).max()
+  assert error <= 1e-5 * abs(theirs).max()
+
+
+def test_the_receipt_names_every_tensor_once(classifier):
+  receipt = weights.surgery(classifier, network(), file="a.caffemodel")
+  sources = [row.source for row in receipt.rows if row.source]
+  assert sorted(sources) == sorted(
+    f"{x.name}[{i}]" for x in classifier.layers for i in range(len(x.blobs))
+  )
+  targets = [row.target for row in receipt.rows if row.target]
+  assert len(set(targets)) == len(targets) == 2 * 8 + 1
+  actions = {row.target or row.source: row.action for row in receipt.rows}
+  assert actions["conv1.kernel"] == "copied"
+  assert actions["fc6.kernel"] == actions["fc7.kernel"] == "reshaped"
+  assert actions["score_fr.kernel"] == "initialised"
+  assert actions["fc8[0]"] == "dropped"
+  assert receipt.initialised_layers() == ("score_fr", "upscore")
+
+
+def test_the_receipt_as_text_and_json(classifier):
+  receipt = weights.surgery(classifier, network(), file="a.caffemodel")
+  text = str(receipt)
+  assert "a.caffemodel" in text
+  assert classifier.sha1 in text
+  assert "source norm_pool, network pool_norm" in text
+  [line] = [x for x in text.splitlines() if x.startswith("fc6[0]")]
+  assert "24 x 288" in line
+  assert "6 x 6 x 8 x 24" in line
+  assert max(map(len, text.splitlines())) < 130
+  stored = json.loads(receipt.to_json())
+  assert stored["sha1"] == classifier.sha1
+  assert stored["rows"][0]["source_shape"] == [6, 3, 11, 11]
+  assert len(stored["rows"]) == len(receipt.rows)
+
+
+def test_a_published_file_is_known_by_its_sha1(classifier):
+  sha1 = "9116a64c0fbe4459d18f4bb6b56d647b63920377"
+  bare = tuple(x for x in classifier.layers if x.blobs)
+  source = dataclasses.replace(classifier, sha1=sha1, layers=bare)
+  receipt = weights.surgery(source, network())
+  assert (receipt.known_as, receipt.source_order) == (
+    "bvlc_alexnet",
+    "norm_pool",
+  )
+  assert "bvlc_alexnet" in str(receipt)
+
+
+def test_all_problems_are_listed_with_both_sides(classifier):
+  wrong = (np.zeros((8, 3, 3, 3), np.float32), np.zeros(8, np.float32))
+  nan = tuple(np.full(b.shape, np.nan, "f4") for b in blobs(classifier, "fc7"))
+  source = edited(classifier, conv2=wrong, fc6=None, fc7=nan, extra=wrong)
+  net = network()
+  with pytest.raises(weights.SurgeryError) as error:
+    weights.surgery(source, net, file="bad.caffemodel")
+  lines = str(error.value).splitlines()
+  assert lines[0].startswith("bad.caffemodel")
+  [line] = [x for x in lines if "misshapen: source conv2" in x]
+  assert "(8, 3, 3, 3)" in line
+  assert "(5, 5, 3, 8)" in line
+  [line] = [x for x in lines if "missing: source fc6" in x]
+  assert "(24, 288)" in line
+  assert len([x for x in lines if "not finite: fc7" in x]) == 2
+  assert len([x for x in lines if "unknown: extra" in x]) == 2
+  assert not np.any(net.conv1.kernel[...]), "nothing may be copied on an error"
+
+
+@pytest.mark.parametrize(
+  "changed",
+  [
+    lambda w, b: (w,),
+    lambda w, b: (w, b, b),
+    lambda w, b: (w, b[:-1]),
+    lambda w, b: (w.reshape(12, -1), b),
+    lambda w, b: (w.transpose(0, 1, 3, 2)[:, :4], b),
+    lambda w, b: (w.transpose(1, 0, 2, 3), b),
+  ],
+)
+def test_a_convolution_has_exactly_its_two_blobs(classifier, changed):
+  source = edited(classifier, conv3=changed(*blobs(classifier, "conv3")))
+  with pytest.raises(weights.SurgeryError, match="misshapen: source conv3"):
+    weights.surgery(source, network())
+
+
+def test_a_layer_that_stands_twice_is_refused(classifier):
+  twice = dataclasses.replace(classifier, layers=classifier.layers * 2)
+  with pytest.raises(weights.SurgeryError, match="conv1: stands 2 times"):
+    weights.surgery(twice, network())
+
+
+def test_what_is_allowed_by_name_is_done_and_said(classifier):
+  wrong = (np.zeros((8, 3, 3, 3), np.float32), np.zeros(8, np.float32))
+  source = edited(classifier, conv2=wrong, fc6=None, fc7=None, extra=wrong)
+  net = network()
+  receipt = weights.surgery(
+    source,
+    net,
+    allow_missing=("conv2", "fc6", "fc7"),
+    allow_unknown=("extra",),
+  )
+  actions = [(row.source or row.target, row.action) for row in receipt.rows]
+  assert ("conv2[0]", "dropped") in actions
+  assert ("conv2.kernel", "initialised") in actions
+  assert ("fc6.kernel", "initialised") in actions
+  assert ("extra[1]", "dropped") in actions
+  # He-normal, 6 * 6 * 8 inputs: sqrt(2 / 288) = 0.0833, from 6912 draws.
+  assert np.std(net.fc6.kernel[...]) == pytest.approx(0.0833, rel=0.03)
+  assert not np.any(net.fc6.bias[...])
+
+
+def test_names_that_do_not_exist_are_refused(classifier):
+  with pytest.raises(ValueError, match="allow_missing: fc9"):
+    weights.surgery(classifier, network(), allow_missing=("fc9",))
+  with pytest.raises(ValueError, match="allow_unknown: fc9"):
+    weights.surgery(classifier, network(), allow_unknown=("fc9",))
+  with pytest.raises(ValueError, match="head_init"):
+    weights.surgery(classifier, network(), head_init="ones")
+
+
+def test_a_head_of_other_classes_is_refused_unless_allowed():
+  source = caffe.read_caffemodel(GOLDEN / "fcn_alexnet.caffemodel")
+  with pytest.raises(weights.SurgeryError, match="allow_missing=score_fr"):
+    weights.surgery(source, network(classes=5))
+  net = network(classes=5)
+  receipt = weights.surgery(source, net, allow_missing=("score_fr",))
+  actions = [(row.source or row.target, row.action) for row in receipt.rows]
+  assert ("score_fr[0]", "dropped") in actions
+  assert ("score_fr.kernel", "initialised") in actions
+  assert not np.any(net.score_fr.kernel[...])
+
+
+def test_a_stored_upscore_has_to_be_the_bilinear_one():
+  source = caffe.read_caffemodel(GOLDEN / "fcn_alexnet.caffemodel")
+  [grouped] = blobs(source, "upscore")
+  # The FCN authors' dense form of the same.
+  dense = np.eye(21, dtype=np.float32)[:, :, None, None] * grouped[0, 0]
+  weights.surgery(edited(source, upscore=(dense,)), network())
+  for bad in (grouped * 2, grouped[..., :62], dense[:, ::-1], dense * 0):
+    with pytest.raises(weights.SurgeryError, match="bilinear"):
+      weights.surgery(edited(source, upscore=(bad,)), network())
+  learned = edited(source, upscore=(grouped * 2,))
+  net = network()
+  receipt = weights.surgery(learned, net, allow_missing=("upscore",))
+  assert receipt.initialised_layers() == ("upscore",)
+  assert net.upscore.kernel1d[31] == 1
+
+
+def test_the_classifier_keeps_its_own_head(classifier):
+  net = network("alexnet", classes=10)
+  receipt = weights.surgery(classifier, net)
+  assert receipt.initialised_layers() == ()
+  golden = np.load(GOLDEN / "alexnet.npz")
+  ours = np.asarray(net(jnp.asarray(golden["image"][None]))).ravel()
+  theirs = golden["blob/fc8"].ravel()
+  assert abs(ours - theirs).max() <= 1e-5 * abs(theirs).max()
+
+
+def test_head_init(classifier):
+  zero, gaussian, again = (network(classes=40) for _ in range(3))
+  weights.surgery(classifier, zero)
+  weights.surgery(classifier, gaussian, head_init="gaussian", seed=1)
+  weights.surgery(classifier, again, head_init="gaussian", seed=1)
+  assert not np.any(zero.score_fr.kernel[...])
+  # 20 x 40 draws: the standard deviation is known to 2.5 %.
+  kernel = gaussian.score_fr.kernel[...]
+  assert np.std(kernel) == pytest.approx(0.01, rel=0.1)
+  np.testing.assert_array_equal(kernel, again.score_fr.kernel[...])
+
+
+def test_random_weights_are_reproducible_and_differ_by_seed():
+  one, two, other = network(), network(classes=3), network()
+  receipt = weights.initialise(one, seed=0)
+  weights.initialise(two, seed=0)
+  weights.initialise(other, seed=1)
+  assert {row.action for row in receipt.rows} == {"initialised"}
+  np.testing.assert_array_equal(one.fc6.kernel[...], two.fc6.kernel[...])
+  assert np.any(one.fc6.kernel[...] != other.fc6.kernel[...])
+  assert not np.any(one.score_fr.kernel[...])
+  # sqrt(2 / (11 * 11 * 3)) = 0.0742 from 2178 draws, 1.5 % known.
+  assert np.std(one.conv1.kernel[...]) == pytest.approx(0.0742, rel=0.06)
+  # A group of conv2 has 3 input channels: sqrt(2 / 75) = 0.163.
+  assert np.std(one.conv2.kernel[...]) == pytest.approx(0.163, rel=0.15)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no published files at hand")
+def test_a_partial_published_file():
+  path = REAL / "alexnet_conv1to5_approx.caffemodel"
+  source = caffe.read_caffemodel(path)
+  net = network(width=(96, 256, 384, 384, 256, 64, 64))
+  with pytest.raises(weights.SurgeryError, match="missing: source fc6"):
+    weights.surgery(source, net)
+  receipt = weights.surgery(source, net, allow_missing=("fc6", "fc7"))
+  initialised = ("fc6", "fc7", "score_fr", "upscore")
+  assert receipt.initialised_layers() == initialised
