@@ -1,0 +1,242 @@
+"""Checkpoints: the only place that knows Orbax.
+
+A model directory (a training workdir, or the output of convert_weights) holds
+checkpoints/STEP/{model,solver,about}.  `about` says all that is needed to use
+the model: its declaration, class names, palette, and the config it came from.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint.experimental.v1 as ocp
+from flax import nnx
+
+from fcn_jax import models
+
+FOLDER = "checkpoints"
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+  """What a checkpoint says of itself.
+
+  Attributes:
+    model: arguments of `models.declare`: name, classes, width, order, mean_bgr.
+    class_names: name of each class id.
+    palette: [r, g, b] in 0..255 of each of the 256 label values.
+    config: the training config as a dict; empty for a converted model.
+    source: where the weights came from, for people to read.
+  """
+
+  model: dict[str, Any]
+  class_names: list[str]
+  palette: list[list[int]]
+  config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  source: str = ""
+
+  def declaration(self):
+    """The declared layers of this model."""
+    options = dict(self.model)
+    width = options.get("width", 1.0)
+    options["width"] = tuple(width) if isinstance(width, list) else width
+    options["mean_bgr"] = tuple(options["mean_bgr"])
+    return models.declare(**options)
+
+
+class Checkpoints:
+  """The checkpoints of a directory: the latest few, and the best one.
+
+  Args:
+    directory: the model directory.
+    keep_latest: how many of the latest are kept; the best by mean IU is kept
+      besides.
+  """
+
+  def __init__(self, directory: str | pathlib.Path, keep_latest: int = 1):
+    self.directory = pathlib.Path(directory).absolute()
+    policies = ocp.training.preservation_policies
+    self._orbax = ocp.training.Checkpointer(
+      self.directory / FOLDER,
+      preservation_policy=policies.AnyPreservationPolicy(
+        [
+          policies.LatestN(keep_latest),
+          policies.BestN(get_metric_fn=_mean_iu, n=1),
+        ]
+      ),
+      cleanup_tmp_directories=True,
+    )
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self._orbax.close()
+
+  @property
+  def latest(self) -> int | None:
+    """Step of the latest checkpoint, None if there is none."""
+    found = self._orbax.latest
+    return None if found is None else found.step
+
+  def save(
+    self,
+    step: int,
+    params: Any,
+    frozen: Any,
+    about: About,
+    solver: Any = None,
+    mean_iu: float | None = None,
+  ) -> None:
+    """Writes a checkpoint, complete or not at all.
+
+    A checkpoint of this step that is there already is left alone, unless it
+    lacks the mean IU that is given now.
+
+    Args:
+      step: updates made.
+      params, frozen: nnx States of the network.
+      about: what is needed to use them.
+      solver: a tree of what is needed, besides, to train on.
+      mean_iu: the score by which the best checkpoint is chosen.
+    """
+    metrics = {} if mean_iu is None else {"mean_iu": float(mean_iu)}
+    there = [c for c in self._orbax.checkpoints if c.step == step]
+    if there and (there[0].metrics or not metrics):
+      return
+    parts = {"model": _model(params, frozen)}
+    parts["about"] = dataclasses.asdict(about)
+    if solver is not None:
+      parts["solver"] = _by_path(solver)
+    self._orbax.save_checkpointables(
+      step, parts, metrics=metrics, force=True, overwrite=bool(there)
+    )
+
+  def restore(self, step: int, params: Any, frozen: Any, solver: Any):
+    """Reads a checkpoint into trees like the given ones.
+
+    Returns:
+      (params, frozen, solver), placed on devices as the given ones are.
+    """
+    like = {"model": _model(params, frozen), "solver": _by_path(solver)}
+    found = self._orbax.load_checkpointables(
+      step, jax.tree.map(_abstract, like)
+    )
+    leaves = [found["solver"][path] for path in like["solver"]]
+    return (
+      _filled(params, found["model"]["params"]),
+      _filled(frozen, found["model"]["frozen"]),
+      jax.tree.unflatten(jax.tree.structure(solver), leaves),
+    )
+
+
+def _model(params: Any, frozen: Any) -> dict[str, Any]:
+  return {
+    "params": nnx.to_pure_dict(params),
+    "frozen": nnx.to_pure_dict(frozen),
+  }
+
+
+def _by_path(tree: Any) -> dict[str, jax.Array]:
+  """The leaves under names of their own, so that no class has to be stored."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def _mean_iu(metrics: dict[str, float] | None) -> float:
+  return (metrics or {}).get("mean_iu", -1.0)
+
+
+def _abstract(x):
+  return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+
+
+def _filled(state: nnx.State, values: dict) -> nnx.State:
+  state = jax.tree.map(lambda x: x, state)
+  nnx.replace_by_pure_dict(state, values)
+  return state
+
+
+def save_model(
+  directory: str | pathlib.Path, net: models.Network, about: About
+) -> None:
+  """Writes a network as a model directory with one checkpoint, step 0.
+
+  Raises:
+    FileExistsError: the directory already holds checkpoints.
+  """
+  directory = pathlib.Path(directory)
+  if (directory / FOLDER).exists():
+    raise FileExistsError(
+      f"{directory} already holds a model; name another output directory"
+    )
+  _, params, frozen = nnx.split(net, nnx.Param, ...)
+  with Checkpoints(directory) as checkpoints:
+    checkpoints.save(0, params, frozen, about)
+
+
+def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
+  """The step of a model directory that `step` stands for.
+
+  Args:
+    directory: the model directory.
+    step: 'best' (by mean IU; the latest where none was scored), 'latest', or a
+      number.
+
+  Raises:
+    FileNotFoundError: there is no such checkpoint.
+  """
+  directory = pathlib.Path(directory).absolute()
+  if not (directory / FOLDER).is_dir():
+    raise FileNotFoundError(
+      f"{directory} holds no {FOLDER} folder; --checkpoint= takes the workdir "
+      "of a training run or the output directory of convert_weights.py"
+    )
+  with contextlib.closing(
+    ocp.training.Checkpointer(directory / FOLDER)
+  ) as orbax:
+    found = list(orbax.checkpoints)
+  steps = [checkpoint.step for checkpoint in found]
+  if not steps:
+    raise FileNotFoundError(f"{directory} holds no finished checkpoint yet")
+  if step == "latest":
+    return steps[-1]
+  if step == "best":
+    return max(found, key=lambda c: (_mean_iu(c.metrics), c.step)).step
+  if not str(step).isdigit() or int(step) not in steps:
+    raise FileNotFoundError(
+      f"{directory} has no checkpoint {step!r}; there is best, latest, "
+      f"{', '.join(str(s) for s in steps)}"
+    )
+  return int(step)
+
+
+def load_about(directory: str | pathlib.Path, step: str | int = "best"):
+  """(step, About) of a model directory, without reading its weights."""
+  number = find_step(directory, step)
+  path = pathlib.Path(directory).absolute() / FOLDER / str(number)
+  about = ocp.load_checkpointables(path, {"about": None})["about"]
+  return number, About(**about)
+
+
+def load_model(
+  directory: str | pathlib.Path,
+  step: str | int = "best",
+  precision: str = "float32",
+) -> tuple[models.Network, About, int]:
+  """The network of a model directory, what it says of itself, and its step.
+
+  Raises:
+    FileNotFoundError: there is no such checkpoint.
+  """
+  number, about = load_about(directory, step)
+  path = pathlib.Path(directory).absolute() / FOLDER / str(number)
+  net = models.build(about.declaration(), precision)
+  graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
+  like = jax.tree.map(_abstract, _model(params, frozen))
+  values = ocp.load_checkpointables(path, {"model": like})["model"]
+  params = _filled(params, values["params"])
+  frozen = _filled(frozen, values["frozen"])
+  return nnx.merge(graphdef, params, frozen), about, number

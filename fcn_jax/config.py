@@ -1,0 +1,135 @@
+"""What a training config must hold, and which workdir it may write to."""
+
+import difflib
+import json
+import os
+import pathlib
+
+from ml_collections import ConfigDict
+
+FIELDS = {
+  "seed": int,
+  "precision": str,
+  "model.name": str,
+  "model.width": float,
+  "model.order": str,
+  "model.mean_bgr": tuple,
+  "init.source": str,
+  "init.path": str,
+  "init.allow_missing": tuple,
+  "init.head": str,
+  "data.name": str,
+  "data.data_dir": str,
+  "data.train_split": str,
+  "data.val_split": str,
+  "data.order": str,
+  "data.mirror": bool,
+  "data.batching": str,
+  "data.max_canvases": int,
+  "data.part_size": int,
+  "data.num_threads": int,
+  "batch_size": int,
+  "duration": str,
+  "loss.normalize": bool,
+  "base_lr": float,
+  "lr_policy": str,
+  "lr_gamma": float,
+  "lr_stepsize": str,
+  "lr_stepvalues": tuple,
+  "lr_power": float,
+  "momentum": float,
+  "weight_decay": float,
+  "clip_gradients": float,
+  "validate_every": str,
+  "checkpoint_every": str,
+  "keep_latest": int,
+  "log_every": str,
+}
+
+# What may change between a run and its resumption: none of it enters a result.
+FREE = ("data.data_dir", "data.num_threads", "keep_latest", "log_every")
+
+
+def check(config: ConfigDict) -> None:
+  """Refuses a config with unknown, missing or mistyped fields, all at once.
+
+  Raises:
+    ValueError: naming each field.
+  """
+  flat = _flat(config.to_dict())
+  problems = [f"{name}: unknown" for name in flat if name not in FIELDS]
+  for name, kind in FIELDS.items():
+    if name not in flat:
+      problems.append(f"{name}: missing")
+      continue
+    allowed = {float: (float, int), tuple: (tuple, list)}.get(kind, kind)
+    value = flat[name]
+    if not isinstance(value, allowed) or (
+      kind is not bool and isinstance(value, bool)
+    ):
+      problems.append(f"{name} = {value!r}: must be a {kind.__name__}")
+  if not problems:
+    positive = ("batch_size", "data.part_size", "data.max_canvases")
+    problems = [
+      f"{name} = {flat[name]}: must be at least 1"
+      for name in (*positive, "keep_latest")
+      if flat[name] < 1
+    ]
+    choices = {
+      "data.order": ("sequential", "shuffle", "with_replacement"),
+      "data.batching": ("as_drawn", "by_canvas"),
+      "init.source": ("caffemodel", "checkpoint", "random"),
+      "init.head": ("zero", "gaussian"),
+    }
+    problems += [
+      f"{name} = {flat[name]!r}: there is {', '.join(allowed)}"
+      for name, allowed in choices.items()
+      if flat[name] not in allowed
+    ]
+  if problems:
+    raise ValueError("the config cannot be used:\n  " + "\n  ".join(problems))
+
+
+def claim_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Writes config.json into the workdir, or compares it with the one there.
+
+  Raises:
+    ValueError: the workdir belongs to a run with another config.
+  """
+  path = workdir / "config.json"
+  ours = _text(config.to_dict())
+  if path.exists():
+    theirs = _text(json.loads(path.read_text()))
+    if _without_free(ours) != _without_free(theirs):
+      difference = difflib.unified_diff(
+        theirs, ours, "there", "this run", lineterm="", n=0
+      )
+      raise ValueError(
+        f"{workdir} belongs to a run with another config; name another "
+        "--workdir, or repeat that config to resume it:\n"
+        + "\n".join(difference)
+      )
+    return
+  workdir.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_suffix(".tmp")
+  temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+  os.replace(temporary, path)
+
+
+def _flat(tree: dict, prefix: str = "") -> dict:
+  flat = {}
+  for key, value in tree.items():
+    if isinstance(value, dict):
+      flat |= _flat(value, f"{prefix}{key}.")
+    else:
+      flat[f"{prefix}{key}"] = value
+  return flat
+
+
+def _text(tree: dict) -> list[str]:
+  flat = _flat(json.loads(json.dumps(tree)))
+  return [f"{key} = {json.dumps(value)}" for key, value in sorted(flat.items())]
+
+
+def _without_free(lines: list[str]) -> list[str]:
+  return [line for line in lines if line.split(" = ")[0] not in FREE]

@@ -1,0 +1,81 @@
+"""Which few canvases to pad images to, so that little of them is padding."""
+
+import numpy as np
+from jaxtyping import Int
+
+Canvas = tuple[int, int]
+
+
+def choose_canvases(
+  sizes: Int[np.ndarray, "n 2"], max_canvases: int
+) -> tuple[Canvas, ...]:
+  """At most `max_canvases` canvases that hold every image, with least area.
+
+  Every image goes to the smallest canvas that holds it; the sum of those areas
+  is minimised: greedily at first, then by moving one canvas at a time to its
+  best place until no move helps.
+
+  Args:
+    sizes: (height, width) of every image.
+    max_canvases: at least 1.
+
+  Returns:
+    (height, width) of each canvas, smallest area first.
+
+  Raises:
+    ValueError: no sizes, or max_canvases below 1.
+  """
+  if len(sizes) == 0 or max_canvases < 1:
+    raise ValueError(
+      f"canvases for {len(sizes)} images, at most {max_canvases}: both must be "
+      "at least 1"
+    )
+  distinct, counts = np.unique(sizes, axis=0, return_counts=True)
+  heights, widths = np.unique(distinct[:, 0]), np.unique(distinct[:, 1])
+  candidates = np.stack(np.meshgrid(heights, widths, indexing="ij"), -1)
+  candidates = candidates.reshape(-1, 2).astype(np.int64)
+  holds = (candidates[:, None] >= distinct[None]).all(-1)
+  area = np.where(holds, candidates.prod(-1)[:, None], np.inf)
+
+  def best_beside(chosen):
+    """The candidate that, added to `chosen`, leaves the least total area."""
+    beside = area[chosen].min(0) if chosen else np.inf
+    totals = np.minimum(area, beside) @ counts
+    return int(totals.argmin()), totals.min()
+
+  whole = len(candidates) - 1  # the largest height by the largest width
+  chosen, total = [whole], (area[whole] @ counts)
+  while len(chosen) < max_canvases:
+    extra, fewer = best_beside(chosen)
+    if fewer >= total:
+      break
+    chosen, total = [*chosen, extra], fewer
+  improved = True
+  while improved:
+    improved = False
+    for i in range(len(chosen)):
+      others = chosen[:i] + chosen[i + 1 :]
+      moved, fewer = best_beside(others)
+      if fewer < total:
+        chosen, total, improved = [*others, moved], fewer, True
+  canvases = {tuple(int(n) for n in candidates[i]) for i in chosen}
+  return tuple(sorted(canvases, key=lambda c: (c[0] * c[1], c)))
+
+
+def assign(
+  sizes: Int[np.ndarray, "n 2"], canvases: tuple[Canvas, ...]
+) -> Int[np.ndarray, " n"]:
+  """Index of the first (smallest) canvas that holds each image.
+
+  Raises:
+    ValueError: an image that no canvas holds.
+  """
+  holds = (np.asarray(canvases)[None] >= sizes[:, None]).all(-1)
+  lost = np.flatnonzero(~holds.any(1))
+  if lost.size:
+    height, width = sizes[lost[0]]
+    raise ValueError(
+      f"an image of {height}x{width} fits on none of the canvases "
+      f"{', '.join(f'{h}x{w}' for h, w in canvases)}"
+    )
+  return holds.argmax(1)

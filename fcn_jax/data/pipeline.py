@@ -1,0 +1,261 @@
+"""From stored bytes to batches on canvases.
+
+A batch is drawn first, as the recipe says, and only then divided by canvas
+into parts of one fixed shape each.  Which images a step sees is a pure
+function of the seed and the step, so the step count is all that a resumed run
+needs to know.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import grain.python as grain
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from fcn_jax.data import canvases as canvas_lib
+from fcn_jax.data.dataset import Dataset
+from fcn_jax.data.images import decode_image, decode_label
+
+VOID = 255
+ORDERS = ("sequential", "shuffle", "with_replacement")
+BATCHINGS = ("as_drawn", "by_canvas")
+
+
+class Batch(NamedTuple):
+  """Images on one canvas.
+
+  Empty places have extent 0 and a label of void only, so they weigh nothing.
+
+  Attributes:
+    image: RGB, zero beyond the extent.
+    label: class ids; void (255) beyond the extent.
+    extent: true (height, width) of each image.
+    position: place of each image in the batch as drawn; random numbers of an
+      image are made from it.
+  """
+
+  image: UInt8[np.ndarray, "b h w 3"]
+  label: UInt8[np.ndarray, "b h w"]
+  extent: Int[np.ndarray, "b 2"]
+  position: Int[np.ndarray, " b"]
+
+
+class Drawn(NamedTuple):
+  """A batch as drawn: its images' record numbers, and its parts."""
+
+  indices: tuple[int, ...]
+  parts: tuple[Batch, ...]
+
+
+class Sample(NamedTuple):
+  """One decoded image and its label."""
+
+  image: UInt8[np.ndarray, "h w 3"]
+  label: UInt8[np.ndarray, "h w"]
+
+
+def place(
+  samples: Sequence[Sample],
+  positions: Sequence[int],
+  canvas: tuple[int, int],
+  part_size: int,
+) -> Batch:
+  """Puts up to `part_size` samples at the top left of canvases of their own."""
+  height, width = canvas
+  batch = Batch(
+    np.zeros((part_size, height, width, 3), np.uint8),
+    np.full((part_size, height, width), VOID, np.uint8),
+    np.zeros((part_size, 2), np.int32),
+    np.zeros((part_size,), np.int32),
+  )
+  for i, (sample, position) in enumerate(zip(samples, positions, strict=True)):
+    h, w = sample.label.shape
+    batch.image[i, :h, :w] = sample.image
+    batch.label[i, :h, :w] = sample.label
+    batch.extent[i] = h, w
+    batch.position[i] = position
+  return batch
+
+
+def divide(
+  samples: Sequence[Sample],
+  canvases: tuple[canvas_lib.Canvas, ...],
+  part_size: int,
+) -> tuple[Batch, ...]:
+  """Divides a drawn batch by canvas, in parts of `part_size`."""
+  sizes = np.array([sample.label.shape for sample in samples])
+  which = canvas_lib.assign(sizes, canvases)
+  parts = []
+  for number, canvas in enumerate(canvases):
+    members = np.flatnonzero(which == number)
+    for first in range(0, len(members), part_size):
+      chunk = members[first : first + part_size]
+      chosen = [samples[i] for i in chunk]
+      parts.append(place(chosen, chunk, canvas, part_size))
+  return tuple(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+  """Which images each step sees: a pure function of seed and step.
+
+  Attributes:
+    images: number of images.
+    batch_size: images drawn per step.
+    order: 'sequential' (as stored, DIGITS), 'shuffle' (a new permutation every
+      epoch) or 'with_replacement' (the FCN authors).
+    seed: of the random orders.
+    canvas_of: canvas number of each image; given, every batch is drawn from
+      one canvas (`batching = 'by_canvas'`), the last of a canvas being filled
+      up with the first of its images.
+  """
+
+  images: int
+  batch_size: int
+  order: str
+  seed: int
+  canvas_of: tuple[int, ...] | None = None
+
+  def __post_init__(self):
+    if self.order not in ORDERS:
+      raise ValueError(
+        f"config.data.order = {self.order!r}; there is {', '.join(ORDERS)}"
+      )
+
+  @property
+  def steps_per_epoch(self) -> int:
+    """Steps in which every image is seen once (on average, or at least)."""
+    if self.canvas_of is None:
+      return -(-self.images // self.batch_size)
+    counts = np.bincount(self.canvas_of)
+    return int((-(-counts // self.batch_size)).sum())
+
+  def indices(self, step: int) -> tuple[int, ...]:
+    """Record numbers of the images of a step (from 0)."""
+    if self.canvas_of is not None:
+      epoch, batch = divmod(step, self.steps_per_epoch)
+      return self._batches_by_canvas(epoch)[batch]
+    first = step * self.batch_size
+    positions = range(first, first + self.batch_size)
+    return tuple(self._index(position) for position in positions)
+
+  def _index(self, position: int) -> int:
+    if self.order == "sequential":
+      return position % self.images
+    if self.order == "shuffle":
+      epoch, place_in_epoch = divmod(position, self.images)
+      return int(self._permutation(epoch)[place_in_epoch])
+    draw = np.random.Generator(
+      np.random.Philox(key=self.seed, counter=position)
+    )
+    return int(draw.integers(self.images))
+
+  def _permutation(self, epoch: int) -> Int[np.ndarray, " n"]:
+    if self.order == "sequential":
+      return np.arange(self.images)
+    return np.random.default_rng((self.seed, epoch)).permutation(self.images)
+
+  def _batches_by_canvas(self, epoch: int) -> list[tuple[int, ...]]:
+    order = self._permutation(epoch)
+    canvas_of = np.asarray(self.canvas_of)[order]
+    batches = []
+    for canvas in np.unique(canvas_of):
+      members = order[canvas_of == canvas]
+      count = -(-len(members) // self.batch_size)
+      filled = np.resize(members, count * self.batch_size)
+      batches += [tuple(b.tolist()) for b in filled.reshape(count, -1)]
+    if self.order != "sequential":
+      shuffle = np.random.default_rng((self.seed, epoch, 1))
+      batches = [batches[i] for i in shuffle.permutation(len(batches))]
+    return batches
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+  """Reads, decodes and places the batches of a drawing.
+
+  Attributes:
+    dataset, split: where the images are.
+    drawing: which of them each step sees.
+    canvases: where they are placed.
+    part_size: images per part.
+    mirror: flip each drawn image left to right with probability 1/2.
+    num_threads: decoding threads; 0: in the caller's thread.
+  """
+
+  dataset: Dataset
+  split: str
+  drawing: Drawing
+  canvases: tuple[canvas_lib.Canvas, ...]
+  part_size: int
+  mirror: bool = False
+  num_threads: int = 2
+
+  def steps(self, start: int, stop: int) -> Iterator[Drawn]:
+    """The batches of steps start .. stop - 1, read ahead in threads."""
+    source = self.dataset.source(self.split)
+    drawn = grain.MapDataset.range(start, stop).map(
+      lambda step: self.batch(int(step), source)
+    )
+    options = grain.ReadOptions(
+      num_threads=self.num_threads,
+      prefetch_buffer_size=max(2, 2 * self.num_threads),
+    )
+    return iter(drawn.to_iter_dataset(options))
+
+  def batch(self, step: int, source=None) -> Drawn:
+    """The batch of one step."""
+    source = source or self.dataset.source(self.split)
+    indices = self.drawing.indices(step)
+    flips = self._flips(step)
+    samples = []
+    for index, flip in zip(indices, flips, strict=True):
+      sample = read_sample(source, index)
+      if flip:
+        sample = Sample(sample.image[:, ::-1], sample.label[:, ::-1])
+      samples.append(sample)
+    return Drawn(indices, divide(samples, self.canvases, self.part_size))
+
+  def _flips(self, step: int) -> Bool[np.ndarray, " n"]:
+    if not self.mirror:
+      return np.zeros(self.drawing.batch_size, bool)
+    draw = np.random.default_rng((self.drawing.seed, step, 2))
+    return draw.random(self.drawing.batch_size) < 0.5
+
+
+def read_sample(source, index: int) -> Sample:
+  """Reads and decodes one record."""
+  example = source[index]
+  image = decode_image(example.image, example.image_id)
+  return Sample(image, decode_label(example.label))
+
+
+def in_canvas_order(
+  dataset: Dataset,
+  split: str,
+  canvases: tuple[canvas_lib.Canvas, ...],
+  part_size: int,
+  num_threads: int = 2,
+) -> Iterator[Drawn]:
+  """Every image of a split once, canvas by canvas, for evaluation."""
+  which = canvas_lib.assign(dataset.sizes(split), canvases)
+  chunks = []
+  for number, canvas in enumerate(canvases):
+    members = np.flatnonzero(which == number)
+    for first in range(0, len(members), part_size):
+      chunks.append((canvas, members[first : first + part_size]))
+  source = dataset.source(split)
+
+  def load(chunk) -> Drawn:
+    canvas, indices = chunk
+    samples = [read_sample(source, int(i)) for i in indices]
+    part = place(samples, range(len(samples)), canvas, part_size)
+    return Drawn(tuple(int(i) for i in indices), (part,))
+
+  options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=4)
+  numbered = grain.MapDataset.range(len(chunks)).map(
+    lambda number: load(chunks[number])
+  )
+  return iter(numbered.to_iter_dataset(options))
