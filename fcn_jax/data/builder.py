@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
+from absl import logging
 from jaxtyping import UInt8
 
 from fcn_jax.data.dataset import VERSION
@@ -224,8 +225,11 @@ def write_dataset(
 def _quiet_tfds():
   """tfds speaks of downloads and shuffling that do not take place."""
   tfds.disable_progress_bar()
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.WARNING)
   try:
     with contextlib.redirect_stdout(io.StringIO()):
       yield
   finally:
+    logging.set_verbosity(verbosity)
     tfds.enable_progress_bar()

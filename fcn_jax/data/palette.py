@@ -2,9 +2,10 @@
 
 import dataclasses
 import os
+from collections.abc import Iterable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from fcn_jax.data.files import DataError
 
@@ -176,3 +177,44 @@ def _read_text(path: str | os.PathLike) -> str:
     raise DataError(
       f"{path}: not a text file in UTF-8; save it as such"
     ) from None
+
+
+def shared_palette(
+  labels: Iterable[tuple[UInt8[np.ndarray, "n 3"], Int64[np.ndarray, "256"]]],
+  classes: int,
+) -> UInt8[np.ndarray, "256 3"] | None:
+  """The palette that paletted label files agree on.
+
+  Files agree if each index they use has one colour everywhere; what they say
+  about other indices does not count. Where they are silent VOC's colours
+  stand.
+
+  Args:
+    labels: palette (as long as the file's) and pixels per index of each file.
+    classes: number of classes.
+
+  Returns:
+    None if there is no file, if they disagree, if two classes have the same
+    colour, or if the palette is a mere grey ramp.
+  """
+  result, used = voc_palette(), np.zeros(256, bool)
+  first = None
+  for palette, counts in labels:
+    if first is None:
+      first = palette
+      ids = [i for i in (*range(classes), VOID) if i < len(palette)]
+      result[ids] = palette[ids]
+    here = np.flatnonzero(counts)
+    here = here[here < len(palette)]
+    old = here[used[here]]
+    if (result[old] != palette[old]).any():
+      return None
+    result[here] = palette[here]
+    used[here] = True
+  if first is None:
+    return None
+  of_classes = result[:classes]
+  ramp = (of_classes == np.arange(classes)[:, None]).all()
+  if ramp or len(np.unique(of_classes, axis=0)) < classes:
+    return None
+  return result

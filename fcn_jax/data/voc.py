@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 from fcn_jax.data.builder import Pair
@@ -145,7 +146,22 @@ def find_pairs(tree: Tree) -> tuple[dict[str, list[Pair]], list[Finding]]:
   for key, file in tree.files.items():
     if not key.startswith(_LISTS + "/") or file.extension != ".txt":
       continue
+    if not re.fullmatch(r"\w+", file.stem) or file.stem.lower() == "all":
+      findings.append(
+        Finding(
+          "list whose name cannot name a split",
+          file.name,
+          repr(file.stem),
+          "rename it: letters, digits and underscores, and not 'all'",
+        )
+      )
+      continue
     ids = read_list(file)
+    twice = [image_id for image_id, n in Counter(ids).items() if n > 1]
+    findings += [
+      Finding("id listed twice", file.name, image_id, "take one line out")
+      for image_id in twice
+    ]
     if not ids:
       findings.append(
         Finding("empty list", file.name, "no image id", "fill or remove it")
@@ -173,7 +189,10 @@ def find_pairs(tree: Tree) -> tuple[dict[str, list[Pair]], list[Finding]]:
         splits[file.stem].append(
           Pair(image_id, images[image_id][0], labels[image_id][0])
         )
-  return splits, findings
+  order = sorted(
+    splits, key=lambda split: (split != "train", split != "val", split)
+  )
+  return {split: splits[split] for split in order}, findings
 
 
 def read_list(file: File) -> list[str]:

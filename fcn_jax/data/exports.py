@@ -1,0 +1,268 @@
+"""Files for other programs: DIGITS' folders, and crops of annotated objects."""
+
+import contextlib
+import functools
+import io
+import os
+import pathlib
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tqdm
+from jaxtyping import UInt8
+from PIL import Image
+
+from fcn_jax.data.builder import Pair
+from fcn_jax.data.files import DataError, File
+from fcn_jax.data.findings import Finding
+from fcn_jax.data.images import decode_image
+from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.voc import Tree, read_list
+
+# Where a file goes below the export's folder, and what makes its content.
+Exports = Mapping[str, Callable[[], bytes]]
+
+
+def folder_exports(
+  splits: Mapping[str, Sequence[Pair]],
+  reader: LabelReader,
+  palette: UInt8[np.ndarray, "256 3"],
+) -> Exports:
+  """{train,val,test}/{images,labels}/ID, the layout of DIGITS' example.
+
+  Images keep their bytes and extension; labels are paletted PNGs of class
+  indices.
+  """
+  exports = {}
+  for split in ("train", "val", "test"):
+    for pair in splits.get(split, ()):
+      image = f"{split}/images/{pair.image_id}{pair.image.extension}"
+      exports[image] = pair.image.read
+      exports[f"{split}/labels/{pair.image_id}.png"] = _Paletted(
+        pair.label, reader, palette
+      )
+  return exports
+
+
+class _Paletted:
+  def __init__(self, file: File, reader: LabelReader, palette: np.ndarray):
+    self._file, self._reader, self._palette = file, reader, palette
+
+  def __call__(self) -> bytes:
+    index = self._reader.read(self._file.read(), self._file.name).index
+    image = Image.fromarray(index.astype(np.uint8), "L")
+    image.putpalette(self._palette.tobytes())
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def crop_exports(tree: Tree, context: float) -> tuple[Exports, list[Finding]]:
+  """{train,val}/CLASS/ID_k.jpg, crops of the objects in Annotations.
+
+  Objects of the images in ImageSets/Main/{train,val}.txt, but for those
+  marked difficult; k counts them from 0 within an image.
+
+  Args:
+    tree: a VOC tree with Annotations.
+    context: share of a box's side that is added on each side of it, as far
+      as the image reaches.
+
+  Returns:
+    The crops, and findings: missing or broken annotations.
+
+  Raises:
+    DataError: no such lists, or a negative context.
+  """
+  if not context >= 0:
+    raise DataError(f"--crop_context={context}: give 0 or more")
+  exports, findings = {}, []
+  images = tree.folder("JPEGImages")
+  for split in ("train", "val"):
+    key = f"ImageSets/Main/{split}.txt"
+    if key not in tree.files:
+      raise DataError(
+        f"{tree.place}: no {key}; --export_crops needs VOC's object lists "
+        "and Annotations"
+      )
+    for image_id in read_list(tree.files[key]):
+      annotation = tree.files.get(f"Annotations/{image_id}.xml")
+      if annotation is None or image_id not in images:
+        missing = "JPEGImages" if annotation else "Annotations"
+        findings.append(
+          Finding(
+            "listed file that is missing",
+            tree.files[key].name,
+            f"{image_id}: no {missing}/{image_id}.*",
+            "fetch the archive again, or take the line out of the list",
+          )
+        )
+        continue
+      try:
+        objects = read_objects(annotation)
+      except DataError as error:
+        findings.append(
+          Finding(
+            "broken annotation",
+            annotation.name,
+            str(error),
+            "fetch the archive again, or take its id out of ImageSets/Main",
+          )
+        )
+        continue
+      for number, (name, box) in enumerate(objects):
+        exports[f"{split}/{name}/{image_id}_{number}.jpg"] = _Crop(
+          images[image_id][0], box, context
+        )
+  return exports, findings
+
+
+def read_objects(file: File) -> list[tuple[str, tuple[float, ...]]]:
+  """Class and box of each object in a VOC annotation, but difficult ones.
+
+  Boxes are (xmin, ymin, xmax, ymax) in VOC's pixel coordinates: the first
+  pixel is 1, and the last one belongs to the box.
+
+  Raises:
+    DataError: not VOC's XML, or one with a document type (which could name
+      other files, or grow without bound).
+  """
+  try:
+    text = file.read().decode("utf-8-sig")
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+      raise DataError("document types are not read")
+    objects = []
+    for element in ET.fromstring(text).iterfind("object"):
+      name = element.findtext("name", "").strip()
+      if not re.fullmatch(r"\w[\w .-]*", name):
+        raise DataError(f"object of class {name!r}")
+      box = tuple(
+        float(element.findtext(f"bndbox/{side}", "nan"))
+        for side in ("xmin", "ymin", "xmax", "ymax")
+      )
+      if not (box[0] <= box[2] and box[1] <= box[3]):
+        raise DataError(f"{name} has box {box}")
+      if element.findtext("difficult", "0").strip() != "1":
+        objects.append((name, box))
+    return objects
+  except (DataError, ET.ParseError, ValueError) as error:
+    raise DataError(f"not a VOC annotation: {error}") from None
+
+
+def crop_bounds(
+  box: tuple[float, ...], height: int, width: int, context: float
+) -> tuple[int, int, int, int]:
+  """Rows and columns of a crop: top, bottom, left, right; ends excluded.
+
+  Args:
+    box: (xmin, ymin, xmax, ymax), the first pixel being 1, ends included.
+    height, width: of the image.
+    context: share of a side that is added at both of its ends.
+
+  Raises:
+    DataError: the box lies outside the image.
+  """
+  left, top, right, bottom = box[0] - 1, box[1] - 1, box[2], box[3]
+  more_x, more_y = context * (right - left), context * (bottom - top)
+  left, right = max(0, round(left - more_x)), min(width, round(right + more_x))
+  top, bottom = max(0, round(top - more_y)), min(height, round(bottom + more_y))
+  if left >= right or top >= bottom:
+    raise DataError(f"box {box} lies outside the image of {width}x{height}")
+  return top, bottom, left, right
+
+
+class _Crop:
+  def __init__(self, image: File, box: tuple[float, ...], context: float):
+    self._image, self._box, self._context = image, box, context
+
+  def __call__(self) -> bytes:
+    image = _decoded(self._image)
+    try:
+      top, bottom, left, right = crop_bounds(
+        self._box, *image.shape[:2], self._context
+      )
+    except DataError as error:
+      raise DataError(
+        f"{self._image.name}: {error}; correct its annotation"
+      ) from None
+    stream = io.BytesIO()
+    Image.fromarray(image[top:bottom, left:right]).save(
+      stream, "JPEG", quality=95
+    )
+    return stream.getvalue()
+
+
+# The crops of an image follow each other.
+@functools.lru_cache(maxsize=1)
+def _decoded(file: File) -> UInt8[np.ndarray, "h w 3"]:
+  return decode_image(file.read(), file.name)
+
+
+def check_exports(folder: str | os.PathLike, exports: Exports) -> None:
+  """Refuses to export over files of other content.
+
+  Raises:
+    DataError: names the first of them, and their number.
+  """
+  root = pathlib.Path(folder).expanduser()
+  other = [
+    key
+    for key, make in exports.items()
+    if (root / key).exists()
+    and (not (root / key).is_file() or (root / key).read_bytes() != make())
+  ]
+  if other:
+    raise DataError(
+      f"{root / other[0]}: exists with other content"
+      + (f", and {len(other) - 1} more like it" if len(other) > 1 else "")
+      + "; nothing is overwritten, so give another folder"
+    )
+
+
+def write_exports(folder: str | os.PathLike, exports: Exports) -> int:
+  """Writes the files that are not there yet; call check_exports first.
+
+  If it fails or is interrupted, what it has written is taken away again;
+  what was there before stays as it was.
+
+  Returns:
+    The number of files written.
+  """
+  root = pathlib.Path(folder).expanduser()
+  with _new_files(root) as write:
+    bar = tqdm.tqdm(exports.items(), f"exporting to {root}", unit=" files")
+    return sum(write(root / key, make) for key, make in bar)
+
+
+@contextlib.contextmanager
+def _new_files(
+  root: pathlib.Path,
+) -> Iterator[Callable[[pathlib.Path, Callable[[], bytes]], bool]]:
+  made: list[pathlib.Path] = []
+
+  def make_folder(folder: pathlib.Path) -> None:
+    if not folder.is_dir():
+      make_folder(folder.parent)
+      made.append(folder)
+      folder.mkdir(exist_ok=True)
+
+  def write(path: pathlib.Path, make: Callable[[], bytes]) -> bool:
+    if path.exists():
+      return False
+    content = make()
+    make_folder(path.parent)
+    # 'x' refuses a file that has come into being since.
+    with open(path, "xb") as stream:
+      made.append(path)
+      stream.write(content)
+    return True
+
+  try:
+    yield write
+  except BaseException:
+    for path in reversed(made):
+      with contextlib.suppress(OSError):
+        path.rmdir() if path.is_dir() else path.unlink()
+    raise

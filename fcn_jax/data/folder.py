@@ -1,0 +1,134 @@
+"""A folder of images and a folder of labels, paired by file stem."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from fcn_jax.data.builder import Pair
+from fcn_jax.data.files import DataError, File, list_folder
+from fcn_jax.data.findings import Finding
+
+
+def find_pairs(images: str, labels: str) -> tuple[list[Pair], list[Finding]]:
+  """Pairs an image with the label of the same stem, in the stems' order.
+
+  Extensions may differ. Files in subfolders pair by their path below the
+  folder, which is then their id ('a/0001'). Hidden files are left out; others
+  that are no images by their extension too, with a warning.
+
+  Returns:
+    The pairs, and findings: stems without a partner, several files of one
+    stem, files that are no images.
+
+  Raises:
+    DataError: a folder does not exist, holds no image, or both are the same.
+  """
+  if os.path.realpath(images) == os.path.realpath(labels):
+    raise DataError(
+      f"{images}: given for images and labels; put labels into their own folder"
+    )
+  findings: list[Finding] = []
+  image_files = _by_stem(images, findings)
+  label_files = _by_stem(labels, findings)
+  hint = _suffix_hint(image_files, label_files)
+  for stem in sorted(image_files.keys() - label_files.keys()):
+    findings.append(
+      Finding(
+        "image without label",
+        image_files[stem].name,
+        f"no {stem}.* in {labels}",
+        hint or "add its label, or take the image out",
+      )
+    )
+  for stem in sorted(label_files.keys() - image_files.keys()):
+    findings.append(
+      Finding(
+        "label without image",
+        label_files[stem].name,
+        f"no {stem}.* in {images}",
+        hint or "add its image, or take the label out",
+      )
+    )
+  return [
+    Pair(stem, image_files[stem], label_files[stem])
+    for stem in sorted(image_files.keys() & label_files.keys())
+  ], findings
+
+
+def divide(
+  pairs: Sequence[Pair], val_percent: float, seed: int
+) -> tuple[list[Pair], list[Pair]]:
+  """Draws a validation set: val_percent of the pairs, rounded, at least one.
+
+  Both parts keep the order of the whole. The draw depends on the seed and the
+  number of pairs alone.
+
+  Raises:
+    DataError: a percentage not between 0 and 100, or fewer than two pairs.
+  """
+  if not 0 < val_percent < 100:
+    raise DataError(f"--val_percent={val_percent}: give more than 0, below 100")
+  if len(pairs) < 2:
+    raise DataError(
+      f"--val_percent: {len(pairs)} pairs cannot be divided; add images, or "
+      "give --val_images and --val_labels"
+    )
+  count = round(len(pairs) * val_percent / 100)
+  count = min(max(count, 1), len(pairs) - 1)
+  drawn = np.random.default_rng(seed).permutation(len(pairs))[:count]
+  chosen = set(drawn.tolist())
+  return (
+    [pair for i, pair in enumerate(pairs) if i not in chosen],
+    [pair for i, pair in enumerate(pairs) if i in chosen],
+  )
+
+
+def _by_stem(folder: str, findings: list[Finding]) -> dict[str, File]:
+  known = Image.registered_extensions()
+  found: dict[str, list[File]] = {}
+  for key, file in list_folder(folder).items():
+    if file.extension in known:
+      found.setdefault(os.path.splitext(key)[0], []).append(file)
+    else:
+      findings.append(
+        Finding(
+          "file that is no image",
+          file.name,
+          f"extension {file.extension!r}",
+          "left out; rename it if it is an image",
+          warning=True,
+        )
+      )
+  if not found:
+    raise DataError(f"{folder}: no image in it; check the path")
+  for stem, files in found.items():
+    if len(files) > 1:
+      findings.append(
+        Finding(
+          "several files of one stem",
+          ", ".join(file.name for file in files),
+          f"{len(files)} files for {stem}",
+          "keep one of them",
+        )
+      )
+  return {stem: files[0] for stem, files in found.items()}
+
+
+def _suffix_hint(
+  images: Mapping[str, File], labels: Mapping[str, File]
+) -> str | None:
+  """A remedy for labels named as their images plus '_mask' or the like."""
+  if images.keys() & labels.keys():
+    return None
+  stem = min(images)
+  for label in labels:
+    if label.startswith(stem):
+      suffix = label[len(stem) :]
+      if all(image + suffix in labels for image in images):
+        return (
+          f"label names end in {suffix!r}: rename them to the stems of their "
+          "images"
+        )
+  return None
