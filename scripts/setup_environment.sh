@@ -89,7 +89,7 @@ setup_environment() {
   is_usable || make_venv
   hash=$(fingerprint "$wanted")
   if [ -e ".venv/installed.$hash.${1:-base}" ]; then
-    echo "Using $root/.venv, where $wanted ${1:+and $1 }is installed"
+    echo "Using $root/.venv ($wanted${1:+ and $1} installed)"
     return
   fi
   for path in .venv/installed.*; do

@@ -66,6 +66,23 @@ def _lay(picture, paint, rng, centre, radius, shadow=0.0):
   return place, sketch.alpha
 
 
+def _places(rng, height, width, diameters):
+  """(y, x, radius) of 1 to 3 objects that hide little of one another."""
+  placed = []
+  for _ in range(rng.choice((1, 2, 3), p=(0.25, 0.4, 0.35))):
+    for _ in range(30):
+      radius = rng.uniform(*diameters) / 2
+      inset_y = min(0.85 * radius, height / 2)
+      inset_x = min(0.85 * radius, width / 2)
+      cy = rng.uniform(inset_y, height - inset_y)
+      cx = rng.uniform(inset_x, width - inset_x)
+      apart = [np.hypot(cy - y, cx - x) / (radius + r) for y, x, r in placed]
+      if all(ratio > 0.8 for ratio in apart):
+        placed.append((cy, cx, radius))
+        break
+  return placed
+
+
 def draw_scene(
   rng: np.random.Generator,
   height: int,
@@ -80,19 +97,7 @@ def draw_scene(
     centre = rng.uniform(0, height), rng.uniform(0, width)
     _lay(picture, paint, rng, centre, rng.uniform(*trifle), shadow=0.3)
 
-  placed = []
-  for _ in range(rng.choice((1, 2, 3), p=(0.25, 0.4, 0.35))):
-    for _ in range(30):
-      radius = rng.uniform(*diameters) / 2
-      inset_y = min(0.85 * radius, height / 2)
-      inset_x = min(0.85 * radius, width / 2)
-      cy = rng.uniform(inset_y, height - inset_y)
-      cx = rng.uniform(inset_x, width - inset_x)
-      apart = [np.hypot(cy - y, cx - x) / (radius + r) for y, x, r in placed]
-      if all(ratio > 0.8 for ratio in apart):
-        placed.append((cy, cx, radius))
-        break
-
+  placed = _places(rng, height, width, diameters)
   instances = np.zeros((height, width), np.uint8)
   classes, truncated, whole = [], [], []
   for number, (cy, cx, radius) in enumerate(placed, start=1):
@@ -105,9 +110,9 @@ def draw_scene(
     instances[place][inside] = number
     classes.append(class_id)
     whole.append(int(inside.sum()))
-    rim = np.zeros((height, width), bool)
-    rim[place] = inside
-    truncated.append(bool(rim[[0, -1]].any() or rim[:, [0, -1]].any()))
+    own = np.zeros((height, width), bool)
+    own[place] = inside
+    truncated.append(bool(own[[0, -1]].any() or own[:, [0, -1]].any()))
   visible = np.bincount(instances.ravel(), minlength=len(placed) + 1)[1:]
 
   lean = rng.normal(0.0, 0.12, 2)

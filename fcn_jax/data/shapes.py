@@ -5,6 +5,7 @@ segmentation: a classifier pretrained on the boxes' crops has more to learn
 from than a network that sees the segmentations alone.
 
     python -m fcn_jax.data.shapes --output=shapes_voc.tar
+    python -m fcn_jax.data.shapes --images=FOLDER --count=12 --seed=1
 """
 
 import argparse
@@ -89,9 +90,25 @@ def _annotation(image_id: str, scene: Scene, segmented: bool) -> bytes:
   return ET.tostring(root) + b"\n"
 
 
-def _encoded(image: Image.Image, form: str, **options) -> bytes:
+def _scene(seed, index, sizes, diameters) -> Scene:
+  """The index-th scene of a seed's world, of one of the sizes."""
+  rng = np.random.default_rng([seed, 1, index])
+  odds = np.array([4, 2, *[1] * len(sizes)][: len(sizes)], np.float64)
+  size = sizes[rng.choice(len(sizes), p=odds / odds.sum())]
+  return draw_scene(rng, *size, diameters)
+
+
+def _jpeg(scene: Scene) -> bytes:
   stream = io.BytesIO()
-  image.save(stream, form, **options)
+  Image.fromarray(scene.image).save(stream, "JPEG", quality=90)
+  return stream.getvalue()
+
+
+def _label_png(scene: Scene) -> bytes:
+  label = Image.fromarray(label_of(scene))
+  label.putpalette(voc_palette().tobytes())
+  stream = io.BytesIO()
+  label.save(stream, "PNG")
   return stream.getvalue()
 
 
@@ -139,80 +156,89 @@ def write_voc_tar(
   members = {"train": order[:main_train], "val": order[main_train:]}
   segmented = {"train": members["train"][:train], "val": members["val"][:val]}
   with_label = {int(i) for part in segmented.values() for i in part}
-  odds = np.array([4, 2, *[1] * len(sizes)][: len(sizes)], np.float64)
-  colours = voc_palette()
 
   present: list[set[int]] = []
-  target = pathlib.Path(path)
-  partial = target.with_name(target.name + ".partial")
-  with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
 
+  def write(tar: tarfile.TarFile) -> None:
     def add(name: str, data: bytes | None) -> None:
-      info = tarfile.TarInfo(name)
+      info = tarfile.TarInfo(f"{ROOT}/{name}" if name else ROOT)
       info.type = tarfile.DIRTYPE if data is None else tarfile.REGTYPE
       info.mode = 0o755 if data is None else 0o644
       info.size = len(data or b"")
-      info.mtime = 1_337_000_000  # fixed, so that the bytes are
+      info.mtime = 1_337_000_000  # any fixed time: equal worlds, equal bytes
       tar.addfile(info, io.BytesIO(data or b""))
 
-    for folder in ("VOCdevkit", ROOT, *(f"{ROOT}/{f}" for f in FOLDERS)):
+    for folder in ("", *FOLDERS):
       add(folder, None)
-    add(f"{ROOT}/classes.txt", "".join(f"{c}\n" for c in CLASS_NAMES).encode())
+    add("classes.txt", "".join(f"{name}\n" for name in CLASS_NAMES).encode())
     for index, image_id in enumerate(
       tqdm(ids, desc="drawing", unit="image", disable=None)
     ):
-      rng = np.random.default_rng([seed, 1, index])
-      size = sizes[rng.choice(len(sizes), p=odds / odds.sum())]
-      scene = draw_scene(rng, *size, diameters)
+      scene = _scene(seed, index, sizes, diameters)
       present.append(set(scene.classes))
-      jpeg = _encoded(Image.fromarray(scene.image), "JPEG", quality=90)
-      add(f"{ROOT}/JPEGImages/{image_id}.jpg", jpeg)
+      add(f"JPEGImages/{image_id}.jpg", _jpeg(scene))
       xml = _annotation(image_id, scene, index in with_label)
-      add(f"{ROOT}/Annotations/{image_id}.xml", xml)
+      add(f"Annotations/{image_id}.xml", xml)
       if index in with_label:
-        label = Image.fromarray(label_of(scene))
-        label.putpalette(colours.tobytes())
-        png = _encoded(label, "PNG")
-        add(f"{ROOT}/SegmentationClass/{image_id}.png", png)
-
+        add(f"SegmentationClass/{image_id}.png", _label_png(scene))
     for kind, lists in (("Main", members), ("Segmentation", segmented)):
       everything = np.concatenate([lists["train"], lists["val"]])
       for split, chosen in (*lists.items(), ("trainval", everything)):
-        folder = f"{ROOT}/ImageSets/{kind}"
         chosen = sorted(int(i) for i in chosen)
         text = "".join(f"{ids[i]}\n" for i in chosen)
-        add(f"{folder}/{split}.txt", text.encode())
-        if kind == "Main":
-          for class_id, name in list(enumerate(CLASS_NAMES))[1:]:
+        add(f"ImageSets/{kind}/{split}.txt", text.encode())
+        for class_id, name in enumerate(CLASS_NAMES):
+          if kind == "Main" and class_id:
             text = "".join(
               f"{ids[i]} {1 if class_id in present[i] else -1:2d}\n"
               for i in chosen
             )
-            add(f"{folder}/{name}_{split}.txt", text.encode())
-  partial.replace(target)
+            add(f"ImageSets/Main/{name}_{split}.txt", text.encode())
+
+  target = pathlib.Path(path)
+  partial = target.with_name(target.name + ".partial")
+  try:
+    with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+      write(tar)
+    partial.replace(target)
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def write_images(
+  folder: str | os.PathLike,
+  count: int = 12,
+  seed: int = 1,
+  sizes: Sequence[tuple[int, int]] = SIZES,
+  diameters: tuple[float, float] = DIAMETERS,
+) -> None:
+  """Draws images alone, for a network to be tried on: folder/new_01.jpg ...
+
+  A tar of another seed holds none of them. Files of those names are replaced.
+  """
+  folder = pathlib.Path(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  for index in range(count):
+    scene = _scene(seed, index, sizes, diameters)
+    (folder / f"new_{index + 1:02d}.jpg").write_bytes(_jpeg(scene))
 
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--output", required=True, help="the tar to write")
+  what = parser.add_mutually_exclusive_group(required=True)
+  what.add_argument("--output", help="the VOC-style tar to write")
+  what.add_argument("--images", help="the folder to write images alone to")
+  parser.add_argument("--count", type=int, default=12, help="of images alone")
   parser.add_argument("--seed", type=int, default=0)
-  for name, default in (
-    ("train", 60),
-    ("val", 60),
-    ("main_train", 600),
-    ("main_val", 90),
-  ):
-    parser.add_argument(f"--{name}", type=int, default=default)
-  options = vars(parser.parse_args())
-  path = pathlib.Path(options.pop("output"))
-  path.parent.mkdir(parents=True, exist_ok=True)
-  write_voc_tar(path, **options)
-  size = path.stat().st_size / 2**20
-  print(
-    f"{path}: {options['main_train'] + options['main_val']} images with "
-    f"boxes, {options['train']} + {options['val']} of them with a "
-    f"segmentation, {size:.1f} MiB"
-  )
+  options = parser.parse_args()
+  if options.images:
+    write_images(options.images, options.count, options.seed)
+    print(f"{options.images}: {options.count} images")
+  else:
+    path = pathlib.Path(options.output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_voc_tar(path, options.seed)
+    print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":
