@@ -1,4 +1,4 @@
-"""Checks images and labels and makes a data set of them that trains.
+r"""Checks images and labels and makes a data set of them that trains.
 
   python scripts/prepare_dataset.py --dataset=voc \
     --archive=VOCtrainval_11-May-2012.tar

@@ -196,13 +196,13 @@ def star(s: Sketch, rng: Rng) -> None:
 
 def mug(s: Sketch, rng: Rng) -> None:
   """A glazed mug, its pattern zigzag, dots or bands, handle to the right."""
-  x, y = s.x + 0.16, s.y
+  x, y = s.x + 0.11, s.y
   hue = one_of(rng, (0.0, 0.16), (0.25, 0.45), (0.5, 0.7), (0.8, 1.0))
   colour = hsv(hue, rng.uniform(0.25, 0.85), rng.uniform(0.7, 1.0))
   second = hsv(hue + rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.8), 0.8)
   if rng.random() < 0.5:
     second = WHITE
-  width, height = rng.uniform(0.58, 0.66), rng.uniform(0.7, 0.8)
+  width, height = rng.uniform(0.55, 0.63), rng.uniform(0.65, 0.74)
   hold = box(x - width - 0.02, y, 0.3, 0.42, 0.26)
   s.part(np.abs(hold + 0.07) - 0.08, colour * 0.85)
   taper = x / (1.0 - rng.uniform(-0.06, 0.12) * y)
@@ -236,7 +236,7 @@ def ladybird(s: Sketch, rng: Rng) -> None:
   hue = one_of(rng, (-0.04, 0.02), (0.03, 0.09), (0.11, 0.16))
   colour = hsv(hue, rng.uniform(0.7, 0.95), rng.uniform(0.75, 1.0))
   for leg in (-0.45, 0.0, 0.4):
-    tip = (leg * 1.2 - 0.05, 0.86)
+    tip = (leg * 1.2 - 0.05, 0.9 - 0.28 * abs(leg))
     s.part(capsule(x, np.abs(y), (leg, 0.5), tip, 0.06), BLACK)
   s.part(capsule(x, np.abs(y), (0.7, 0.1), (0.9, 0.34), 0.03), BLACK)
   s.part(disc(x - 0.58, y, 0.36), BLACK)
