@@ -1,7 +1,7 @@
 """Checkpoints: the only place that knows Orbax.
 
 A model directory (a training workdir, or the output of convert_weights) holds
-checkpoints/STEP/{model,solver,about}.  `about` says all that is needed to use
+checkpoints/STEP/{model,solver} and, as its metadata, all that is needed to use
 the model: its declaration, class names, palette, and the config it came from.
 """
 
@@ -107,11 +107,15 @@ class Checkpoints:
     if there and (there[0].metrics or not metrics):
       return
     parts = {"model": _model(params, frozen)}
-    parts["about"] = dataclasses.asdict(about)
     if solver is not None:
       parts["solver"] = _by_path(solver)
     self._orbax.save_checkpointables(
-      step, parts, metrics=metrics, force=True, overwrite=bool(there)
+      step,
+      parts,
+      metrics=metrics,
+      custom_metadata=dataclasses.asdict(about),
+      force=True,
+      overwrite=bool(there),
     )
 
   def restore(self, step: int, params: Any, frozen: Any, solver: Any):
@@ -217,8 +221,8 @@ def load_about(directory: str | pathlib.Path, step: str | int = "best"):
   """(step, About) of a model directory, without reading its weights."""
   number = find_step(directory, step)
   path = pathlib.Path(directory).absolute() / FOLDER / str(number)
-  about = ocp.load_checkpointables(path, {"about": None})["about"]
-  return number, About(**about)
+  found = ocp.checkpointables_metadata(path).custom_metadata
+  return number, About(**found)
 
 
 def load_model(

@@ -6,6 +6,7 @@ too), draw a batch, add up the gradients of its parts, update once, log.
 
 import dataclasses
 import functools
+import logging
 import pathlib
 import signal
 import time
@@ -16,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import logging
 from flax import nnx
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
@@ -35,6 +35,8 @@ from fcn_jax import config as config_lib
 from fcn_jax.data import Dataset, load_dataset, pipeline
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.evaluate import Evaluation, Evaluator
+
+_log = logging.getLogger(__name__)
 
 
 @flax.struct.dataclass
@@ -128,7 +130,7 @@ class Stepper:
     self._one_part = one_part
     self._train_step = jax.jit(training.train_step, donate_argnums=0)
     self._accumulate = jax.jit(training.accumulate, donate_argnums=0)
-    self._update = jax.jit(training.update, donate_argnums=(0, 1))
+    self._update = jax.jit(training.update, donate_argnums=0)
 
   def __call__(
     self, state: TrainState, drawn: pipeline.Drawn
@@ -199,7 +201,7 @@ class Stopping:
     if self.signal is not None:
       raise KeyboardInterrupt
     self.signal = number
-    logging.warning(
+    _log.warning(
       "%s: saving and stopping after this step", signal.Signals(number).name
     )
 
@@ -276,7 +278,7 @@ class _Run:
       part_size=config.data.part_size,
       mesh=self.mesh,
     )
-    logging.info(
+    _log.info(
       "%s: %d training images, %d steps an epoch, %d steps; canvases %s, "
       "for validation %s",
       data.name,
@@ -322,9 +324,9 @@ class _Run:
     if start is None:
       net, receipt = initial.network(self.config, self.about)
       (self.folder / "receipt.txt").write_text(f"{receipt}\n")
-      logging.info("%s", receipt)
+      _log.info("%s", receipt)
     else:
-      logging.info("resuming from step %d of %s", start, self.folder)
+      _log.info("resuming from step %d of %s", start, self.folder)
       net = models.build(self.layers, self.config.precision)
     graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
     solver, self.schedule = make_solver(
@@ -366,9 +368,9 @@ class _Run:
       return None
     seconds = time.monotonic() - began
     writer.write(step, "val", {**evaluation.figures(), "seconds": seconds})
-    logging.info("step %d: %s", step, evaluation.summary())
+    _log.info("step %d: %s", step, evaluation.summary())
     if step > 0 and evaluation.collapsed_to:
-      logging.warning(
+      _log.warning(
         "step %d: nearly every pixel is predicted as %r. Common causes: too "
         "few steps yet, weights that were not copied (see receipt.txt), a "
         "learning rate that is too high or too low.",
@@ -508,7 +510,7 @@ class _Progress:
     self._writer.write(step, "train", figures)
     self._bar.set_postfix_str(f"loss {loss:.4f}, {rate:.1f} images/s")
     if self._bar.disable:
-      logging.info(
+      _log.info(
         "step %d of %d: loss %.4f, lr %.3g, %.1f images/s, %s left",
         step,
         self._run.total,

@@ -1,0 +1,37 @@
+"""What every script does the same: plain log lines, one-line errors."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from absl import app
+from absl import logging as absl_logging
+
+
+def start(main: Callable[[], int | None]) -> None:
+  """Parses the flags and runs a script's main; its return is the exit code.
+
+  The project's log goes to stderr in plain lines, libraries' only from
+  warnings on.  An error that names what the user can mend is printed without
+  a traceback, exit code 1.
+  """
+
+  def run(argv: list[str]) -> int | None:
+    if len(argv) > 1:
+      raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+      logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    )
+    log = logging.getLogger("fcn_jax")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+      return main()
+    except (ValueError, OSError, FloatingPointError) as error:
+      print(f"error: {error}", file=sys.stderr)
+      return 1
+
+  app.run(run)

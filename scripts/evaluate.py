@@ -1,0 +1,87 @@
+"""Scores a trained network on a split: a table, and the same as JSON.
+
+  python scripts/evaluate.py --checkpoint=runs/voc --split=val \
+    --output=metrics.json
+"""
+
+import json
+import math
+import os
+import pathlib
+
+from absl import flags
+
+from fcn_jax import checkpoints, command_line
+from fcn_jax.data import load_dataset
+from fcn_jax.evaluate import evaluate
+
+_CHECKPOINT = flags.DEFINE_string(
+  "checkpoint", None, "A training workdir, or a converted model."
+)
+_STEP = flags.DEFINE_string("step", "best", "best, latest or a number.")
+_DATA = flags.DEFINE_string(
+  "data", None, "Data set; by default the one the network was trained on."
+)
+_DATA_DIR = flags.DEFINE_string(
+  "data_dir", None, "Where data sets lie; by default as in training."
+)
+_SPLIT = flags.DEFINE_string("split", "val", "What to score on.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.")
+_PRECISION = flags.DEFINE_enum(
+  "precision", "float32", ["float32", "tf32", "bfloat16"], "Of the products."
+)
+_PART_SIZE = flags.DEFINE_integer("part_size", 1, "Images per forward pass.")
+flags.mark_flag_as_required("checkpoint")
+
+
+def main() -> None:
+  net, about, step = checkpoints.load_model(
+    _CHECKPOINT.value, _STEP.value, _PRECISION.value
+  )
+  trained_on = about.config.get("data", {})
+  name = _DATA.value or trained_on.get("name")
+  if not name:
+    raise ValueError(
+      f"{_CHECKPOINT.value} was not trained on a data set: name one with --data"
+    )
+  data_dir = _DATA_DIR.value or trained_on.get("data_dir")
+  dataset = load_dataset(name, data_dir or None)
+  if list(dataset.class_names) != about.class_names:
+    raise ValueError(
+      f"the network's classes ({', '.join(about.class_names)}) are not those "
+      f"of {name} ({', '.join(dataset.class_names)}); name another --data"
+    )
+  evaluation = evaluate(net, dataset, _SPLIT.value, part_size=_PART_SIZE.value)
+  print(
+    f"{_CHECKPOINT.value}, step {step}, on {len(evaluation.image_ids)} images "
+    f"of {name}/{_SPLIT.value}\n\n{evaluation.table()}"
+  )
+  if _OUTPUT.value:
+    _write(
+      pathlib.Path(_OUTPUT.value),
+      {
+        "checkpoint": _CHECKPOINT.value,
+        "step": step,
+        "data": name,
+        "split": _SPLIT.value,
+        **evaluation.figures(),
+      },
+    )
+
+
+def _write(path: pathlib.Path, figures: dict) -> None:
+  """Writes JSON, NaN as null, complete or not at all."""
+
+  def plain(value):
+    if isinstance(value, dict):
+      return {key: plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(path.name + ".tmp")
+  temporary.write_text(json.dumps(plain(figures), indent=2) + "\n")
+  os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+  command_line.start(main)
