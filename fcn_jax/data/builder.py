@@ -197,6 +197,7 @@ def write_dataset(
   """
   check_name(plan.name, data_dir, overwrite)
   root = pathlib.Path(data_dir).expanduser()
+  new = not root.exists()
   root.mkdir(parents=True, exist_ok=True)
   target = root / plan.name / VERSION
   beside = tempfile.mkdtemp(prefix=f".{plan.name}_incomplete_", dir=root)
@@ -218,6 +219,8 @@ def write_dataset(
     raise
   finally:
     shutil.rmtree(beside, ignore_errors=True)
+    if new and not any(root.iterdir()):
+      root.rmdir()
   return target
 
 

@@ -52,7 +52,7 @@ class _Paletted:
 
   def __call__(self) -> bytes:
     index = self._reader.read(self._file.read(), self._file.name).index
-    image = Image.fromarray(index.astype(np.uint8), "L")
+    image = Image.fromarray(index.astype(np.uint8))
     image.putpalette(self._palette.tobytes())
     stream = io.BytesIO()
     image.save(stream, "PNG")

@@ -1,0 +1,80 @@
+"""Images, labels and VOC trees of a few pixels, for tests of data sets."""
+
+import io
+import os
+import pathlib
+import tarfile
+
+import numpy as np
+from PIL import Image
+
+SHARED = pathlib.Path(__file__).parents[1].parent / "shared"
+
+
+def png(array) -> bytes:
+  stream = io.BytesIO()
+  Image.fromarray(np.asarray(array, np.uint8)).save(stream, "PNG")
+  return stream.getvalue()
+
+
+def photo(seed: int, height: int = 6, width: int = 8) -> bytes:
+  """A JPEG of noise."""
+  rng = np.random.default_rng(seed)
+  image = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+  stream = io.BytesIO()
+  image.save(stream, "JPEG")
+  return stream.getvalue()
+
+
+def label(*values: int, height: int = 6, width: int = 8) -> bytes:
+  """A PNG whose rows repeat the values."""
+  return png(np.resize(np.array(values, np.uint8), (height, width)))
+
+
+def write(root: pathlib.Path, files: dict[str, bytes | str]) -> pathlib.Path:
+  for name, data in files.items():
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+  return root
+
+
+def voc_files(root: str = "VOCdevkit/VOC2012/") -> dict[str, bytes | str]:
+  """A tree of five images: train b, a; val c; trainval all; test unlabelled.
+
+  Sizes (height, width): a 6x8, b 5x9, c 6x8.
+  """
+  lists = root + "ImageSets/Segmentation/"
+  return {
+    lists + "train.txt": "b\na\n",
+    lists + "val.txt": "c\r\n",
+    lists + "trainval.txt": "a\nb\nc\n\n",
+    lists + "test.txt": "d\ne\n",
+    root + "JPEGImages/a.jpg": photo(1),
+    root + "JPEGImages/b.jpg": photo(2, 5, 9),
+    root + "JPEGImages/c.jpg": photo(3),
+    root + "JPEGImages/d.jpg": photo(4),
+    root + "SegmentationClass/a.png": label(0, 1, 255),
+    root + "SegmentationClass/b.png": label(0, 2, height=5, width=9),
+    root + "SegmentationClass/c.png": label(0, 20),
+    root + "SegmentationObject/a.png": label(0, 1),
+  }
+
+
+def folder_files() -> dict[str, bytes | str]:
+  """train (a, b) and val (c) folders, and classes.txt with two names."""
+  return {
+    "classes.txt": "ground\nthing\n",
+    "train/images/a.jpg": photo(1),
+    "train/images/b.jpg": photo(2),
+    "train/labels/a.png": label(0, 1),
+    "train/labels/b.png": label(0, 1, 1, 255),
+    "val/images/c.jpg": photo(3),
+    "val/labels/c.png": label(1, 0),
+  }
+
+
+def tar_of(folder: pathlib.Path, path: pathlib.Path) -> str:
+  with tarfile.open(path, "w") as tar:
+    tar.add(folder, ".")
+  return os.fspath(path)
