@@ -96,6 +96,7 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
           "kernel_size": [layer.kernel],
           "group": channels[name],
           "stride": [layer.stride],
+          "weight_filler": {"type": "bilinear"},
         }
         add(
           name,
