@@ -101,14 +101,14 @@ def test_divide_parts_without_loss(count, percent, seed):
 
 def test_divide_by_hand():
   pairs = _pairs(30)
-  train, val = divide(pairs, 10, 0)
+  train, val = divide(pairs, 10.0, 0)
   assert (len(train), len(val)) == (27, 3)
-  assert divide(pairs, 10, 1)[1] != val
+  assert divide(pairs, 10.0, 1)[1] != val
 
 
 def test_divide_refuses():
-  for percent in (0, 100, -1, float("nan")):
+  for percent in (0.0, 100.0, -1.0, float("nan")):
     with pytest.raises(DataError, match="val_percent"):
       divide(_pairs(4), percent, 0)
   with pytest.raises(DataError, match="1 pairs"):
-    divide(_pairs(1), 10, 0)
+    divide(_pairs(1), 10.0, 0)

@@ -152,7 +152,7 @@ def read_objects(file: File) -> list[tuple[str, tuple[float, ...]]]:
 
 
 def crop_bounds(
-  box: tuple[float, ...], height: int, width: int, context: float
+  box: tuple[float | int, ...], height: int, width: int, context: float
 ) -> tuple[int, int, int, int]:
   """Rows and columns of a crop: top, bottom, left, right; ends excluded.
 

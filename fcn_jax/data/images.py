@@ -65,8 +65,9 @@ def decode_image(
     DataError: not an image, cut short, too large, or of values without a
       known range (32-bit integers beyond 65535, floating point).
   """
-  image = open_image(data, name)
-  return to_rgb(image, name or (data if not isinstance(data, bytes) else ""))
+  if not isinstance(data, bytes):
+    name = name or os.fspath(data)
+  return to_rgb(open_image(data, name), name)
 
 
 def to_rgb(image: Image.Image, name: str = "") -> UInt8[np.ndarray, "h w 3"]:

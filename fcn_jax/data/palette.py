@@ -180,7 +180,7 @@ def _read_text(path: str | os.PathLike) -> str:
 
 
 def shared_palette(
-  labels: Iterable[tuple[UInt8[np.ndarray, "n 3"], Int64[np.ndarray, "256"]]],
+  labels: Iterable[tuple[UInt8[np.ndarray, "_ 3"], Int64[np.ndarray, "256"]]],
   classes: int,
 ) -> UInt8[np.ndarray, "256 3"] | None:
   """The palette that paletted label files agree on.
