@@ -32,6 +32,8 @@ KNOWN_FILES = {
 # Layer types whose first blob is a kernel; some writers leave the type out.
 _WITH_KERNEL = ("Convolution", "InnerProduct", "")
 HEAD_STD = 0.01  # of AlexNet's own last layer
+# About that of image values, 0..255: fresh layers expect unit variance.
+IMAGE_STD = 64
 
 
 class SurgeryError(ValueError):
@@ -227,7 +229,8 @@ def initialise(network: Network, seed: int, head_init: str = "zero") -> Receipt:
   """Random weights, in place: He-normal kernels, zero biases.
 
   Each kernel is normal with variance 2 / (kh * kw * input channels per group):
-  He et al., ICCV 2015.
+  He et al., ICCV 2015.  That of the layer that reads the image is divided by
+  64 ** 2, about the variance of its values.
 
   Args:
     network: receives the weights.
@@ -392,6 +395,8 @@ def _initial(layer: d.Conv, network: Network, head_init: str, seed: int):
     note = "head: zero" if std == 0 else f"head: gaussian, std {std}"
   else:
     std = float(np.sqrt(2 / np.prod(kernel_shape[:3])))
+    if _reads_image(layer, network):
+      std /= IMAGE_STD
     note = f"He-normal, std {std:.4g}"
   # A stream of its own per layer, so that no layer depends on another one.
   stream = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
@@ -407,6 +412,12 @@ def _initial(layer: d.Conv, network: Network, head_init: str, seed: int):
       Row("", None, f"{name}.bias", bias_shape, "initialised", "zero"),
     ],
   )
+
+
+def _reads_image(layer: d.Conv, network: Network) -> bool:
+  bottoms = {below.name: name for below, name in d.with_bottoms(network.layers)}
+  images = {x.name for x in network.layers if isinstance(x, d.Data)}
+  return bottoms[layer.name] in images
 
 
 def _dropped(found: caffe.CaffeLayer | None, note: str) -> list[Row]:

@@ -290,8 +290,8 @@ def test_random_weights_are_reproducible_and_differ_by_seed():
   np.testing.assert_array_equal(one.fc6.kernel[...], two.fc6.kernel[...])
   assert np.any(one.fc6.kernel[...] != other.fc6.kernel[...])
   assert not np.any(one.score_fr.kernel[...])
-  # sqrt(2 / (11 * 11 * 3)) = 0.0742 from 2178 draws, 1.5 % known.
-  assert np.std(one.conv1.kernel[...]) == pytest.approx(0.0742, rel=0.06)
+  # sqrt(2 / (11 * 11 * 3)) / 64 = 0.00116 from 2178 draws, 1.5 % known.
+  assert np.std(one.conv1.kernel[...]) == pytest.approx(0.00116, rel=0.06)
   # A group of conv2 has 3 input channels: sqrt(2 / 75) = 0.163.
   assert np.std(one.conv2.kernel[...]) == pytest.approx(0.163, rel=0.15)
 
