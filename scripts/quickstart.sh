@@ -49,7 +49,7 @@ step convert "$run/converted" \
   "Turn the classifier into a fully convolutional network (net surgery)" \
   scripts/convert_weights.py \
   --source="$run/classifier/classifier.caffemodel" --output="$run/converted" \
-  --data=shapes --data_dir="$run/data"
+  --num_classes=6 --width=0.25
 
 step train "$run/fcn_alexnet" \
   "Fine-tune FCN-AlexNet on the few images that have a segmentation" \
