@@ -1,0 +1,154 @@
+"""Training an AlexNet classifier, for its weights to be turned into an FCN."""
+
+import json
+import logging
+import pathlib
+import time
+
+import jax
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+from tqdm.auto import tqdm
+
+from fcn_jax import (
+  caffe,
+  devices,
+  export,
+  metrics,
+  models,
+  optimizers,
+  train,
+  weights,
+)
+from fcn_jax.data import crops, pipeline
+from fcn_jax.evaluate import evaluation_step
+
+SIDE = 227  # AlexNet's input
+
+_log = logging.getLogger(__name__)
+
+
+def train_classifier(recipe: ConfigDict, workdir: str) -> float:
+  """Trains a classifier and writes it as workdir/classifier.caffemodel.
+
+  Beside it: classes.txt, one name per line.  Nothing is written before the
+  end; an interrupted run starts anew.
+
+  Args:
+    recipe: see configs/shapes_alexnet_classifier.py.
+    workdir: made if absent.
+
+  Returns:
+    Accuracy on val, 0..1.
+
+  Raises:
+    ValueError: the recipe or the data make no sense.
+    FileExistsError: the workdir holds a classifier.
+    FloatingPointError: the loss became NaN or infinite.
+  """
+  folder = pathlib.Path(workdir)
+  output = folder / "classifier.caffemodel"
+  if output.exists():
+    raise FileExistsError(f"{output} is there; name another --workdir")
+  splits = crops.find_classes(recipe.data.directory)
+  names = splits["train"].class_names
+  loader = _loader(recipe, splits["train"], "shuffle")
+  epoch = loader.drawing.steps_per_epoch
+  total = optimizers.steps_in(recipe.duration, None, epoch)
+  _log.info(
+    "%s: %d training crops of %s; %d steps",
+    recipe.data.directory,
+    len(splits["train"].files),
+    ", ".join(names),
+    total,
+  )
+  layers = models.declare(
+    "alexnet",
+    classes=len(names),
+    width=recipe.model.width,
+    order=recipe.model.order,
+    mean_bgr=tuple(recipe.model.mean_bgr),
+  )
+  net = models.build(layers, recipe.precision)
+  weights.initialise(net, recipe.seed, "gaussian")
+  graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
+  solver, _ = train.make_solver(recipe, layers, params, total, epoch)
+  mesh = devices.data_mesh()
+  state = devices.replicate(
+    train.TrainState(
+      jax.numpy.zeros((), "int32"), params, frozen, solver.init(params)
+    ),
+    mesh,
+  )
+  key = jax.random.key(recipe.seed)
+  training = train.Training(graphdef, solver, True, key)
+  stepper = train.Stepper(training, mesh, one_part=True)
+  losses = []
+  began = time.monotonic()
+  bar = tqdm(loader.steps(0, total), total=total, unit="step", disable=None)
+  for step, drawn in enumerate(bar, 1):
+    state, (each,) = stepper(state, drawn)
+    losses.append(each)
+    if step % 50 == 0 or step == total:
+      loss = float(np.mean(jax.device_get(losses)))
+      losses = []
+      if not np.isfinite(loss):
+        raise train.NotFinite(f"step {step}: the loss is not finite")
+      bar.set_postfix_str(f"loss {loss:.4f}")
+      if bar.disable:
+        _log.info(
+          "step %d of %d: loss %.4f, %.0f s",
+          step,
+          total,
+          loss,
+          time.monotonic() - began,
+        )
+  accuracy = _accuracy(recipe, splits["val"], graphdef, state, mesh)
+  _log.info(
+    "accuracy on %d val crops: %.4f (chance: %.4f)",
+    len(splits["val"].files),
+    accuracy,
+    np.bincount(splits["val"].classes).max() / len(splits["val"].files),
+  )
+  folder.mkdir(parents=True, exist_ok=True)
+  net = nnx.merge(graphdef, jax.device_get(state.params), frozen)
+  (folder / "classes.txt").write_text("".join(f"{name}\n" for name in names))
+  (folder / "config.json").write_text(json.dumps(recipe.to_dict(), indent=2))
+  caffe.write_caffemodel(
+    output, export.to_caffe(net, inner_products=("fc6", "fc7", "fc8"))
+  )
+  return accuracy
+
+
+def _loader(recipe, folders: crops.ClassFolders, order: str):
+  drawing = pipeline.Drawing(
+    images=len(folders.files),
+    batch_size=recipe.batch_size,
+    order=order,
+    seed=recipe.seed,
+  )
+  red_green_blue = tuple(round(x) for x in reversed(recipe.model.mean_bgr))
+  return crops.CropLoader(
+    folders=folders,
+    drawing=drawing,
+    side=SIDE,
+    fill=red_green_blue,
+    resize=recipe.data.resize,
+    augment=order == "shuffle",
+    num_threads=recipe.data.num_threads,
+  )
+
+
+def _accuracy(recipe, folders, graphdef, state, mesh) -> float:
+  """Share of val images that are named rightly."""
+  loader = _loader(recipe, folders, "sequential")
+  step = jax.jit(evaluation_step, static_argnums=0)
+  counts = []
+  for drawn in loader.steps(0, loader.drawing.steps_per_epoch):
+    part = devices.shard(drawn.parts[0], mesh)
+    found, *_ = step(graphdef, state.params, state.frozen, part)
+    counts.append(jax.device_get(found))
+  # The last batch is filled up with the first images again.
+  confusions = np.concatenate(counts)[: len(folders.files)]
+  return metrics.scores(confusions.sum(0)).pixel_accuracy

@@ -1,0 +1,30 @@
+"""Trains an AlexNet classifier on folders of images, one folder per class.
+
+  python scripts/pretrain_classifier.py --workdir=runs/classifier \
+    --config=configs/shapes_alexnet_classifier.py \
+    --config.data.directory=DIR
+
+DIR holds train/CLASS/*.jpg and val/CLASS/*.jpg.  The result is
+WORKDIR/classifier.caffemodel, which scripts/convert_weights.py turns into an
+FCN-AlexNet.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from fcn_jax import command_line
+from fcn_jax.pretrain import train_classifier
+
+_CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Where the classifier goes; made if absent."
+)
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main() -> None:
+  train_classifier(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+  command_line.start(main)
