@@ -18,6 +18,8 @@ def test_tar_and_folder_agree(tmp_path):
     voc.open_tree(devkit=str(folder / "VOCdevkit/VOC2012")),
   ]
   for tree in trees:
+    assert tree.year == 2012
+    assert voc.class_names(tree) == voc.CLASS_NAMES
     splits, findings = voc.find_pairs(tree)
     assert {
       split: [pair.image_id for pair in pairs]
@@ -44,7 +46,7 @@ def test_years(tmp_path):
   with pytest.raises(DataError, match=r"2 VOC trees.*--year"):
     voc.open_tree(devkit=place)
   assert voc.open_tree(devkit=place, year=2007).root == "VOCdevkit/VOC2007"
-  with pytest.raises(DataError, match="none for --year=2008"):
+  with pytest.raises(DataError, match="no VOC2008 in it; there: VOCdevkit"):
     voc.open_tree(devkit=place, year=2008)
 
 

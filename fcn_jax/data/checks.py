@@ -211,8 +211,8 @@ def check_masks(
           "label that looks like a binary mask",
           pair.label.name,
           f"0 in {1 - void:.1%}, 255 in {void:.1%} of its pixels",
-          f"255 means void here: if it marks {class_names[1]!r}, "
-          + ("give --binary_masks" if whole else "write 1 instead of 255"),
+          f"255 means void here: if it marks {class_names[1]!r}, give "
+          "--binary_masks (which takes 0 and 1 as they are)",
           warning=not whole,
         )
   return list(findings.values())

@@ -253,10 +253,14 @@ def _new_files(
       return False
     content = make()
     make_folder(path.parent)
-    # 'x' refuses a file that has come into being since.
-    with open(path, "xb") as stream:
-      made.append(path)
-      stream.write(content)
+    # Noted first: an interruption may come between creating and noting.
+    made.append(path)
+    try:
+      with open(path, "xb") as stream:
+        stream.write(content)
+    except FileExistsError:
+      made.pop()
+      raise
     return True
 
   try:

@@ -185,10 +185,8 @@ def _find_voc(options: Options) -> _Found:
       f"{report(findings)}\n{tree.place}: no list in ImageSets/Segmentation "
       "has images with labels"
     )
-  last = pathlib.PurePosixPath(tree.root).name.lower()
-  return _Found(
-    splits, findings, names, last if last.startswith("voc") else None, tree
-  )
+  name = f"voc{tree.year}" if tree.year else None
+  return _Found(splits, findings, names, name, tree)
 
 
 def _find(options: Options) -> _Found:

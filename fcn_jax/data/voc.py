@@ -53,6 +53,11 @@ class Tree:
   root: str
   files: Mapping[str, File]
 
+  @property
+  def year(self) -> int | None:
+    """2007 to 2012 if the tree's own folder is named VOC2007 to VOC2012."""
+    return _year(self.root, self.place)
+
   def folder(self, name: str) -> dict[str, list[File]]:
     """The files directly in a folder, by stem."""
     found: dict[str, list[File]] = {}
@@ -94,13 +99,14 @@ def open_tree(
     )
   chosen = roots
   if year is not None:
-    chosen = [root for root in roots if root.endswith(f"VOC{year}")]
-  if len(chosen) != 1:
+    chosen = [root for root in roots if _year(root, place) == year]
+  there = ", ".join(roots)
+  if not chosen:
+    raise DataError(f"{place}: no VOC{year} in it; there: {there}")
+  if len(chosen) > 1:
     raise DataError(
-      f"{place}: {len(roots)} VOC trees ({', '.join(roots)}), "
-      f"{'none' if not chosen else 'several'} for "
-      + (f"--year={year}" if year else "no --year")
-      + "; choose one with --year=2007 ... 2012"
+      f"{place}: {len(chosen)} VOC trees ({there}); choose one with "
+      "--year=2007 ... 2012, or give its folder with --devkit"
     )
   root = "" if chosen[0] == "." else chosen[0]
   start = len(root) + 1 if root else 0
@@ -124,7 +130,7 @@ def class_names(tree: Tree) -> tuple[str, ...]:
   if "classes.txt" in tree.files:
     file = tree.files["classes.txt"]
     return parse_class_names(file.read().decode("utf-8-sig"), file.name)
-  if re.search(rf"VOC({'|'.join(map(str, YEARS))})$", tree.root):
+  if tree.year is not None:
     return CLASS_NAMES
   raise DataError(
     f"{tree.place}: no classes.txt beside ImageSets, and not a VOC2007 to "
@@ -206,6 +212,12 @@ def read_list(file: File) -> list[str]:
   except UnicodeDecodeError:
     raise DataError(f"{file.name}: not a text file in UTF-8") from None
   return [line.strip() for line in lines if line.strip()]
+
+
+def _year(root: str, place: str) -> int | None:
+  folder = root if root not in ("", ".") else os.path.realpath(place)
+  match = re.fullmatch(r"VOC(\d{4})", pathlib.PurePath(folder).name)
+  return int(match[1]) if match and int(match[1]) in YEARS else None
 
 
 def _problems(
