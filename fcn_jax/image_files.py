@@ -1,0 +1,159 @@
+"""Which image files a user means, and what to call what is made from them."""
+
+import dataclasses
+import glob
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+from PIL import Image
+
+from fcn_jax.data.files import DataError, is_hidden, list_folder
+
+_ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the image by a quarter
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+  """An image file.
+
+  Attributes:
+    id: its path below the folder that holds all of the files, as 'a/0001',
+      without its extension unless only that tells two files apart.
+    path: where it lies, absolute.
+  """
+
+  id: str
+  path: pathlib.Path
+
+
+def find_images(
+  arguments: Sequence[str], output_dir: str | os.PathLike
+) -> tuple[list[ImageFile], list[str]]:
+  """The image files that a user means.
+
+  Args:
+    arguments: each a file, a folder (everything below it) or a glob pattern
+      ('**' for any depth), or several of these with commas between.
+    output_dir: nothing in it is taken for an input.
+
+  Returns:
+    The files, each once, in order of the arguments and then of names; and the
+    paths that folders and patterns gave but that are no images by their
+    extension. Hidden files are in neither.
+
+  Raises:
+    DataError: an argument that stands for nothing, or a file in output_dir.
+  """
+  output = os.path.abspath(os.path.expanduser(output_dir))
+  roots: list[str] = []
+  found: dict[str, None] = {}
+  others: dict[str, None] = {}
+  for argument in arguments:
+    for text in _split(argument):
+      root, paths = _look_up(text, output)
+      roots += root
+      for path in paths:
+        named = path == os.path.abspath(os.path.expanduser(text))
+        if named or _is_image(path):
+          found[path] = None
+        else:
+          others[path] = None
+  if not found:
+    what = f"only {len(others)} other files, as {min(others)}" if others else ""
+    raise DataError(
+      f"--images={','.join(arguments)}: no image in it; {what or 'check it'}"
+    )
+  common = os.path.commonpath(roots)
+  ids = _ids([os.path.relpath(path, common) for path in found])
+  files = [
+    ImageFile(i, pathlib.Path(path)) for i, path in zip(ids, found, strict=True)
+  ]
+  return files, list(others)
+
+
+def image_sizes(
+  files: Sequence[ImageFile],
+) -> Int[np.ndarray, "n 2"]:
+  """Height and width of images, turned as EXIF says, from their headers.
+
+  Returns:
+    The sizes, (0, 0) of a file without a readable header.
+  """
+  sizes = np.zeros((len(files), 2), np.int64)
+  for i, file in enumerate(files):
+    # Pillow's plugins raise all kinds of errors; decoding will tell which.
+    try:
+      with Image.open(file.path) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        sizes[i] = image.size if turned else image.size[::-1]
+    except Exception:
+      continue
+  return sizes
+
+
+def _split(argument: str) -> list[str]:
+  """Parts between commas; a file whose own name has a comma is one part."""
+  if os.path.exists(os.path.expanduser(argument)):
+    return [argument]
+  return [part for part in argument.split(",") if part]
+
+
+def _look_up(text: str, output: str) -> tuple[list[str], list[str]]:
+  """The folders to name files by, and the files: absolute paths."""
+  path = os.path.abspath(os.path.expanduser(text))
+  if os.path.isdir(path):
+    inside = [file.path for file in list_folder(path).values()]
+    return [path], [p for p in inside if not _is_below(p, output)]
+  if os.path.isfile(path):
+    if _is_below(path, output):
+      raise DataError(
+        f"{text} lies in --output_dir={output}; name another folder to write to"
+      )
+    return [os.path.dirname(path)], [path]
+  if not glob.has_magic(text):
+    raise DataError(f"--images: {text}: no such file or folder")
+  pattern = os.path.expanduser(text)
+  matches = [
+    match
+    for match in map(
+      os.path.abspath, sorted(glob.glob(pattern, recursive=True))
+    )
+    if os.path.isfile(match)
+    and not is_hidden(os.path.basename(match))
+    and not _is_below(match, output)
+  ]
+  if not matches:
+    raise DataError(f"--images: no file matches {text}")
+  return [os.path.dirname(match) for match in matches], matches
+
+
+def _is_below(path: str, folder: str) -> bool:
+  real, folder = os.path.realpath(path), os.path.realpath(folder)
+  return os.path.commonpath([real, folder]) == folder
+
+
+def _is_image(path: str) -> bool:
+  kind = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
+  return kind in Image.OPEN
+
+
+def _ids(paths: list[str]) -> list[str]:
+  """Different ones for different paths, on disks that ignore case too."""
+  whole: set[int] = set()
+  while True:
+    ids = [
+      pathlib.PurePath(
+        path if i in whole else os.path.splitext(path)[0]
+      ).as_posix()
+      for i, path in enumerate(paths)
+    ]
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(ids):
+      places.setdefault(name.casefold(), []).append(i)
+    clashing = {i for same in places.values() if len(same) > 1 for i in same}
+    if clashing <= whole:
+      return ids
+    whole |= clashing

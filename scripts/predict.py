@@ -1,0 +1,122 @@
+r"""Segments images: masks, overlays with legends, and a summary in a folder.
+
+  python scripts/predict.py --checkpoint=runs/voc --images=photos \
+    --output_dir=predictions
+
+--images takes files, folders and glob patterns; several of them with blanks
+or commas between, or given again. For an image photos/a/0001.jpg it writes
+
+  masks/a/0001.png             class ids, a PNG with the class colours
+  overlays/a/0001.png          the image under these colours, and a legend
+  probabilities/a/0001.npz     with --save_probabilities: float16 [height,
+                               width, classes] under the key 'probabilities'
+  summary.json                 the share of the pixels that is of each class
+
+An image that cannot be read is reported and left out; the exit code is then 1.
+"""
+
+import os
+import sys
+
+from absl import flags
+from tqdm import tqdm
+
+import fcn_jax
+from fcn_jax import command_line, image_files, prediction_folder
+from fcn_jax.predict_files import predict_files
+
+_CHECKPOINT = flags.DEFINE_string(
+  "checkpoint", None, "A training workdir, or a converted model."
+)
+_STEP = flags.DEFINE_string("step", "best", "best, latest or a number.")
+_IMAGES = flags.DEFINE_multi_string(
+  "images", None, "Files, folders or glob patterns."
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+  "output_dir", None, "New or empty, or of an earlier prediction of these."
+)
+_SAVE_PROBABILITIES = flags.DEFINE_boolean(
+  "save_probabilities", False, "Also write probabilities/ID.npz."
+)
+_PALETTE = flags.DEFINE_string(
+  "palette",
+  "dataset",
+  "Class colours: dataset (that the network was trained on), voc, none (masks "
+  "are grey images of class ids), or a file with 'R G B' of class i on line i.",
+)
+_PRECISION = flags.DEFINE_enum(
+  "precision", "float32", ["float32", "tf32", "bfloat16"], "Of the products."
+)
+_MAX_CANVASES = flags.DEFINE_integer(
+  "max_canvases",
+  3,
+  "How many sizes to pad images to, at most; each costs a compilation.",
+  lower_bound=1,
+)
+_NUM_THREADS = flags.DEFINE_integer(
+  "num_threads",
+  min(8, os.cpu_count() or 1),
+  "For decoding, and as many for writing.",
+  lower_bound=1,
+)
+flags.mark_flags_as_required(["checkpoint", "images", "output_dir"])
+
+_LISTED = 10  # of the files that are no images
+
+
+def main() -> int:
+  files, others = image_files.find_images(_IMAGES.value, _OUTPUT_DIR.value)
+  if others:
+    named = ", ".join(others[:_LISTED]) + ", ..." * (len(others) > _LISTED)
+    print(f"left out {len(others)} files that are no images: {named}")
+  net = fcn_jax.load(_CHECKPOINT.value, _STEP.value, _PRECISION.value)
+  palette = prediction_folder.read_palette(
+    _PALETTE.value, net.palette, net.class_names
+  )
+  folder = prediction_folder.PredictionFolder(
+    _OUTPUT_DIR.value,
+    files,
+    {
+      "checkpoint": _CHECKPOINT.value,
+      "step": net.step,
+      "class_names": list(net.class_names),
+    },
+    palette_in_masks=palette is not None,
+    save_probabilities=_SAVE_PROBABILITIES.value,
+  )
+  with tqdm(
+    total=len(files), desc="predicting", unit="image", disable=None
+  ) as bar:
+    failed = predict_files(
+      net,
+      files,
+      folder,
+      palette=palette,
+      max_canvases=_MAX_CANVASES.value,
+      num_threads=_NUM_THREADS.value,
+      progress=bar.update,
+    )
+  for message in failed.values():
+    print(f"error: {message}", file=sys.stderr)
+  print(
+    f"{_CHECKPOINT.value}, step {net.step}: {len(files) - len(failed)} of "
+    f"{len(files)} images segmented; {folder.directory}/overlays"
+  )
+  return 1 if failed else 0
+
+
+def with_repeated_images(argv: list[str]) -> list[str]:
+  """`--images a b` as `--images=a --images=b`: shells expand patterns so."""
+  result, in_images = [], False
+  for argument in argv:
+    if argument.startswith("-"):
+      in_images = argument in ("--images", "-images")
+      result += [] if in_images else [argument]
+    else:
+      result.append(f"--images={argument}" if in_images else argument)
+  return result
+
+
+if __name__ == "__main__":
+  sys.argv = with_repeated_images(sys.argv)
+  command_line.start(main)
