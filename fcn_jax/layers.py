@@ -84,7 +84,7 @@ def _conv_one_group(x, kernel, stride, pad):
   return out[..., :features]
 
 
-def _patches(x: Blob, kh: int, kw: int) -> Blob:
+def _patches(x: Blob, kh: int, kw: int) -> Float[Array, "b y x n"]:
   """Every kh x kw window as one vector, in the order of an HWI kernel."""
   if kh == kw == 1:
     return x
@@ -95,7 +95,7 @@ def _patches(x: Blob, kh: int, kw: int) -> Blob:
   return jnp.concatenate(windows, axis=-1)
 
 
-def max_pool(x: Blob, kernel: int, stride: int) -> Blob:
+def max_pool(x: Blob, kernel: int, stride: int) -> Float[Array, "b y x c"]:
   """Max pooling with Caffe's ceil((n - k) / s) + 1 output size.
 
   Windows are cut at the edge.  Of tied maxima the first in row-major order
@@ -170,7 +170,9 @@ def bilinear_kernel(size: int) -> np.ndarray:
   return (1 - np.abs(np.arange(size) - centre) / factor).astype(np.float32)
 
 
-def upscore(x: Blob, kernel: Float[Array, " k"], stride: int) -> Blob:
+def upscore(
+  x: Blob, kernel: Float[Array, " k"], stride: int
+) -> Float[Array, "b y x c"]:
   """Transposed convolution, the same separable kernel on every channel.
 
   Two small matrix products, one per axis: the same numbers as a dilated
@@ -195,6 +197,8 @@ def _upscore_matrix(n: int, kernel: Float[Array, " k"], stride: int):
   return jnp.where(reached, kernel[np.clip(tap, 0, size - 1)], 0.0)
 
 
-def crop(x: Blob, offset: int, height: int, width: int) -> Blob:
+def crop(
+  x: Blob, offset: int, height: int, width: int
+) -> Float[Array, "b y x c"]:
   """Cuts height x width cells from (offset, offset)."""
   return x[:, offset : offset + height, offset : offset + width]

@@ -129,7 +129,7 @@ def _classifier(
 
 def classify(
   source: caffe.CaffeNet, layers: d.Layers, image: UInt8[np.ndarray, "h w 3"]
-) -> Chw:
+) -> Float[np.ndarray, "c y x"]:
   """The last blob of a chain of layers, from the raw tensors of a file.
 
   Args:
@@ -167,7 +167,9 @@ def classify(
   return x
 
 
-def _convolve(x: Chw, weight: np.ndarray, layer: d.Conv) -> Chw:
+def _convolve(
+  x: Chw, weight: Float[np.ndarray, "o i k k"], layer: d.Conv
+) -> Float[np.ndarray, "o y x"]:
   """im2col and one matrix product per group."""
   k, s, p = layer.kernel, layer.stride, layer.pad
   x = np.pad(x, ((0, 0), (p, p), (p, p)))
@@ -183,7 +185,9 @@ def _convolve(x: Chw, weight: np.ndarray, layer: d.Conv) -> Chw:
   return np.concatenate(out).reshape(-1, height, width)
 
 
-def _pool(x: Chw, kernel: int, stride: int, size: int) -> Chw:
+def _pool(
+  x: Chw, kernel: int, stride: int, size: int
+) -> Float[np.ndarray, "c size size"]:
   """Max over windows that are cut at the edge."""
   out = np.empty((len(x), size, size))
   for i, j in np.ndindex(size, size):

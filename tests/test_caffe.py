@@ -320,7 +320,8 @@ def test_the_written_bytes_are_those_of_the_format(tmp_path):
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
-  layer = caffe.CaffeLayer("conv", "Convolution", (object(),))
+  layer = caffe.CaffeLayer("conv", "Convolution", ())
+  object.__setattr__(layer, "blobs", (object(),))  # past the type checks
   net = caffe.CaffeNet("n", "new", "", ())
   bad = caffe.CaffeNet("n", "new", "", (layer,))
   with pytest.raises(AttributeError):

@@ -1,0 +1,43 @@
+"""Every test runs with shapes, types and ranks checked."""
+
+import pathlib
+
+import hypothesis
+import jax
+import jaxtyping
+import pytest
+from absl import flags
+
+# Before the first import of the package: its signatures are checked at every
+# call in the tests.
+jaxtyping.install_import_hook("fcn_jax", "typechecker.check")
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# grain asks for parsed flags before it starts a worker.
+flags.FLAGS.mark_as_parsed()
+
+# The same examples on every machine: a suite that passed passes again.
+hypothesis.settings.register_profile(
+  "small", max_examples=20, deadline=None, derandomize=True
+)
+hypothesis.settings.load_profile("small")
+
+
+def pytest_configure(config):
+  # flax's own type hints still name typing.Hashable.
+  config.addinivalue_line(
+    "filterwarnings",
+    "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning",
+  )
+
+
+SHARED = pathlib.Path(__file__).parents[1].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+  """The folder of data that is not ours to publish; skips without it."""
+  if not SHARED.is_dir():
+    pytest.skip(f"needs the data in {SHARED}, which is not published")
+  return SHARED
