@@ -1,0 +1,172 @@
+"""Narrow networks, the numbers Caffe computed on some, and a plain reference.
+
+The reference is numpy in float64, one image at a time, at its own size: no
+canvas, no extent, no trick.
+"""
+
+import json
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from fcn_jax import declaration as d
+from fcn_jax import models
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+WIDTHS = (6, 8, 12, 12, 8, 24, 20)  # of tests/golden/fcn_alexnet
+
+
+def golden(name: str):
+  """(the JSON, the arrays) of a name in tests/golden."""
+  with np.load(GOLDEN / f"{name}.npz") as arrays:
+    loaded = dict(arrays)
+  return json.loads((GOLDEN / f"{name}.json").read_text()), loaded
+
+
+def nhwc(blob) -> np.ndarray:
+  """From Caffe's N C H W."""
+  return np.asarray(blob).transpose(0, 2, 3, 1)
+
+
+def hwio(weight) -> np.ndarray:
+  """From Caffe's (out, in / group, kH, kW)."""
+  return np.asarray(weight).transpose(2, 3, 1, 0)
+
+
+def assert_near(ours, theirs, share: float = 1e-5, scale=None) -> None:
+  """No value is off by more than `share` of the largest of `theirs`."""
+  ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+  assert ours.shape == theirs.shape
+  largest = np.abs(theirs).max() if scale is None else scale
+  worst = np.abs(ours - theirs).max()
+  assert worst <= share * largest, f"off by {worst / largest:.2g} of {largest}"
+
+
+def fill(net: models.Network, arrays, prefix: str) -> models.Network:
+  """Puts Caffe's arrays prefix + 'conv1_0' and so on into a network."""
+  for layer in net.layers:
+    if isinstance(layer, d.Conv):
+      weights = getattr(net, layer.name)
+      weights.kernel[...] = jnp.asarray(hwio(arrays[f"{prefix}{layer.name}_0"]))
+      weights.bias[...] = jnp.asarray(arrays[f"{prefix}{layer.name}_1"])
+  return net
+
+
+def random_net(
+  order="pool_norm", classes=5, width=(4, 8, 8, 8, 8, 12, 12), seed=0
+) -> models.Network:
+  """An FCN-AlexNet with weights that keep every layer alive; no bias is 0."""
+  mean = (104.0, 117.0, 123.0)
+  declared = models.declare(
+    "fcn_alexnet", classes, width=width, order=order, mean_bgr=mean
+  )
+  net = models.build(declared)
+  rng = np.random.default_rng(seed)
+  for layer in declared:
+    if isinstance(layer, d.Conv):
+      weights = getattr(net, layer.name)
+      shape = weights.kernel.shape
+      spread = math.sqrt(2 / math.prod(shape[:3]))
+      kernel = rng.normal(0, spread, shape)
+      bias = rng.uniform(0.5, 4, weights.bias.shape)
+      bias *= rng.choice((-1, 1), weights.bias.shape)
+      weights.kernel[...] = jnp.asarray(kernel, jnp.float32)
+      weights.bias[...] = jnp.asarray(bias, jnp.float32)
+  return net
+
+
+def split(net: models.Network):
+  """(graphdef, params, frozen)."""
+  return nnx.split(net, nnx.Param, ...)
+
+
+def compiled(net: models.Network):
+  """(image, extent) -> scores, compiled once a shape."""
+  graphdef, params, frozen = split(net)
+
+  @jax.jit
+  def forward(image, extent):
+    return nnx.merge(graphdef, params, frozen)(image, extent)
+
+  return forward
+
+
+def random_image(rng, height: int, width: int) -> np.ndarray:
+  """RGB noise of 8 x 8 blocks: neighbours agree, as in photographs."""
+  blocks = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
+  image = blocks.repeat(8, 0).repeat(8, 1)[:height, :width]
+  return np.clip(image + rng.integers(-9, 10, image.shape), 0, 255).astype("u1")
+
+
+def reference(net: models.Network, image: np.ndarray, offset: int = 18):
+  """Scores [h, w, classes] of one image [h, w, 3], float64.
+
+  `offset` is where Caffe's Crop cuts FCN-AlexNet.
+  """
+  x = np.zeros(0)
+  for layer in net.layers:
+    match layer:
+      case d.Data():
+        x = image[..., ::-1] - np.array(layer.mean_bgr)
+      case d.Conv():
+        weights = getattr(net, layer.name)
+        x = _convolve(x, np.asarray(weights.kernel[...], float), layer)
+        x = x + np.asarray(weights.bias[...], float)
+        x = np.maximum(x, 0) if layer.relu else x
+      case d.MaxPool():
+        x = _pool(x, layer.kernel, layer.stride)
+      case d.LRN():
+        half = layer.size // 2
+        squares = np.pad(x**2, ((0, 0), (0, 0), (half, half)))
+        total = sum(
+          squares[..., i : i + x.shape[-1]] for i in range(layer.size)
+        )
+        x = x * (layer.k + layer.alpha / layer.size * total) ** -layer.beta
+      case d.Upscore():
+        x = _upscore(x, layer.kernel, layer.stride)
+      case d.Crop():
+        height, width = image.shape[:2]
+        x = x[offset : offset + height, offset : offset + width]
+  return x
+
+
+def _convolve(x, kernel, layer):
+  x = np.pad(x, ((layer.pad, layer.pad), (layer.pad, layer.pad), (0, 0)))
+  k = (layer.kernel, layer.kernel)
+  windows = np.lib.stride_tricks.sliding_window_view(x, k, (0, 1))
+  windows = windows[:: layer.stride, :: layer.stride]  # y x c kh kw
+  parts = [
+    np.tensordot(inputs, part, ((2, 3, 4), (2, 0, 1)))
+    for inputs, part in zip(
+      np.split(windows, layer.groups, 2),
+      np.split(kernel, layer.groups, 3),
+      strict=True,
+    )
+  ]
+  return np.concatenate(parts, -1)
+
+
+def _pool(x, kernel, stride):
+  height, width = (math.ceil((n - kernel) / stride) + 1 for n in x.shape[:2])
+  out = np.empty((height, width, x.shape[2]))
+  for y, column in np.ndindex(height, width):
+    top, left = y * stride, column * stride
+    window = x[top : top + kernel, left : left + kernel]
+    out[y, column] = window.max((0, 1))
+  return out
+
+
+def _upscore(x, size, stride):
+  centre = (size - 1) / 2
+  factor = 1 - np.abs(np.arange(size) - centre) / stride
+  kernel = (factor[:, None] * factor[None])[..., None]
+  height, width = (stride * (n - 1) + size for n in x.shape[:2])
+  out = np.zeros((height, width, x.shape[2]))
+  for y, column in np.ndindex(*x.shape[:2]):
+    top, left = y * stride, column * stride
+    out[top : top + size, left : left + size] += kernel * x[y, column]
+  return out

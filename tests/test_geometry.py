@@ -1,0 +1,142 @@
+"""fcn_jax.geometry: sizes for every height, offsets and receptive fields."""
+
+import json
+from fractions import Fraction
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from small_nets import GOLDEN
+
+from fcn_jax import declaration as d
+from fcn_jax import geometry, models
+
+CAFFE = json.loads((GOLDEN / "geometry.json").read_text())
+LAYERS = models.declare("fcn_alexnet", classes=21)
+DATA = d.Data("data", mean_bgr=(0.0, 0.0, 0.0))
+
+
+def test_heights_1_to_700_are_caffes():
+  caffe = CAFFE["nets"]["fcn_alexnet"]
+  heights = np.arange(1, 701)
+  ours = geometry.sizes(LAYERS, heights)
+  for blob, sizes in caffe["sizes"].items():
+    np.testing.assert_array_equal(ours[blob], sizes, blob)
+  for blob, other in caffe["same_size_as"].items():
+    np.testing.assert_array_equal(ours[blob], caffe["sizes"][other], blob)
+  told = set(caffe["sizes"]) | set(caffe["same_size_as"])
+  assert set(ours) - told == {"data", "drop6", "drop7"}
+
+
+def test_an_integer_gives_what_an_array_gives():
+  array = geometry.sizes(LAYERS, np.arange(1, 701))
+  for n in (1, 30, 31, 375, 500, 700):
+    one = geometry.sizes(LAYERS, n)
+    assert one == {blob: sizes[n - 1] for blob, sizes in array.items()}
+
+
+def test_rectangles_are_caffes():
+  for case in CAFFE["rectangles"]:
+    if case["net"] == "fcn_alexnet":
+      height, width = (geometry.sizes(LAYERS, n) for n in case["input"])
+      for blob, (rows, columns) in case["blobs"].items():
+        assert (height[blob], width[blob]) == (rows, columns), blob
+
+
+def test_the_crop_is_caffes_and_legal_for_every_height():
+  caffe = CAFFE["nets"]["fcn_alexnet"]["crops"][0]
+  offset = geometry.crop_offsets(LAYERS)["score"]
+  assert offset == caffe["offset"] == 18
+  n = np.arange(1, 701)
+  room = geometry.sizes(LAYERS, n)["upscore"] - offset - n
+  assert room.min() == caffe["smallest_room_left"]
+
+
+def test_fcn_alexnet_sees_355_pixels_every_32():
+  """Row y of score_fr sits at image row 32 y + 13 (4 * 2 * 2 * 2 = 32)."""
+  score = geometry.placements(LAYERS)["score_fr"]
+  assert score == geometry.Placement(Fraction(32), Fraction(13), 355)
+  assert geometry.placements(LAYERS)["score"] == geometry.Placement(
+    Fraction(1), Fraction(0), 355
+  )
+
+
+def test_placements_by_hand():
+  """Cells of conv: 3 wide, 2 apart, the first one centred on 1 - 1 = 0.
+
+  pool halves again: windows of 2 cells, centred on 2 * 0.5 = 1, seeing
+  3 + 2 = 5 pixels.  up puts two rows into each: cell 0 of its kernel of 4 is
+  1.5 cells of half the stride before the pool's: 1 - 1.5 * 2 = -2.
+  """
+  layers = (
+    DATA,
+    d.Conv("conv", features=1, kernel=3, stride=2, pad=1),
+    d.MaxPool("pool", kernel=2, stride=2),
+    d.Upscore("up", kernel=4, stride=2),
+    d.Crop("crop", like="conv"),
+  )
+  place = geometry.placements(layers)
+  assert place["conv"] == geometry.Placement(Fraction(2), Fraction(0), 3)
+  assert place["pool"] == geometry.Placement(Fraction(4), Fraction(1), 5)
+  assert place["up"] == geometry.Placement(Fraction(2), Fraction(-2), 5)
+  assert place["crop"] == geometry.Placement(Fraction(2), Fraction(0), 5)
+  assert geometry.crop_offsets(layers) == {"crop": 1}
+
+
+@pytest.mark.parametrize(
+  ("layer", "n", "expected"),
+  [
+    (d.Conv("c", features=1, kernel=3, stride=2), 6, 2),  # floor(3 / 2) + 1
+    (d.MaxPool("p", kernel=3, stride=2), 6, 3),  # ceil(3 / 2) + 1
+    (d.MaxPool("p", kernel=3, stride=2), 7, 3),
+    (d.Upscore("u", kernel=63, stride=32), 3, 127),
+    (d.LRN("n"), 9, 9),
+  ],
+)
+def test_sizes_by_hand(layer, n, expected):
+  assert geometry.out_size(layer, n) == expected
+
+
+@hypothesis.given(
+  n=st.integers(1, 300), kernel=st.integers(1, 9), stride=st.integers(1, 5)
+)
+def test_every_cell_is_in_a_pooling_window(n, kernel, stride):
+  """With ceil, windows reach the end, and the last one starts inside."""
+  hypothesis.assume(n >= kernel >= stride)
+  windows = geometry.out_size(d.MaxPool("p", kernel=kernel, stride=stride), n)
+  assert (windows - 1) * stride + kernel >= n
+  assert (windows - 1) * stride < n
+  assert windows == 1 or (windows - 2) * stride + kernel < n
+
+
+def test_an_image_that_is_too_small_is_refused():
+  layers = models.declare("alexnet", classes=2)
+  assert geometry.sizes(layers, 227)["fc8"] == 1
+  with pytest.raises(ValueError, match="100 pixels is too small: fc6"):
+    geometry.sizes(layers, 100)
+
+
+def over(*chain):
+  return (DATA, *chain, d.Crop("crop", like="data"))
+
+
+POOL = d.MaxPool("pool", kernel=2, stride=2)
+
+
+@pytest.mark.parametrize(
+  ("layers", "message"),
+  [
+    (over(POOL), "strides 2 and 1"),
+    (over(POOL, d.Upscore("up", kernel=3, stride=2)), "offset 1/2"),
+    (over(d.Conv("conv", features=1, kernel=3)), "offset -1"),
+  ],
+)
+def test_what_cannot_be_laid_over_is_refused(layers, message):
+  with pytest.raises(ValueError, match=f"crop cannot be .* {message}"):
+    geometry.crop_offsets(layers)
+
+
+def test_what_lies_over_each_other_already_has_offset_0():
+  layers = over(POOL, d.Upscore("up", kernel=2, stride=2))
+  assert geometry.crop_offsets(layers) == {"crop": 0}
