@@ -43,7 +43,8 @@ def tint(
     untinted: class ids under which the image stays as it is.
 
   Returns:
-    An RGB image: (1 - opacity) * image + opacity * colour, rounded down.
+    An RGB image: (1 - opacity) * image + opacity * colour, to one
+    level.
 
   Raises:
     ValueError: opacity is not in 0..1.

@@ -13,12 +13,13 @@ from PIL import Image
 
 from fcn_jax import checkpoints, declaration, devices, models
 from fcn_jax.data.canvases import Canvas
+from fcn_jax.data.files import File
 from fcn_jax.data.images import decode_image, to_rgb
 from fcn_jax.result import Result
 
 CANVAS_STEP = 64  # sides of a single image's canvas are multiples of this
 
-Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
+Picture = str | os.PathLike | bytes | Image.Image | np.ndarray | jax.Array
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -198,7 +199,7 @@ def as_rgb(image: Picture) -> UInt8[np.ndarray, "h w 3"]:
       path = os.path.expanduser(os.fspath(image))
       if not os.path.isfile(path):
         raise ValueError(f"{path}: no such file; check the path")
-      return decode_image(path)
+      return decode_image(File(path, path).read(), path)
     case bytes():
       return decode_image(image, "the image")
     case Image.Image():
