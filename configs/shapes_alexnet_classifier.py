@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-  """A short training with Caffe's solver."""
+  """A short training with AdamW."""
   config = ConfigDict()
   config.seed = 0
   config.precision = "float32"  # float32, tf32 or bfloat16
@@ -32,15 +32,10 @@ def get_config() -> ConfigDict:
   config.data.num_threads = 2
 
   config.batch_size = 16
-  config.duration = "600 steps"
+  config.duration = "500 steps"
 
-  config.base_lr = 1e-2
-  config.lr_policy = "poly"
-  config.lr_gamma = 0.1
-  config.lr_stepsize = "33 %"
-  config.lr_stepvalues = ()
-  config.lr_power = 1.0
-  config.momentum = 0.9
-  config.weight_decay = 5e-4
-  config.clip_gradients = 50.0  # of the sum over the batch; 0: none
+  config.learning_rate = 6e-4  # of AdamW, after warm-up
+  config.warmup_steps = 50
+  config.weight_decay = 1e-2
+  config.clip_gradients = 1.0  # largest L2 norm of the mean gradient
   return config

@@ -211,7 +211,7 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
     return max(found, key=lambda c: (_mean_iu(c.metrics), c.step)).step
   if not str(step).isdigit() or int(step) not in steps:
     raise FileNotFoundError(
-      f"{directory} has no checkpoint {step!r}; there is best, latest, "
+      f"{directory} has no checkpoint {step}; there is best, latest, "
       f"{', '.join(str(s) for s in steps)}"
     )
   return int(step)

@@ -7,6 +7,7 @@ import time
 
 import jax
 import numpy as np
+import optax
 from flax import nnx
 from ml_collections import ConfigDict
 from tqdm.auto import tqdm
@@ -73,7 +74,7 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
   net = models.build(layers, recipe.precision)
   weights.initialise(net, recipe.seed, "gaussian")
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
-  solver, _ = train.make_solver(recipe, layers, params, total, epoch)
+  solver = _solver(recipe, total)
   mesh = devices.data_mesh()
   state = devices.replicate(
     train.TrainState(
@@ -119,6 +120,21 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
     output, export.to_caffe(net, inner_products=("fc6", "fc7", "fc8"))
   )
   return accuracy
+
+
+def _solver(recipe: ConfigDict, total: int) -> optax.GradientTransformation:
+  """AdamW with warm-up and cosine decay, on a sum of gradients.
+
+  Adam, since a short training from nothing needs steps that fit every layer.
+  """
+  schedule = optax.warmup_cosine_decay_schedule(
+    0.0, recipe.learning_rate, min(recipe.warmup_steps, total), total
+  )
+  return optax.chain(
+    optax.scale(1 / recipe.batch_size),
+    optax.clip_by_global_norm(recipe.clip_gradients),
+    optax.adamw(schedule, weight_decay=recipe.weight_decay),
+  )
 
 
 def _loader(recipe, folders: crops.ClassFolders, order: str):

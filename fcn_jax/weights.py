@@ -32,7 +32,9 @@ KNOWN_FILES = {
 # Layer types whose first blob is a kernel; some writers leave the type out.
 _WITH_KERNEL = ("Convolution", "InnerProduct", "")
 HEAD_STD = 0.01  # of AlexNet's own last layer
-# About that of image values, 0..255: fresh layers expect unit variance.
+# About that of image values, 0..255.  Fresh kernels bring it down to one, each
+# its share: were it left to the first alone, its steps would be 64 ** 2 times
+# as large, beside its weights, as those of the others.
 IMAGE_STD = 64
 
 
@@ -229,8 +231,8 @@ def initialise(network: Network, seed: int, head_init: str = "zero") -> Receipt:
   """Random weights, in place: He-normal kernels, zero biases.
 
   Each kernel is normal with variance 2 / (kh * kw * input channels per group):
-  He et al., ICCV 2015.  That of the layer that reads the image is divided by
-  64 ** 2, about the variance of its values.
+  He et al., ICCV 2015; and all L of them together divide by 64 ** 2, about the
+  variance of image values, each by 64 ** (2 / L).
 
   Args:
     network: receives the weights.
@@ -395,8 +397,7 @@ def _initial(layer: d.Conv, network: Network, head_init: str, seed: int):
     note = "head: zero" if std == 0 else f"head: gaussian, std {std}"
   else:
     std = float(np.sqrt(2 / np.prod(kernel_shape[:3])))
-    if _reads_image(layer, network):
-      std /= IMAGE_STD
+    std *= IMAGE_STD ** (-1 / _hidden_layers(network))
     note = f"He-normal, std {std:.4g}"
   # A stream of its own per layer, so that no layer depends on another one.
   stream = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
@@ -414,10 +415,9 @@ def _initial(layer: d.Conv, network: Network, head_init: str, seed: int):
   )
 
 
-def _reads_image(layer: d.Conv, network: Network) -> bool:
-  bottoms = {below.name: name for below, name in d.with_bottoms(network.layers)}
-  images = {x.name for x in network.layers if isinstance(x, d.Data)}
-  return bottoms[layer.name] in images
+def _hidden_layers(network: Network) -> int:
+  """Number of convolutions between the image and the head."""
+  return sum(isinstance(x, d.Conv) and not x.head for x in network.layers)
 
 
 def _dropped(found: caffe.CaffeLayer | None, note: str) -> list[Row]:

@@ -1,6 +1,7 @@
 """Every test runs with shapes, types and ranks checked."""
 
 import pathlib
+import tempfile
 
 import hypothesis
 import jax
@@ -13,6 +14,11 @@ from absl import flags
 jaxtyping.install_import_hook("fcn_jax", "typechecker.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Runs that compile the same program again find it here.
+_COMPILED = tempfile.TemporaryDirectory(prefix="compiled_")
+jax.config.update("jax_compilation_cache_dir", _COMPILED.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 # grain asks for parsed flags before it starts a worker.
 flags.FLAGS.mark_as_parsed()

@@ -93,7 +93,7 @@ def divide(
     for first in range(0, len(members), part_size):
       chunk = members[first : first + part_size]
       chosen = [samples[i] for i in chunk]
-      parts.append(place(chosen, chunk, canvas, part_size))
+      parts.append(place(chosen, chunk.tolist(), canvas, part_size))
   return tuple(parts)
 
 

@@ -1,0 +1,67 @@
+"""FCN-AlexNet at a quarter of its width, on the made-up world of quickstart.
+
+  python scripts/train.py --config=configs/shapes_fcn_alexnet.py \
+    --workdir=runs/quickstart/fcn_alexnet \
+    --config.init.path=runs/quickstart/converted
+
+Data      60 train, 60 val
+Hardware
+Time
+Expected
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """A short fine-tuning with clipped gradients."""
+  config = ConfigDict()
+  config.seed = 0
+  config.precision = "float32"  # float32, tf32 or bfloat16
+
+  config.model = ConfigDict()
+  config.model.name = "fcn_alexnet"
+  config.model.width = 0.25  # share of the published features
+  config.model.order = "pool_norm"  # or norm_pool, as in BVLC AlexNet
+  config.model.mean_bgr = (116.0, 116.0, 116.0)
+
+  config.init = ConfigDict()
+  config.init.source = "checkpoint"  # caffemodel, checkpoint or random
+  config.init.path = ""
+  config.init.allow_missing = ()  # layers that may start from random weights
+  config.init.head = "zero"  # or gaussian
+
+  config.data = ConfigDict()
+  config.data.name = "shapes"
+  config.data.data_dir = (
+    "runs/quickstart/data"  # empty: the default of tensorflow_datasets
+  )
+  config.data.train_split = "train"
+  config.data.val_split = "val"
+  config.data.order = "shuffle"  # shuffle, with_replacement
+  config.data.mirror = True  # flip half of the images left to right
+  config.data.batching = "as_drawn"  # by_canvas: faster, another order
+  config.data.max_canvases = 3
+  config.data.part_size = 1  # images per forward pass; results do not change
+  config.data.num_threads = 2
+
+  config.batch_size = 4  # images per update
+  config.duration = "40 epochs"
+  config.loss = ConfigDict()
+  config.loss.normalize = True  # by the valid pixels of each image
+
+  config.base_lr = 5e-3
+  config.lr_policy = "poly"  # fixed, multistep, exp, inv, poly, sigmoid
+  config.lr_gamma = 0.1
+  config.lr_stepsize = "33 %"
+  config.lr_stepvalues = ()
+  config.lr_power = 1.0
+  config.momentum = 0.9
+  config.weight_decay = 5e-4
+  config.clip_gradients = 10.0  # largest L2 norm of their sum; 0: none
+
+  config.validate_every = "8 epochs"
+  config.checkpoint_every = "8 epochs"
+  config.keep_latest = 2  # the best by mean IU is kept besides
+  config.log_every = "20 steps"
+  return config

@@ -1,0 +1,209 @@
+"""Training runs of a tiny network on six made-up images of several sizes."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import signal
+
+import jax
+import numpy as np
+import pytest
+from small_data import label, photo, write
+
+from fcn_jax import checkpoints, train, writers
+from fcn_jax.data.prepare import Options, prepare_dataset
+
+CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+SIZES = {"a": (24, 30), "b": (30, 24), "c": (25, 31), "d": (20, 20)}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  root = tmp_path_factory.mktemp("training")
+  files = {"classes.txt": "ground\nthing\nwater\n"}
+  for i, (name, (height, width)) in enumerate(SIZES.items()):
+    split = "val" if name == "d" else "train"
+    files[f"{split}/images/{name}.jpg"] = photo(i, height, width)
+    rows = label(0, 1, 1, 2, 255, height=height, width=width)
+    files[f"{split}/labels/{name}.png"] = rows
+  write(root / "files", files)
+  folder = root / "files"
+  prepare_dataset(
+    Options(
+      dataset="folder",
+      name="tiny",
+      data_dir=str(root / "data"),
+      train_images=str(folder / "train/images"),
+      train_labels=str(folder / "train/labels"),
+      val_images=str(folder / "val/images"),
+      val_labels=str(folder / "val/labels"),
+      class_names=str(folder / "classes.txt"),
+    ),
+    say=lambda *_: None,
+  )
+  return str(root / "data")
+
+
+@pytest.fixture
+def config(data_dir):
+  path = CONFIGS / "voc_fcn_alexnet_digits.py"
+  spec = importlib.util.spec_from_file_location("recipe", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = module.get_config()
+  config.model.width = 0.02
+  config.init.source = "random"
+  config.init.head = "gaussian"
+  config.data.name = "tiny"
+  config.data.data_dir = data_dir
+  config.data.order = "shuffle"
+  config.data.mirror = True
+  config.data.max_canvases = 1
+  config.batch_size = 1
+  config.duration = "4 steps"
+  config.validate_every = "2 steps"
+  config.checkpoint_every = "1 step"
+  config.log_every = "1 step"
+  config.base_lr = 1e-3
+  return config
+
+
+def params_of(result):
+  leaves = jax.tree_util.tree_leaves_with_path(result.state.params)
+  return {jax.tree_util.keystr(path): np.asarray(x) for path, x in leaves}
+
+
+def run(config, workdir):
+  return train.train_and_evaluate(config, str(workdir))
+
+
+def test_a_run_stopped_and_resumed_is_bit_identical(
+  config, tmp_path, monkeypatch
+):
+  whole = run(config, tmp_path / "whole")
+  step = train._Progress.step
+
+  def kill_after_two(self, number, drawn, each):
+    step(self, number, drawn, each)
+    if number == 3:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  monkeypatch.setattr(train._Progress, "step", kill_after_two)
+  first = run(config, tmp_path / "parts")
+  assert first.stopped_by == signal.SIGTERM
+  assert int(first.state.step) == 3
+  monkeypatch.undo()
+  second = run(config, tmp_path / "parts")
+  assert second.stopped_by is None
+  assert int(second.state.step) == 4
+  expected = params_of(whole)
+  for path, value in params_of(second).items():
+    np.testing.assert_array_equal(value, expected[path], err_msg=path)
+  for name in expected:
+    if name.startswith("['conv1']"):
+      assert np.any(expected[name] != params_of(first)[name]), "it trains on"
+  records = [
+    [
+      {k: v for k, v in r.items() if k not in ("seconds", "images_per_second")}
+      for r in writers.read_metrics(tmp_path / name)
+    ]
+    for name in ("whole", "parts")
+  ]
+  assert records[0] == records[1]
+  # Finished: the same command again changes nothing.
+  again = run(config, tmp_path / "parts")
+  assert int(again.state.step) == 4
+  assert again.evaluation is None
+
+
+def test_what_a_run_leaves_behind(config, tmp_path):
+  config.keep_latest = 1
+  result = run(config, tmp_path)
+  steps = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
+  records = writers.read_metrics(tmp_path)
+  scored = {r["step"]: r["mean_iu"] for r in records if r["kind"] == "val"}
+  assert list(scored) == [0, 2, 4]
+  best = max(scored, key=lambda s: (scored[s], s))
+  assert steps == sorted({4, best})
+  assert checkpoints.find_step(tmp_path, "latest") == 4
+  assert checkpoints.find_step(tmp_path) == best
+  with pytest.raises(FileNotFoundError, match="no checkpoint 9; there is"):
+    checkpoints.find_step(tmp_path, 9)
+  net, about, step = checkpoints.load_model(tmp_path, "latest")
+  assert step == 4
+  assert about.class_names == ["ground", "thing", "water"]
+  assert about.config["base_lr"] == 1e-3
+  assert about.palette[255] == [224, 224, 192]
+  np.testing.assert_array_equal(
+    net.conv1.kernel[...], params_of(result)["['conv1']['kernel'].value"]
+  )
+  # Label rows repeat 0 1 1 2 255 over 20 x 20 pixels: 80 void of 400.
+  val = [r for r in records if r["kind"] == "val"][-1]
+  assert val["void_pixels"] == 80
+  assert val["majority_baseline"]["class"] == "thing"
+  assert val["majority_baseline"]["pixel_accuracy"] == 0.5
+  assert "He-normal" in (tmp_path / "receipt.txt").read_text()
+  assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_training_learns_the_shares_of_the_classes(config, tmp_path):
+  config.init.head = "zero"
+  config.duration = "30 steps"
+  config.validate_every = config.checkpoint_every = "30 steps"
+  config.base_lr = 1e-2
+  config.clip_gradients = 1.0
+  run(config, tmp_path)
+  records = writers.read_metrics(tmp_path)
+  first, last = (r["loss"] for r in records if r["kind"] == "val")
+  # A zero head gives every class the same score: ln 3.  Knowing that the
+  # classes have 1/4, 1/2 and 1/4 of the pixels is worth 1.5 ln 2 = 1.040.
+  assert first == pytest.approx(np.log(3), rel=1e-6)
+  assert 1.0 < last < 1.08
+
+
+def test_nan_stops_and_names_step_and_image(config, tmp_path):
+  config.base_lr = 1e30
+  with pytest.raises(train.NotFinite) as error:
+    run(config, tmp_path)
+  text = str(error.value)
+  assert "step 2" in text or "step 1" in text
+  assert any(f" {name}" in text for name in "abc") or "parameter" in text
+  assert "Lower base_lr" in text
+  net, _, step = checkpoints.load_model(tmp_path, "latest")
+  assert step == 0
+  assert np.isfinite(net.conv1.kernel[...]).all()
+
+
+def test_a_workdir_of_another_config_is_refused(config, tmp_path):
+  run(config, tmp_path)
+  config.data.num_threads = 1  # does not enter a result
+  run(config, tmp_path)
+  config.base_lr = 5e-4
+  with pytest.raises(ValueError, match="another config") as error:
+    run(config, tmp_path)
+  assert "-base_lr = 0.001" in str(error.value)
+  assert "+base_lr = 0.0005" in str(error.value)
+  stored = json.loads((tmp_path / "config.json").read_text())
+  assert stored["base_lr"] == 1e-3
+
+
+def test_nothing_starts_silently_from_nothing(config, tmp_path):
+  config.init.source = "checkpoint"
+  with pytest.raises(ValueError, match=r"config\.init\.path is empty"):
+    run(config, tmp_path)
+
+
+def test_init_from_a_checkpoint_with_other_classes(config, tmp_path):
+  run(config, tmp_path / "first")
+  config.init.source = "checkpoint"
+  config.init.path = str(tmp_path / "first")
+  config.init.head = "zero"
+  config.duration = "0 steps"
+  same = run(config, tmp_path / "same")
+  trained = checkpoints.load_model(tmp_path / "first")[0]
+  for name in ("conv1", "fc6", "score_fr"):
+    np.testing.assert_array_equal(
+      getattr(trained, name).kernel[...],
+      params_of(same)[f"['{name}']['kernel'].value"],
+    )
