@@ -2,9 +2,11 @@
 
 import dataclasses
 import glob
+import json
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -12,6 +14,8 @@ from PIL import Image
 
 from fcn_jax.data.files import DataError, is_hidden, list_folder
 
+SUMMARY = "summary.json"  # of a folder of predictions
+WRITTEN_BY = "scripts/predict.py"  # its mark
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the image by a quarter
 
 
@@ -37,7 +41,8 @@ def find_images(
   Args:
     arguments: each a file, a folder (everything below it) or a glob pattern
       ('**' for any depth), or several of these with commas between.
-    output_dir: nothing in it is taken for an input.
+    output_dir: nothing in it is taken for an input; nor is what folders and
+      patterns find in other folders of predictions.
 
   Returns:
     The files, each once, in order of the arguments and then of names; and the
@@ -45,7 +50,7 @@ def find_images(
     extension. Hidden files are in neither.
 
   Raises:
-    DataError: an argument that stands for nothing, or a file in output_dir.
+    DataError: an argument that stands for nothing, or that lies in output_dir.
   """
   output = os.path.abspath(os.path.expanduser(output_dir))
   roots: list[str] = []
@@ -94,6 +99,15 @@ def image_sizes(
   return sizes
 
 
+def read_summary(folder: str | os.PathLike) -> dict[str, Any] | None:
+  """summary.json of a folder of predictions; None if it is none."""
+  try:
+    summary = json.loads((pathlib.Path(folder) / SUMMARY).read_text())
+    return summary if summary["written_by"] == WRITTEN_BY else None
+  except (OSError, ValueError, KeyError, TypeError):
+    return None
+
+
 def _split(argument: str) -> list[str]:
   """Parts between commas; a file whose own name has a comma is one part."""
   if os.path.exists(os.path.expanduser(argument)):
@@ -104,30 +118,42 @@ def _split(argument: str) -> list[str]:
 def _look_up(text: str, output: str) -> tuple[list[str], list[str]]:
   """The folders to name files by, and the files: absolute paths."""
   path = os.path.abspath(os.path.expanduser(text))
+  if os.path.exists(path) and _is_below(path, output):
+    raise DataError(
+      f"--images: {text} lies in --output_dir={output}; name another folder "
+      "to write to"
+    )
   if os.path.isdir(path):
     inside = [file.path for file in list_folder(path).values()]
-    return [path], [p for p in inside if not _is_below(p, output)]
+    return [path], _without_predictions(inside, output)
   if os.path.isfile(path):
-    if _is_below(path, output):
-      raise DataError(
-        f"{text} lies in --output_dir={output}; name another folder to write to"
-      )
     return [os.path.dirname(path)], [path]
   if not glob.has_magic(text):
     raise DataError(f"--images: {text}: no such file or folder")
-  pattern = os.path.expanduser(text)
+  found = sorted(glob.glob(os.path.expanduser(text), recursive=True))
   matches = [
-    match
-    for match in map(
-      os.path.abspath, sorted(glob.glob(pattern, recursive=True))
-    )
-    if os.path.isfile(match)
-    and not is_hidden(os.path.basename(match))
-    and not _is_below(match, output)
+    os.path.abspath(match)
+    for match in found
+    if os.path.isfile(match) and not is_hidden(os.path.basename(match))
   ]
+  matches = _without_predictions(matches, output)
   if not matches:
     raise DataError(f"--images: no file matches {text}")
   return [os.path.dirname(match) for match in matches], matches
+
+
+def _without_predictions(paths: list[str], output: str) -> list[str]:
+  """The paths that lie neither in `output` nor in a folder of predictions."""
+  parents = {
+    str(parent) for path in paths for parent in pathlib.Path(path).parents
+  }
+  folders = {parent for parent in parents if read_summary(parent) is not None}
+  folders.add(output)
+  return [
+    path
+    for path in paths
+    if not any(_is_below(path, folder) for folder in folders)
+  ]
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -12,11 +12,8 @@ from PIL import Image
 
 from fcn_jax.data.files import DataError, is_hidden
 from fcn_jax.data.palette import read_color_map, voc_palette
-from fcn_jax.image_files import ImageFile
+from fcn_jax.image_files import SUMMARY, WRITTEN_BY, ImageFile, read_summary
 from fcn_jax.result import Result, replacing, write_image
-
-SUMMARY = "summary.json"
-_WRITTEN_BY = "scripts/predict.py"
 
 
 def read_palette(
@@ -80,7 +77,7 @@ class PredictionFolder:
     save_probabilities: bool = False,
   ):
     self.directory = pathlib.Path(directory).expanduser().absolute()
-    self._about = {"written_by": _WRITTEN_BY, **about}
+    self._about = {"written_by": WRITTEN_BY, **about}
     self._palette_in_masks = palette_in_masks
     self.save_probabilities = save_probabilities
     _check_free(self.directory, files)
@@ -146,16 +143,13 @@ def _check_free(directory: pathlib.Path, files: Sequence[ImageFile]) -> None:
     return
   if all(is_hidden(path.name) for path in directory.iterdir()):
     return
-  try:
-    summary = json.loads((directory / SUMMARY).read_text())
-    if summary["written_by"] != _WRITTEN_BY:
-      raise ValueError
-    there = {i: record["image"] for i, record in summary["images"].items()}
-  except (OSError, ValueError, KeyError, TypeError, AttributeError):
+  summary = read_summary(directory)
+  if summary is None:
     raise DataError(
       f"{directory} holds files that are no predictions; name a new or empty "
       "--output_dir, so that nothing of yours is overwritten"
-    ) from None
+    )
+  there = {i: record["image"] for i, record in summary["images"].items()}
   for file in files:
     if there.get(file.id, str(file.path)) != str(file.path):
       raise DataError(

@@ -78,8 +78,22 @@ def test_nothing_in_the_output_folder_is_an_input(photos):
   assert "out/mask" not in ids(photos, photos, output=inside)
   assert "out/mask" in ids(photos, photos)
   assert ids(photos, f"{photos}/[ao]*/*", output=inside) == ["1"]
-  with pytest.raises(DataError, match="name another folder"):
-    ids(photos, inside / "mask.png", output=inside)
+  for argument in (inside / "mask.png", inside):
+    with pytest.raises(DataError, match="name another folder"):
+      ids(photos, argument, output=inside)
+
+
+def test_predictions_are_no_inputs_unless_named(photos):
+  before = ids(photos, photos)
+  masks = photos / "old/masks"
+  masks.mkdir(parents=True)
+  Image.new("L", (1, 1)).save(masks / "1.png")
+  assert "old/masks/1" in ids(photos, photos)
+  summary = masks.parent / "summary.json"
+  summary.write_text('{"written_by": "scripts/predict.py"}')
+  assert ids(photos, photos) == before
+  assert ids(photos, f"{photos}/**") == before
+  assert ids(photos, masks / "1.png") == ["1"]
 
 
 @pytest.mark.parametrize(
