@@ -15,6 +15,10 @@ jaxtyping.install_import_hook("fcn_jax", "typechecker.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Networks here are so small that compiling them takes nearly all of the time;
+# this halves it.
+jax.config.update("jax_disable_most_optimizations", True)
+
 # Runs that compile the same program again find it here.
 _COMPILED = tempfile.TemporaryDirectory(prefix="compiled_")
 jax.config.update("jax_compilation_cache_dir", _COMPILED.name)

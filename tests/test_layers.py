@@ -1,0 +1,244 @@
+"""fcn_jax.layers: Caffe's single layers, forward and backward, and by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_nets import (
+  _convolve,
+  _upscore,
+  assert_near,
+  golden,
+  hwio,
+  nhwc,
+)
+
+from fcn_jax import declaration as d
+from fcn_jax import layers
+
+CASES, ARRAYS = golden("layers")
+CASES = {case["name"]: case for case in CASES["cases"]}
+
+
+def cases(kind: str, keep=lambda layer: True):
+  return [
+    name
+    for name, case in CASES.items()
+    if case["layer"]["type"] == kind and keep(case["layer"])
+  ]
+
+
+def array(case: str, name: str) -> np.ndarray:
+  return ARRAYS[f"{case}/{name}"]
+
+
+def forward_and_back(function, inputs, dy):
+  """(output, gradients of the inputs) for a gradient dy at the output."""
+
+  @jax.jit
+  def run(inputs, dy):
+    y, back = jax.vjp(function, *inputs)
+    return y, back(dy)
+
+  return run([jnp.asarray(x) for x in inputs], jnp.asarray(dy))
+
+
+@pytest.mark.parametrize("case", cases("Pooling", lambda p: p["pad"] == 0))
+def test_pooling_is_caffes_bit_for_bit(case):
+  """The cases hold small integers with many ties: the first one is taken."""
+  size = CASES[case]["layer"]["kernel_size"], CASES[case]["layer"]["stride"]
+  y, (dx,) = forward_and_back(
+    lambda x: layers.max_pool(x, *size),
+    [nhwc(array(case, "x"))],
+    nhwc(array(case, "dy")),
+  )
+  np.testing.assert_array_equal(y, nhwc(array(case, "y")))
+  np.testing.assert_array_equal(dx, nhwc(array(case, "dx")))
+
+
+def test_pooling_by_hand():
+  """Windows of 3, 2 apart, over 1 5 2 4 7: the last one is cut to 2 4 7."""
+  x = jnp.array([1.0, 5, 2, 4, 7, 3])[None, None, :, None]
+  y = layers.max_pool(jnp.tile(x, (1, 3, 1, 1)), 3, 2)
+  assert y[0, :, :, 0].tolist() == [[5, 7, 7]]
+
+
+@pytest.mark.parametrize("case", cases("LRN"))
+def test_lrn_is_caffes(case):
+  y, (dx,) = forward_and_back(
+    lambda x: layers.lrn(x, 5, 1e-4, 0.75, 1.0),
+    [nhwc(array(case, "x"))],
+    nhwc(array(case, "dy")),
+  )
+  assert_near(y, nhwc(array(case, "y")))
+  assert_near(dx, nhwc(array(case, "dx")))
+
+
+def test_lrn_by_hand():
+  """Channels 3 4 0, size 3, alpha 3, k 0: sums of neighbours' squares.
+
+  9 + 16, 9 + 16 + 0, 16 + 0; to the power -1/2: 3 / 5, 4 / 5, 0.
+  """
+  x = jnp.array([3.0, 4, 0])[None, None, None]
+  y = layers.lrn(x, 3, 3.0, 0.5, 0.0)
+  np.testing.assert_allclose(y[0, 0, 0], [0.6, 0.8, 0.0], rtol=1e-6)
+  usual = layers.lrn(x, 3, 3.0, 0.75, 0.0)
+  np.testing.assert_allclose(
+    usual[0, 0, 0], [3 / 25**0.75, 4 / 25**0.75, 0.0], rtol=1e-6
+  )
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def backend(request, monkeypatch):
+  """Runs both forms of the convolutions, whatever the device is."""
+  monkeypatch.setattr(jax, "default_backend", lambda: request.param)
+
+
+def exact_conv(*arguments):
+  with jax.default_matmul_precision("highest"):
+    return layers.conv(*arguments)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("case", cases("Convolution"))
+def test_convolution_is_caffes(case):
+  layer = CASES[case]["layer"]
+  options = layer["stride"], layer["pad"], layer["group"]
+  y, (dx, dw, db) = forward_and_back(
+    lambda x, w, b: exact_conv(x, w, b, *options),
+    [nhwc(array(case, "x")), hwio(array(case, "w")), array(case, "b")],
+    nhwc(array(case, "dy")),
+  )
+  assert_near(y, nhwc(array(case, "y")))
+  assert_near(dx, nhwc(array(case, "dx")))
+  assert_near(dw, hwio(array(case, "dw")))
+  assert_near(db, array(case, "db"))
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+  ("kernel", "stride", "pad", "groups", "features"),
+  [
+    (6, 1, 0, 1, 5),  # fc6
+    (1, 1, 0, 1, 3),  # fc7
+    (2, 1, 0, 2, 4),
+    (5, 3, 2, 1, 50),  # enough features to be strided as they are
+  ],
+)
+def test_convolution_is_the_plain_sum(kernel, stride, pad, groups, features):
+  rng = np.random.default_rng(kernel)
+  x = rng.normal(size=(2, 9, 8, 4)).astype(np.float32)
+  w = rng.normal(size=(kernel, kernel, 4 // groups, features))
+  b = rng.normal(size=features).astype(np.float32)
+  layer = d.Conv(
+    "c",
+    features=features,
+    kernel=kernel,
+    stride=stride,
+    pad=pad,
+    groups=groups,
+  )
+  run = jax.jit(exact_conv, static_argnums=(3, 4, 5))
+  ours = run(x, w.astype(np.float32), b, stride, pad, groups)
+  assert_near(ours, [_convolve(one, w, layer) + b for one in x])
+
+
+def test_the_mean_goes_off_blue_green_red():
+  pixel = jnp.array([10, 20, 30], jnp.uint8)[None, None, None]
+  out = layers.subtract_mean(pixel, (1.0, 2.0, 0.5))
+  assert out[0, 0, 0].tolist() == [29, 18, 9.5]
+  assert out.dtype == jnp.float32
+
+
+def test_relu_is_caffes():
+  y = jax.nn.relu(jnp.asarray(array("relu", "x")))
+  np.testing.assert_array_equal(y, array("relu", "y"))
+
+
+@pytest.mark.parametrize("case", cases("bilinear filler"))
+def test_the_bilinear_kernel_is_caffes_filler(case):
+  factor = layers.bilinear_kernel(CASES[case]["layer"]["kernel_size"])
+  assert factor.dtype == np.float32
+  assert_near(np.outer(factor, factor), array(case, "w")[0, 0], 1e-6)
+
+
+def test_bilinear_kernels_by_hand():
+  assert layers.bilinear_kernel(3).tolist() == [0.5, 1, 0.5]
+  assert layers.bilinear_kernel(4).tolist() == [0.25, 0.75, 0.75, 0.25]
+  assert layers.bilinear_kernel(63)[[0, 31, 62]].tolist() == [1 / 32, 1, 1 / 32]
+
+
+@pytest.mark.parametrize(
+  "case", [name for name in cases("Deconvolution") if "bilinear" in name]
+)
+def test_upscore_and_crop_are_caffes(case):
+  layer, cut = CASES[case]["layer"], CASES[case]["crop"]
+  factor = layers.bilinear_kernel(layer["kernel_size"])
+  np.testing.assert_allclose(
+    array(case, "w")[0, 0], np.outer(factor, factor), atol=1e-7
+  )
+
+  def upscore(x):
+    with jax.default_matmul_precision("highest"):
+      y = layers.upscore(x, jnp.asarray(factor), layer["stride"])
+    return layers.crop(y, cut["offset"], *cut["size"])
+
+  y, (dx,) = forward_and_back(
+    upscore, [nhwc(array(case, "x"))], nhwc(array(case, "dy"))
+  )
+  assert_near(y, nhwc(array(case, "y")))
+  assert_near(dx, nhwc(array(case, "dx")))
+
+
+def test_upscore_by_hand():
+  """1 and 3, two apart, spread by 1/2 1 1/2 and added up."""
+  x = jnp.array([1.0, 3])[None, None, :, None]
+  y = layers.upscore(x, jnp.array([0.5, 1, 0.5]), 2)
+  assert y[0, 1, :, 0].tolist() == [0.5, 1, 2, 3, 1.5]
+  assert y[0, 0, :, 0].tolist() == [0.25, 0.5, 1, 1.5, 0.75]
+
+
+@pytest.mark.parametrize(
+  ("height", "width", "stride"), [(1, 1, 3), (4, 2, 1), (2, 3, 5)]
+)
+def test_upscore_is_the_plain_sum(height, width, stride):
+  x = np.random.default_rng(0).normal(size=(1, height, width, 2))
+  size = 2 * stride - 1
+  ours = layers.upscore(
+    jnp.asarray(x, jnp.float32),
+    jnp.asarray(layers.bilinear_kernel(size)),
+    stride,
+  )
+  assert_near(ours[0], _upscore(x[0], size, stride))
+
+
+def test_mask_zeroes_what_lies_beyond_each_image():
+  x = jnp.ones((3, 3, 4, 1))
+  extent = jnp.array([[2, 1], [3, 4], [0, 0]])
+  kept = layers.mask(x, extent)[..., 0]
+  assert kept[0].tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+  assert kept[1].all()
+  assert not kept[2].any()
+  np.testing.assert_array_equal(
+    layers.mask(jnp.full((1, 2, 2, 1), jnp.nan), jnp.array([[0, 2]])), 0
+  )
+
+
+def test_dropout_zeroes_a_share_and_keeps_the_mean():
+  """Of 2 x 20 x 20 x 10 ones at a rate of 0.25: 6000 +- 39 stay, as 4/3."""
+  keys = jax.random.split(jax.random.key(0), 2)
+  run = jax.jit(layers.dropout, static_argnums=2)
+  out = np.asarray(run(jnp.ones((2, 20, 20, 10)), keys, 0.25))
+  np.testing.assert_allclose(np.unique(out), [0, 4 / 3], rtol=1e-6)
+  assert abs((out > 0).sum() - 6000) < 4 * 39
+  assert (out[0] != out[1]).any()
+  channels = (out > 0).mean((0, 1, 2))
+  assert (np.abs(channels - 0.75) < 0.08).all()
+
+
+def test_dropout_does_not_see_the_canvas_or_the_place_in_the_batch():
+  keys = jax.random.split(jax.random.key(1), 3)
+  run = jax.jit(layers.dropout, static_argnums=2)
+  large = run(jnp.ones((3, 9, 7, 4)), keys, 0.5)
+  small = run(jnp.ones((2, 4, 5, 4)), keys[1:], 0.5)
+  np.testing.assert_array_equal(large[1:, :4, :5], small)
