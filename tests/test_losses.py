@@ -1,0 +1,103 @@
+"""fcn_jax.losses: Caffe's SoftmaxWithLoss, and by hand."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_nets import assert_near, golden, nhwc
+
+from fcn_jax import losses
+
+CASES, ARRAYS = golden("layers")
+CASES = {
+  case["name"]: case
+  for case in CASES["cases"]
+  if case["layer"]["type"] == "SoftmaxWithLoss"
+}
+
+
+def label_of(case) -> np.ndarray:
+  return ARRAYS[case["label"]][:, 0]
+
+
+@jax.jit
+def sum_over_the_batch(scores, label):
+  """The loss of a batch that is not divided by anything, and its gradient."""
+
+  def total(scores):
+    return losses.cross_entropy(scores, label)[0].sum()
+
+  return jax.value_and_grad(total)(scores)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_batch_is_caffes(name):
+  """Caffe divides the same sum of a batch by one number in every mode."""
+  case = CASES[name]
+  scores, label = nhwc(ARRAYS[case["score"]]), label_of(case)
+  _, valid = losses.cross_entropy(jnp.asarray(scores), jnp.asarray(label))
+  assert valid.sum() == case["valid_pixels"]
+  divisor = {
+    "true": max(1, case["valid_pixels"]),
+    "false": len(label),
+    "unspecified": max(1, case["valid_pixels"]),
+    "FULL": label.size,
+    "NONE": 1,
+  }[name.removeprefix("softmax_loss_").removeprefix("normalize_").split("_")[0]]
+  loss, gradient = sum_over_the_batch(scores, label)
+  if "saturated" not in name:
+    assert loss / divisor == pytest.approx(case["loss"], rel=1e-5)
+  assert_near(gradient / divisor, nhwc(ARRAYS[f"{name}/dscore"]))
+
+
+def test_a_hopeless_pixel_costs_what_it_costs():
+  """A departure from Caffe, which takes no more than -log(1.2e-38) = 87.3.
+
+  Its gradient is the same (above).
+  """
+  case = CASES["softmax_loss_normalize_true_no_ignored_saturated"]
+  scores, label = nhwc(ARRAYS[case["score"]]).astype(float), label_of(case)
+  of_label = np.take_along_axis(scores, label[..., None], -1)[..., 0]
+  each = np.log(np.exp(scores - scores.max(-1, keepdims=True)).sum(-1))
+  each += scores.max(-1) - of_label
+  assert each.max() > 87.3366
+  clipped = np.minimum(each, -math.log(np.finfo(np.float32).tiny))
+  assert clipped.mean() == pytest.approx(case["loss"], rel=1e-5)
+  loss, _ = sum_over_the_batch(scores.astype(np.float32), label)
+  assert loss / label.size == pytest.approx(each.mean(), rel=1e-5)
+
+
+def test_by_hand():
+  """Scores 0, ln 2, ln 5 are shares 1/8, 2/8, 5/8."""
+  scores = jnp.log(jnp.array([1.0, 2, 5]))[None, None, None]
+  scores = jnp.tile(scores, (3, 1, 3, 1))
+  label = jnp.array([[[0, 1, 2]], [[0, 255, 255]], [[255] * 3]], jnp.uint8)
+  total, valid = losses.cross_entropy(scores, label)
+  expected = [math.log(8 * 8 / 2 * 8 / 5), math.log(8), 0]
+  np.testing.assert_allclose(total, expected, rtol=1e-6)
+  assert valid.tolist() == [3, 1, 0]
+  each = losses.image_losses(total, valid, True)
+  np.testing.assert_allclose(each, [expected[0] / 3, expected[1], 0], rtol=1e-6)
+  unnormalised = losses.image_losses(total, valid, False)
+  np.testing.assert_array_equal(unnormalised, total)
+
+
+def test_a_head_of_zeros_costs_the_logarithm_of_the_classes():
+  """ln 21 = 3.04452, the first loss of DIGITS' recipe."""
+  label = jnp.arange(21, dtype=jnp.uint8).reshape(1, 3, 7)
+  total, valid = losses.cross_entropy(jnp.zeros((1, 3, 7, 21)), label)
+  loss = losses.image_losses(total, valid, True)
+  assert float(loss[0]) == pytest.approx(3.04452, abs=5e-6)
+
+
+def test_void_pixels_send_nothing_back():
+  """Not even where a score is not a number."""
+  scores = jnp.zeros((1, 1, 2, 3)).at[0, 0, 1].set(jnp.nan)
+  label = jnp.array([[[2, 255]]], jnp.uint8)
+  loss, gradient = sum_over_the_batch(scores, label)
+  assert float(loss) == pytest.approx(math.log(3))
+  np.testing.assert_allclose(gradient[0, 0, 0], [1 / 3, 1 / 3, -2 / 3], 1e-5)
+  zero = jnp.zeros((1, 1, 2, 3))
+  assert not sum_over_the_batch(zero, label)[1][0, 0, 1].any()
