@@ -231,5 +231,7 @@ def evaluate(
   net: models.Network, dataset: Dataset, split: str, **options
 ) -> Evaluation:
   """Scores a network on a split; `options` are those of `Evaluator`."""
-  graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
-  return Evaluator(dataset, split, **options)(graphdef, params, frozen)
+  evaluator = Evaluator(dataset, split, **options)
+  graphdef, *states = nnx.split(net, nnx.Param, ...)
+  params, frozen = devices.replicate(states, evaluator.mesh)
+  return evaluator(graphdef, params, frozen)

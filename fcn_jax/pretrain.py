@@ -19,11 +19,12 @@ from fcn_jax import (
   metrics,
   models,
   optimizers,
-  train,
+  progress,
   weights,
 )
 from fcn_jax.data import crops, pipeline
 from fcn_jax.evaluate import evaluation_step
+from fcn_jax.train_step import Stepper, Training, TrainState
 
 SIDE = 227  # AlexNet's input
 
@@ -77,14 +78,14 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
   solver = _solver(recipe, total)
   mesh = devices.data_mesh()
   state = devices.replicate(
-    train.TrainState(
+    TrainState(
       jax.numpy.zeros((), "int32"), params, frozen, solver.init(params)
     ),
     mesh,
   )
   key = jax.random.key(recipe.seed)
-  training = train.Training(graphdef, solver, True, key)
-  stepper = train.Stepper(training, mesh, one_part=True)
+  training = Training(graphdef, solver, True, key)
+  stepper = Stepper(training, mesh, one_part=True)
   losses = []
   began = time.monotonic()
   bar = tqdm(loader.steps(0, total), total=total, unit="step", disable=None)
@@ -95,7 +96,7 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
       loss = float(np.mean(jax.device_get(losses)))
       losses = []
       if not np.isfinite(loss):
-        raise train.NotFinite(f"step {step}: the loss is not finite")
+        raise progress.NotFinite(f"step {step}: the loss is not finite")
       bar.set_postfix_str(f"loss {loss:.4f}")
       if bar.disable:
         _log.info(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_data import label, photo, write
 
-from fcn_jax import checkpoints, train, writers
+from fcn_jax import checkpoints, progress, train, writers
 from fcn_jax.data.prepare import Options, prepare_dataset
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
@@ -82,14 +82,14 @@ def test_a_run_stopped_and_resumed_is_bit_identical(
   config, tmp_path, monkeypatch
 ):
   whole = run(config, tmp_path / "whole")
-  step = train._Progress.step
+  step = progress.Progress.step
 
   def kill_after_two(self, number, drawn, each):
     step(self, number, drawn, each)
     if number == 3:
       os.kill(os.getpid(), signal.SIGTERM)
 
-  monkeypatch.setattr(train._Progress, "step", kill_after_two)
+  monkeypatch.setattr(progress.Progress, "step", kill_after_two)
   first = run(config, tmp_path / "parts")
   assert first.stopped_by == signal.SIGTERM
   assert int(first.state.step) == 3
@@ -158,13 +158,13 @@ def test_training_learns_the_shares_of_the_classes(config, tmp_path):
   first, last = (r["loss"] for r in records if r["kind"] == "val")
   # A zero head gives every class the same score: ln 3.  Knowing that the
   # classes have 1/4, 1/2 and 1/4 of the pixels is worth 1.5 ln 2 = 1.040.
-  assert first == pytest.approx(np.log(3), rel=1e-6)
+  assert first == pytest.approx(np.log(3), rel=1e-5)
   assert 1.0 < last < 1.08
 
 
 def test_nan_stops_and_names_step_and_image(config, tmp_path):
   config.base_lr = 1e30
-  with pytest.raises(train.NotFinite) as error:
+  with pytest.raises(progress.NotFinite) as error:
     run(config, tmp_path)
   text = str(error.value)
   assert "step 2" in text or "step 1" in text
