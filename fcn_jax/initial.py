@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from fcn_jax import caffe, checkpoints, export, models, weights
 from fcn_jax.data import Dataset
+from fcn_jax.receipt import Receipt
 
 
 def about(config: ConfigDict, dataset: Dataset) -> checkpoints.About:
@@ -28,7 +29,7 @@ def about(config: ConfigDict, dataset: Dataset) -> checkpoints.About:
 
 def network(
   config: ConfigDict, what: checkpoints.About
-) -> tuple[models.Network, weights.Receipt]:
+) -> tuple[models.Network, Receipt]:
   """The network of a run before its first step, and where it came from.
 
   Args:

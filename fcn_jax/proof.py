@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from fcn_jax import caffe, geometry, models, weights
+from fcn_jax import caffe, geometry, models
 from fcn_jax import declaration as d
+from fcn_jax.receipt import Receipt
 
 SIZE = 227  # AlexNet's input
 TOLERANCE = 1e-5  # of the blob's maximum; float32 shows about 2e-6
@@ -64,7 +65,7 @@ class Proof:
 def prove(
   source: caffe.CaffeNet,
   network: models.Network,
-  receipt: weights.Receipt,
+  receipt: Receipt,
   seed: int = 0,
 ) -> Proof:
   """Compares a converted network with the classifier of the same file.

@@ -164,6 +164,7 @@ def test_training_learns_the_shares_of_the_classes(config, tmp_path):
 
 def test_nan_stops_and_names_step_and_image(config, tmp_path):
   config.base_lr = 1e30
+  config.validate_every = config.checkpoint_every = "4 steps"
   with pytest.raises(progress.NotFinite) as error:
     run(config, tmp_path)
   text = str(error.value)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pathlib
 
 import numpy as np
 from jaxtyping import UInt8
@@ -20,16 +21,15 @@ def open_image(data: bytes | str | os.PathLike, name: str = "") -> Image.Image:
     name: what to call it in errors; the path if that is given.
 
   Raises:
+    OSError: the path cannot be read.
     DataError: not an image, cut short, or of more pixels than
       PIL.Image.MAX_IMAGE_PIXELS.
   """
-  if isinstance(data, bytes):
-    stream = io.BytesIO(data)
-  else:
-    stream = os.path.expanduser(os.fspath(data))
-    name = name or stream
+  if not isinstance(data, bytes):
+    path = pathlib.Path(data).expanduser()
+    data, name = path.read_bytes(), name or str(path)
   try:
-    image = Image.open(stream)
+    image = Image.open(io.BytesIO(data))
     if image.width * image.height > Image.MAX_IMAGE_PIXELS:
       raise Image.DecompressionBombError
     image.load()

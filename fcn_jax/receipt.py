@@ -1,0 +1,100 @@
+"""The receipt of a surgery: one row per tensor, for people and as JSON."""
+
+import dataclasses
+import json
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """What became of one tensor.
+
+  Attributes:
+    source: 'conv1[0]' (weight) or 'conv1[1]' (bias) in the file; '' if none.
+    source_shape: as stored; None if there is no source.
+    target: 'conv1.kernel' or 'conv1.bias' in the network; '' if none.
+    target_shape: HWIO for kernels; None if there is no target.
+    action: 'copied' (axes in another order, nothing else), 'reshaped' (inner
+      product to convolution), 'initialised' or 'dropped'.
+    note: why, or with what.
+  """
+
+  source: str
+  source_shape: tuple[int, ...] | None
+  target: str
+  target_shape: tuple[int, ...] | None
+  action: str
+  note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Receipt:
+  """Where every parameter of a network came from.
+
+  Attributes:
+    source: the file, or what else the parameters come from.
+    sha1: of the file, in hexadecimal; '' if there is none.
+    known_as: name of the published file with that SHA-1; '' if unknown.
+    source_order, target_order: 'norm_pool', 'pool_norm' or 'unknown'.
+    rows: one per tensor.
+    proof: one sentence from `fcn_jax.proof`; '' before it.
+  """
+
+  source: str
+  sha1: str
+  known_as: str
+  source_order: str
+  target_order: str
+  rows: tuple[Row, ...]
+  proof: str = ""
+
+  def initialised_layers(self) -> tuple[str, ...]:
+    """Names of the layers that do not come from the source."""
+    names = (
+      row.target.split(".")[0]
+      for row in self.rows
+      if row.action == "initialised"
+    )
+    return tuple(dict.fromkeys(names))
+
+  def to_json(self) -> str:
+    """The receipt as JSON; shapes are lists, an absent shape is null."""
+    return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+  def __str__(self) -> str:
+    table = [("source", "shape", "target", "shape", "action", "note")]
+    for row in self.rows:
+      table.append(
+        (
+          row.source or "-",
+          _times(row.source_shape),
+          row.target or "-",
+          _times(row.target_shape),
+          row.action,
+          row.note,
+        )
+      )
+    widths = [max(len(line[i]) for line in table) for i in range(6)]
+    lines = [
+      "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True))
+      for line in table
+    ]
+    head = [f"source  {self.source}"]
+    if self.sha1:
+      known = self.known_as or "not a file known by name"
+      head.append(f"SHA-1   {self.sha1} ({known})")
+    head.append(f"order   {_order_note(self.source_order, self.target_order)}")
+    tail = [f"proof   {self.proof}"] if self.proof else []
+    return "\n".join(line.rstrip() for line in [*head, *lines, *tail])
+
+
+def _order_note(source: str, target: str) -> str:
+  if source in ("unknown", target) or target == "unknown":
+    return f"source {source}, network {target}"
+  return (
+    f"source {source}, network {target} (as in DIGITS): features differ "
+    "slightly until they are fine-tuned"
+  )
+
+
+def _times(shape: tuple[int, ...] | None) -> str:
+  return "-" if shape is None else " x ".join(map(str, shape)) or "scalar"
