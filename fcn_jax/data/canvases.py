@@ -1,7 +1,10 @@
 """Which few canvases to pad images to, so that little of them is padding."""
 
+import itertools
+import math
+
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 Canvas = tuple[int, int]
 
@@ -15,8 +18,9 @@ def choose_canvases(
   """At most `max_canvases` canvases that hold every image, with least area.
 
   Every image goes to the smallest canvas that holds it; the sum of those areas
-  is minimised: greedily at first, then by moving one canvas at a time to its
-  best place until no move helps.
+  is minimised: where sizes are few by trying every set of canvases, else
+  greedily at first, then by moving one canvas at a time to its best place
+  until no move helps.
 
   Args:
     sizes: (height, width) of every image.
@@ -42,6 +46,32 @@ def choose_canvases(
   candidates = candidates.reshape(-1, 2).astype(np.int64)
   holds = (candidates[:, None] >= distinct[None]).all(-1)
   area = np.where(holds, candidates.prod(-1)[:, None], np.inf)
+  most = min(max_canvases, len(candidates))
+  if math.comb(len(candidates), most) <= _FEW_SETS:
+    chosen = _try_all(area, counts, most)
+  else:
+    chosen = _search(area, counts, most)
+  used = np.unique(area[chosen].argmin(0))
+  canvases = {tuple(int(n) for n in candidates[chosen[i]]) for i in used}
+  return tuple(sorted(canvases, key=lambda c: (c[0] * c[1], c)))
+
+
+_FEW_SETS = 20_000
+
+
+def _try_all(
+  area: Float[np.ndarray, "k n"], counts: Int[np.ndarray, " n"], most: int
+) -> list[int]:
+  """The best set of `most` of k canvases."""
+  sets = np.array(list(itertools.combinations(range(len(area)), most)))
+  totals = area[sets].min(1) @ counts
+  return sets[totals.argmin()].tolist()
+
+
+def _search(
+  area: Float[np.ndarray, "k n"], counts: Int[np.ndarray, " n"], most: int
+) -> list[int]:
+  """A good set of at most `most` of k canvases."""
 
   def best_beside(chosen):
     """The candidate that, added to `chosen`, leaves the least total area."""
@@ -49,9 +79,9 @@ def choose_canvases(
     totals = np.minimum(area, beside) @ counts
     return int(totals.argmin()), totals.min()
 
-  whole = len(candidates) - 1  # the largest height by the largest width
+  whole = len(area) - 1  # the largest height by the largest width
   chosen, total = [whole], (area[whole] @ counts)
-  while len(chosen) < max_canvases:
+  while len(chosen) < most:
     extra, fewer = best_beside(chosen)
     if fewer >= total:
       break
@@ -64,19 +94,7 @@ def choose_canvases(
       moved, fewer = best_beside(others)
       if fewer < total:
         chosen, total, improved = [*others, moved], fewer, True
-  used = np.unique(area[chosen].argmin(0))  # moving may leave one without use
-  canvases = {tuple(int(n) for n in candidates[chosen[i]]) for i in used}
-  return tuple(sorted(canvases, key=lambda c: (c[0] * c[1], c)))
-
-
-def _ends_of_shares(
-  lengths: Int[np.ndarray, " n"], counts: Int[np.ndarray, " n"]
-) -> Int[np.ndarray, " m"]:
-  """At most 64 lengths; between two of them lies 1/64 of the images."""
-  found, which = np.unique(lengths, return_inverse=True)
-  share = np.cumsum(np.bincount(which, counts)) / counts.sum()
-  at = np.searchsorted(share, np.arange(1, 65) / 64 - 1e-9)
-  return found[np.unique(at)]
+  return chosen
 
 
 def assign(

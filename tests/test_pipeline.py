@@ -1,0 +1,268 @@
+"""fcn_jax.data.pipeline: which images a step sees, and where they lie."""
+
+import dataclasses
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from stored_data import StoredDataset
+
+from fcn_jax.data import pipeline
+from fcn_jax.data.canvases import assign, choose_canvases
+from fcn_jax.data.pipeline import Drawing, Sample
+
+
+def sample(height: int, width: int, seed: int = 0) -> Sample:
+  rng = np.random.default_rng(seed)
+  return Sample(
+    rng.integers(1, 256, (height, width, 3), np.uint8),
+    rng.integers(0, 5, (height, width), np.uint8),
+  )
+
+
+# Where images lie.
+
+
+def test_an_image_lies_at_the_top_left():
+  """2 x 3 on 3 x 4, in the second of three places."""
+  other, one = sample(1, 1, 1), sample(2, 3)
+  batch = pipeline.place([other, one], [5, 2], (3, 4), 3)
+  np.testing.assert_array_equal(batch.image[1, :2, :3], one.image)
+  np.testing.assert_array_equal(batch.label[1, :2, :3], one.label)
+  assert not batch.image[1, 2:].any()
+  assert not batch.image[1, :, 3:].any()
+  assert (batch.label[1, 2:] == 255).all()
+  assert (batch.label[1, :, 3:] == 255).all()
+  assert batch.extent.tolist() == [[1, 1], [2, 3], [0, 0]]
+  assert batch.position[:2].tolist() == [5, 2]
+  assert not batch.image[2].any()
+  assert (batch.label[2] == 255).all()
+
+
+@hypothesis.given(
+  sizes=st.lists(
+    st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=7
+  ),
+  most=st.integers(1, 3),
+  part_size=st.integers(1, 4),
+)
+def test_a_divided_batch_is_the_batch(sizes, most, part_size):
+  """Every image is there once, under its position, on its canvas."""
+  samples = [sample(*size, seed) for seed, size in enumerate(sizes)]
+  canvases = choose_canvases(np.array(sizes), most)
+  parts = pipeline.divide(samples, canvases, part_size)
+  wanted = assign(np.array(sizes), canvases)
+  assert len(parts) == sum(-(-n // part_size) for n in np.bincount(wanted) if n)
+  seen = []
+  for part in parts:
+    assert part.image.shape[0] == part_size
+    for i, (height, width) in enumerate(part.extent):
+      if (height, width) == (0, 0):
+        continue
+      position = int(part.position[i])
+      seen.append(position)
+      np.testing.assert_array_equal(
+        part.image[i, :height, :width], samples[position].image
+      )
+      np.testing.assert_array_equal(
+        part.label[i, :height, :width], samples[position].label
+      )
+      assert part.image.shape[1:3] == canvases[wanted[position]]
+      assert (part.label[i] != 255).sum() == height * width
+  assert sorted(seen) == list(range(len(samples)))
+
+
+# Which images a step sees.
+
+
+def order_of(drawing: Drawing, steps: int) -> list[int]:
+  return [i for step in range(steps) for i in drawing.indices(step)]
+
+
+def test_sequential_by_hand():
+  """DIGITS' order: as stored, and straight on into the next epoch."""
+  drawing = Drawing(5, 3, "sequential", seed=0)
+  assert drawing.steps_per_epoch == 2
+  assert [drawing.indices(step) for step in range(4)] == [
+    (0, 1, 2),
+    (3, 4, 0),
+    (1, 2, 3),
+    (4, 0, 1),
+  ]
+
+
+@pytest.mark.parametrize(("images", "batch"), [(7, 3), (4, 4), (3, 5), (1, 2)])
+def test_every_epoch_of_a_shuffle_is_a_permutation(images, batch):
+  """Also where batches straddle epochs."""
+  drawing = Drawing(images, batch, "shuffle", seed=4)
+  order = order_of(drawing, 6 * images)
+  epochs = [
+    tuple(order[i : i + images])
+    for i in range(0, len(order) - images + 1, images)
+  ]
+  assert all(sorted(epoch) == list(range(images)) for epoch in epochs)
+  if images > 3:
+    assert len(set(epochs)) > len(epochs) / 2
+
+
+def test_with_replacement_every_image_is_as_likely():
+  """2000 draws of 5: 400 each, give or take 18; a batch may repeat one."""
+  drawing = Drawing(5, 4, "with_replacement", seed=1)
+  counts = np.bincount(order_of(drawing, 500), minlength=5)
+  assert np.abs(counts - 400).max() < 4 * 18
+  repeats = [len(set(drawing.indices(step))) < 4 for step in range(500)]
+  # 1 - 5 * 4 * 3 * 2 / 5 ** 4 = 0.808
+  assert np.mean(repeats) == pytest.approx(0.808, abs=0.08)
+
+
+@pytest.mark.parametrize("order", pipeline.ORDERS)
+@pytest.mark.parametrize("canvas_of", [None, (0, 1, 1, 0, 1, 0, 0)])
+def test_the_order_is_a_function_of_seed_and_step(order, canvas_of):
+  if order == "with_replacement" and canvas_of:
+    canvas_of = None
+  drawing = Drawing(7, 2, order, seed=3, canvas_of=canvas_of)
+  again = Drawing(7, 2, order, seed=3, canvas_of=canvas_of)
+  forwards = [drawing.indices(step) for step in range(20)]
+  assert [again.indices(step) for step in reversed(range(20))] == forwards[::-1]
+  other = dataclasses.replace(drawing, seed=4)
+  differs = [other.indices(step) for step in range(20)] != forwards
+  assert differs == (order != "sequential")
+
+
+def test_the_orders_stay_what_they_are():
+  """With another order, runs that are resumed would not be themselves."""
+  shuffled = order_of(Drawing(5, 5, "shuffle", seed=0), 2)
+  assert shuffled == [2, 4, 3, 0, 1, 1, 4, 3, 0, 2]
+  replaced = order_of(Drawing(5, 5, "with_replacement", seed=0), 2)
+  assert replaced == [0, 2, 4, 3, 3, 1, 0, 0, 4, 0]
+
+
+def test_by_canvas_by_hand():
+  """Three images of canvas 0 in batches of 2, two of canvas 1 in one."""
+  drawing = Drawing(5, 2, "sequential", seed=0, canvas_of=(0, 1, 0, 1, 0))
+  assert drawing.steps_per_epoch == 3
+  assert [drawing.indices(step) for step in range(4)] == [
+    (0, 2),
+    (4, 0),
+    (1, 3),
+    (0, 2),
+  ]
+
+
+@hypothesis.given(
+  canvas_of=st.lists(st.integers(0, 2), min_size=1, max_size=12),
+  batch=st.integers(1, 4),
+  seed=st.integers(0, 9),
+)
+def test_by_canvas_every_batch_has_one_canvas(canvas_of, batch, seed):
+  """And an epoch every image, a canvas being filled up from its own."""
+  canvas_of = tuple(canvas_of)
+  drawing = Drawing(len(canvas_of), batch, "shuffle", seed, canvas_of)
+  for epoch in range(2):
+    first = epoch * drawing.steps_per_epoch
+    steps = range(first, first + drawing.steps_per_epoch)
+    batches = [drawing.indices(step) for step in steps]
+    assert all(len(indices) == batch for indices in batches)
+    assert all(len({canvas_of[i] for i in b}) == 1 for b in batches)
+    assert {i for b in batches for i in b} == set(range(len(canvas_of)))
+    drawn = np.bincount(np.concatenate(batches))
+    for canvas in set(canvas_of):
+      members = [
+        n for n, c in zip(drawn, canvas_of, strict=True) if c == canvas
+      ]
+      fill = -sum(canvas == c for c in canvas_of) % batch
+      assert sum(members) - len(members) == fill
+
+
+def test_the_batches_of_a_shuffle_by_canvas_are_mixed():
+  drawing = Drawing(40, 2, "shuffle", 0, tuple([0] * 20 + [1] * 20))
+  canvases = [drawing.indices(step)[0] >= 20 for step in range(20)]
+  assert sorted(canvases) != canvases
+  assert sum(canvases) == 10
+
+
+def test_an_unknown_order_is_refused():
+  with pytest.raises(ValueError, match="order = 'random'; there is sequential"):
+    Drawing(5, 1, "random", 0)
+
+
+# Reading.
+
+
+# Five images of different sizes.
+STORED = StoredDataset([sample(3 + i, 6 - i, i) for i in range(5)], "abcde")
+
+
+def loader(**options) -> pipeline.Loader:
+  fields = {
+    "dataset": STORED,
+    "split": "train",
+    "drawing": Drawing(5, 2, "shuffle", seed=6),
+    "canvases": ((5, 6), (7, 6)),
+    "part_size": 2,
+    "num_threads": 0,
+  }
+  return pipeline.Loader(**(fields | options))
+
+
+def images_of(drawn: pipeline.Drawn) -> dict[int, np.ndarray]:
+  """The images of a drawn batch by position."""
+  return {
+    int(part.position[i]): part.image[i, :height, :width]
+    for part in drawn.parts
+    for i, (height, width) in enumerate(part.extent)
+    if height
+  }
+
+
+def test_a_step_is_what_was_drawn():
+  drawn = loader().batch(3)
+  assert drawn.indices == Drawing(5, 2, "shuffle", seed=6).indices(3)
+  for position, image in images_of(drawn).items():
+    index = drawn.indices[position]
+    np.testing.assert_array_equal(image, STORED.samples[index].image)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_reading_ahead_and_resuming_change_nothing(threads):
+  """Steps 4 .. 6 of a run that starts there are those of an unbroken one."""
+  whole = list(loader(num_threads=threads, mirror=True).steps(0, 7))
+  resumed = list(loader(mirror=True).steps(4, 7))
+  assert [d.indices for d in resumed] == [d.indices for d in whole[4:]]
+  for ours, theirs in zip(resumed, whole[4:], strict=True):
+    for a, b in zip(ours.parts, theirs.parts, strict=True):
+      for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_mirrored_images_take_their_labels_along():
+  flips = []
+  for drawn in loader(mirror=True).steps(0, 40):
+    for part in drawn.parts:
+      for i, (height, width) in enumerate(part.extent):
+        if not height:
+          continue
+        true = STORED.samples[drawn.indices[part.position[i]]]
+        image = part.image[i, :height, :width]
+        label = part.label[i, :height, :width]
+        flipped = not np.array_equal(image, true.image)
+        if flipped:
+          image, label = image[:, ::-1], label[:, ::-1]
+        np.testing.assert_array_equal(image, true.image)
+        np.testing.assert_array_equal(label, true.label)
+        flips.append(flipped)
+  assert len(flips) == 80
+  assert 20 < sum(flips) < 60
+
+
+def test_in_canvas_order_every_image_comes_once():
+  canvases = ((5, 6), (7, 6))
+  drawn = list(pipeline.in_canvas_order(STORED, "train", canvases, 2, 0))
+  assert [d.indices for d in drawn] == [(0, 1), (2,), (3, 4)]
+  for d in drawn:
+    assert len(d.parts) == 1
+    assert d.parts[0].image.shape[0] == 2
+    for position, image in images_of(d).items():
+      true = STORED.samples[d.indices[position]]
+      np.testing.assert_array_equal(image, true.image)
