@@ -15,6 +15,7 @@ from PIL import Image
 
 from fcn_jax.data.files import DataError
 from fcn_jax.data.images import decode_image
+from fcn_jax.data.palette import VOID
 from fcn_jax.data.pipeline import Batch, Drawing, Drawn
 
 
@@ -37,10 +38,16 @@ def find_classes(directory: str | pathlib.Path) -> dict[str, ClassFolders]:
   """The splits train and val of a directory.
 
   Raises:
-    DataError: a folder is missing or empty, or val has a class train has not.
+    DataError: a folder is missing or empty, there are more than 255 classes,
+      or val has a class train has not.
   """
   root = pathlib.Path(directory).expanduser()
   names = _folders(root / "train")
+  if len(names) > VOID:
+    raise DataError(
+      f"{root / 'train'} holds {len(names)} class folders; labels have room "
+      f"for {VOID}: take some out"
+    )
   splits = {}
   for split in ("train", "val"):
     found = _folders(root / split)
