@@ -80,6 +80,19 @@ def test_many_sizes_are_searched_well(monkeypatch):
   assert np.mean(more) < 1.02
 
 
+def test_thousands_of_sizes_take_no_time():
+  """Of 3000 sizes, 64 heights and widths are tried; the largest are two."""
+  rng = np.random.default_rng(3)
+  sizes = np.concatenate(
+    [rng.integers(200, 1200, (3000, 2)), [[1300, 200], [200, 1400]]]
+  )
+  canvases = choose_canvases(sizes, 3)
+  assert len(canvases) == 3
+  ours = padded_area(sizes, canvases)
+  few = (*choose_canvases(sizes[:100], 3), (1300, 1400))
+  assert ours < 1.1 * padded_area(sizes, few)
+
+
 def test_more_canvases_never_cost_more():
   sizes = np.random.default_rng(0).integers(20, 60, (50, 2))
   areas = [padded_area(sizes, choose_canvases(sizes, n)) for n in range(1, 7)]

@@ -51,7 +51,7 @@ def choose_canvases(
     chosen = _try_all(area, counts, most)
   else:
     chosen = _search(area, counts, most)
-  used = np.unique(area[chosen].argmin(0))
+  used = np.unique(area[chosen].argmin(0))  # moving may leave one without use
   canvases = {tuple(int(n) for n in candidates[chosen[i]]) for i in used}
   return tuple(sorted(canvases, key=lambda c: (c[0] * c[1], c)))
 
@@ -95,6 +95,16 @@ def _search(
       if fewer < total:
         chosen, total, improved = [*others, moved], fewer, True
   return chosen
+
+
+def _ends_of_shares(
+  lengths: Int[np.ndarray, " n"], counts: Int[np.ndarray, " n"]
+) -> Int[np.ndarray, " m"]:
+  """At most 64 lengths; between two of them lies 1/64 of the images."""
+  found, which = np.unique(lengths, return_inverse=True)
+  share = np.cumsum(np.bincount(which, counts)) / counts.sum()
+  at = np.searchsorted(share, np.arange(1, 65) / 64 - 1e-9)
+  return found[np.unique(at)]
 
 
 def assign(
