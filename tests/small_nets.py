@@ -59,11 +59,35 @@ def fill(net: models.Network, arrays, prefix: str) -> models.Network:
 def random_net(
   order="pool_norm", classes=5, width=(4, 8, 8, 8, 8, 12, 12), seed=0
 ) -> models.Network:
-  """An FCN-AlexNet with weights that keep every layer alive; no bias is 0."""
+  """A narrow FCN-AlexNet with the weights of `randomise`."""
   mean = (104.0, 117.0, 123.0)
-  declared = models.declare(
-    "fcn_alexnet", classes, width=width, order=order, mean_bgr=mean
+  return randomise(
+    models.declare(
+      "fcn_alexnet", classes, width=width, order=order, mean_bgr=mean
+    ),
+    seed,
   )
+
+
+def short_net(classes=5, seed=0) -> models.Network:
+  """One layer of every kind: what is compiled sooner than FCN-AlexNet."""
+  declared = (
+    d.Data("data", mean_bgr=(104.0, 117.0, 123.0)),
+    d.Conv("conv1", features=6, kernel=5, stride=2, pad=10),
+    d.MaxPool("pool1", kernel=3, stride=2),
+    d.LRN("norm1"),
+    d.Conv("conv2", features=8, kernel=3, pad=1, groups=2),
+    d.Conv("fc6", features=12, kernel=3),
+    d.Dropout("drop6"),
+    d.Conv("score_fr", features=classes, kernel=1, relu=False),
+    d.Upscore("upscore", kernel=7, stride=4),
+    d.Crop("score", like="data"),
+  )
+  return randomise(declared, seed)
+
+
+def randomise(declared: d.Layers, seed: int) -> models.Network:
+  """A network with weights that keep every layer alive; no bias is 0."""
   net = models.build(declared)
   rng = np.random.default_rng(seed)
   for layer in declared:

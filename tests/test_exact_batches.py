@@ -19,10 +19,11 @@ from small_nets import (
   random_image,
   random_net,
   reference,
+  short_net,
   split,
 )
 
-from fcn_jax import train
+from fcn_jax import train_step
 from fcn_jax.data import pipeline
 
 # Tight for an image of the same size, and at most twice the smallest ones.
@@ -153,9 +154,9 @@ SAMPLES = [sample(i, *size) for i, size in enumerate(SIZES)]
 @functools.cache
 def gradients():
   """(step, part) -> (sum of the images' gradients, their losses)."""
-  graphdef, params, frozen = split(random_net(seed=7))
+  graphdef, params, frozen = split(short_net(seed=7))
   key = jax.random.key(3)
-  training = train.Training(graphdef, optax.identity(), True, key)
+  training = train_step.Training(graphdef, optax.identity(), True, key)
   function = jax.jit(training.gradients)
   return lambda step, part: function(params, frozen, jnp.asarray(step), part)
 

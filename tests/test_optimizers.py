@@ -12,7 +12,7 @@ from flax import nnx
 from small_nets import assert_near, fill, golden, split
 
 from fcn_jax import declaration as d
-from fcn_jax import devices, models, optimizers, train
+from fcn_jax import devices, models, optimizers, train_step
 from fcn_jax.data import pipeline
 
 CAFFE, ARRAYS = golden("sgd")
@@ -57,15 +57,17 @@ def solver_of(run, params) -> optax.GradientTransformation:
   )
 
 
-def start(run) -> tuple[train.TrainState, train.Training]:
+def start(run) -> tuple[train_step.TrainState, train_step.Training]:
   """The state that every run of Caffe's starts from."""
   net = fill(models.build(LAYERS), ARRAYS, "init/")
   graphdef, params, frozen = split(net)
   solver = solver_of(run, params)
   key = jax.random.key(0)
-  training = train.Training(graphdef, solver, run["normalize"], key)
+  training = train_step.Training(graphdef, solver, run["normalize"], key)
   step = jnp.zeros((), jnp.int32)
-  return train.TrainState(step, params, frozen, solver.init(params)), training
+  return train_step.TrainState(
+    step, params, frozen, solver.init(params)
+  ), training
 
 
 def blob(tree, name: str):
@@ -147,7 +149,7 @@ def test_a_drawn_batch_of_three_sizes_is_caffes_iter_size():
   state, training = start(run)
   parts = pipeline.divide(samples(), (CANVAS,), part_size=2)
   assert [part.image.shape[0] for part in parts] == [2, 2]
-  stepper = train.Stepper(training, devices.data_mesh(), one_part=False)
+  stepper = train_step.Stepper(training, devices.data_mesh(), one_part=False)
   for i in range(run["iterations"]):
     state, losses = stepper(state, pipeline.Drawn((0, 1, 2), parts))
     each = [float(loss) for part in losses for loss in part]

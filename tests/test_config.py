@@ -1,0 +1,97 @@
+"""fcn_jax.config: what a training config must hold; whose a workdir is."""
+
+import copy
+import json
+
+import pytest
+from configs_there import load_config
+from ml_collections import ConfigDict
+
+from fcn_jax import config as config_lib
+
+
+@pytest.fixture
+def config() -> ConfigDict:
+  return load_config("shapes_fcn_alexnet")
+
+
+def refused(config) -> str:
+  with pytest.raises(ValueError, match="the config cannot be used") as error:
+    config_lib.check(config)
+  return str(error.value)
+
+
+def test_all_mistakes_are_named_at_once(config):
+  plain = config.to_dict() | {"base_lrr": 0.1, "batch_size": 2.5}
+  del plain["momentum"]
+  plain["data"]["mirror"] = 1
+  plain["model"]["width"] = "wide"
+  text = refused(ConfigDict(plain))
+  for line in (
+    "base_lrr: unknown",
+    "momentum: missing",
+    "batch_size = 2.5: must be a int",
+    "data.mirror = 1: must be a bool",
+    "model.width = 'wide': must be a float",
+  ):
+    assert line in text
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    ("batch_size", 0, "batch_size = 0: must be at least 1"),
+    ("data.max_canvases", 0, "data.max_canvases = 0: must be at least 1"),
+    ("data.order", "random", "there is sequential, shuffle, with_replacement"),
+    ("data.batching", "mixed", "there is as_drawn, by_canvas"),
+    ("init.source", "", "there is caffemodel, checkpoint, random"),
+    ("init.head", "one", "there is zero, gaussian"),
+    ("batch_size", True, "batch_size = True: must be a int"),
+  ],
+)
+def test_values_out_of_range_are_refused(config, field, value, message):
+  with config.unlocked():
+    config.update_from_flattened_dict({field: value})
+  assert message in refused(config)
+
+
+def test_an_integer_is_a_float_and_a_list_a_tuple(config):
+  plain = config.to_dict()
+  plain["base_lr"] = 1
+  plain["lr_stepvalues"] = ["1 epoch"]
+  plain["model"]["mean_bgr"] = [1.0, 2.0, 3.0]
+  config_lib.check(ConfigDict(plain))
+
+
+def test_a_workdir_is_claimed_once(config, tmp_path):
+  workdir = tmp_path / "runs/a"
+  config_lib.claim_workdir(config, workdir)
+  stored = json.loads((workdir / "config.json").read_text())
+  assert stored["base_lr"] == config.base_lr
+  assert [p.name for p in workdir.iterdir()] == ["config.json"]
+  config_lib.claim_workdir(config, workdir)
+
+
+def test_another_config_is_refused_with_the_difference(config, tmp_path):
+  config_lib.claim_workdir(config, tmp_path)
+  other = copy.deepcopy(config)
+  other.base_lr = 0.125
+  other.data.mirror = not config.data.mirror
+  with pytest.raises(ValueError, match="belongs to a run with") as error:
+    config_lib.claim_workdir(other, tmp_path)
+  text = str(error.value)
+  assert f"-base_lr = {config.base_lr}" in text
+  assert "+base_lr = 0.125" in text
+  assert "+data.mirror" in text
+  assert "momentum" not in text
+  stored = json.loads((tmp_path / "config.json").read_text())
+  assert stored["base_lr"] == config.base_lr
+
+
+def test_what_enters_no_result_may_change(config, tmp_path):
+  config_lib.claim_workdir(config, tmp_path)
+  config.data.data_dir = "/elsewhere"
+  config.data.num_threads += 1
+  config.keep_latest += 1
+  config.log_every = "3 steps"
+  config_lib.claim_workdir(config, tmp_path)
