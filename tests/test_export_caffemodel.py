@@ -104,7 +104,7 @@ def test_mistakes_get_one_sentence(checkpoint, tmp_path):
   mistakes = {
     f"--output={tmp_path / 'a.bin'}": "end in .caffemodel",
     "--size=500": "--size=500: write it as 375x500",
-    "--step=7": "no checkpoint '7'",
+    "--step=7": "no checkpoint 7;",
     f"--checkpoint={tmp_path}": "holds no checkpoints folder",
   }
   base = [f"--checkpoint={checkpoint}", f"--output={output}"]
