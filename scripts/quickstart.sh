@@ -38,7 +38,7 @@ step prepare "$run/data" \
   "Check and prepare the data set; cut out the objects for the classifier" \
   scripts/prepare_dataset.py --dataset=voc --name=shapes \
   --archive="$run/shapes_voc.tar" --data_dir="$run/data" --overwrite \
-  --export_crops="$run/crops"
+  --export_crops="$run/crops" --crop_context=0.5
 
 step classifier "$run/classifier/classifier.caffemodel" \
   "Pretrain an AlexNet that names the object in a crop" \

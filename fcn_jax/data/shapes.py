@@ -115,9 +115,9 @@ def _label_png(scene: Scene) -> bytes:
 def write_voc_tar(
   path: str | os.PathLike,
   seed: int = 0,
-  train: int = 60,
+  train: int = 100,
   val: int = 60,
-  main_train: int = 600,
+  main_train: int = 1200,
   main_val: int = 90,
   sizes: Sequence[tuple[int, int]] = SIZES,
   diameters: tuple[float, float] = DIAMETERS,
