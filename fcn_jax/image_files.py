@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import io
 import json
 import os
 import pathlib
@@ -12,7 +13,8 @@ import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
-from fcn_jax.data.files import DataError, is_hidden, list_folder
+from fcn_jax.data.dataset import Dataset, Example
+from fcn_jax.data.files import DataError, File, is_hidden, list_folder
 
 SUMMARY = "summary.json"  # of a folder of predictions
 WRITTEN_BY = "scripts/predict.py"  # its mark
@@ -31,6 +33,49 @@ class ImageFile:
 
   id: str
   path: pathlib.Path
+
+  def read(self) -> bytes:
+    """The file's bytes.
+
+    Raises:
+      DataError: it cannot be read.
+    """
+    return File(str(self.path), str(self.path)).read()
+
+  def header(self) -> pathlib.Path | io.BytesIO:
+    """What Pillow can open."""
+    return self.path
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredImage(ImageFile):
+  """An image of a prepared data set; its path only names it in messages.
+
+  Attributes:
+    source: records of the split.
+    index: of the image's record.
+  """
+
+  source: Sequence[Example]
+  index: int
+
+  def read(self) -> bytes:
+    """The original file's bytes."""
+    return self.source[self.index].image
+
+  def header(self) -> io.BytesIO:
+    """What Pillow can open."""
+    return io.BytesIO(self.read())
+
+
+def images_of(dataset: Dataset, split: str) -> list[StoredImage]:
+  """The images of a split of a prepared data set, by their ids."""
+  source = dataset.source(split)
+  folder = pathlib.Path(dataset.name, split)
+  return [
+    StoredImage(name, folder / name, source, index)
+    for index, name in enumerate(dataset.ids(split))
+  ]
 
 
 def find_images(
@@ -91,7 +136,7 @@ def image_sizes(
   for i, file in enumerate(files):
     # Pillow's plugins raise all kinds of errors; decoding will tell which.
     try:
-      with Image.open(file.path) as image:
+      with Image.open(file.header()) as image:
         turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         sizes[i] = image.size if turned else image.size[::-1]
     except Exception:

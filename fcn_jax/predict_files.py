@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from fcn_jax import predict
 from fcn_jax.data.canvases import Canvas, assign, choose_canvases
 from fcn_jax.data.files import DataError
+from fcn_jax.data.images import decode_image
 from fcn_jax.image_files import ImageFile, image_sizes
 from fcn_jax.prediction_folder import PredictionFolder
 from fcn_jax.result import Result
@@ -179,7 +180,7 @@ def _decode(part: Part) -> tuple[dict[ImageFile, np.ndarray], Outcomes]:
   images, unreadable = {}, {}
   for file in part.files:
     try:
-      images[file] = predict.as_rgb(file.path)
+      images[file] = decode_image(file.read(), str(file.path))
     except DataError as error:
       unreadable[file] = str(error)
   return images, unreadable

@@ -4,7 +4,8 @@ r"""Segments images: masks, overlays with legends, and a summary in a folder.
     --output_dir=predictions
 
 --images takes files, folders and glob patterns; several of them with blanks
-or commas between, or given again. For an image photos/a/0001.jpg it writes
+or commas between, or given again; --data=NAME takes a split of a data set
+instead. For an image photos/a/0001.jpg it writes
 
   masks/a/0001.png             class ids, a PNG with the class colours
   overlays/a/0001.png          the image under these colours, and a legend
@@ -32,6 +33,11 @@ _STEP = flags.DEFINE_string("step", "best", "best, latest or a number.")
 _IMAGES = flags.DEFINE_multi_string(
   "images", None, "Files, folders or glob patterns."
 )
+_DATA = flags.DEFINE_string(
+  "data", None, "Instead of --images: a prepared data set."
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where data sets lie.")
+_SPLIT = flags.DEFINE_string("split", "val", "Of the data set.")
 _OUTPUT_DIR = flags.DEFINE_string(
   "output_dir", None, "New or empty, or of an earlier prediction of these."
 )
@@ -59,13 +65,18 @@ _NUM_THREADS = flags.DEFINE_integer(
   "For decoding, and as many for writing.",
   lower_bound=1,
 )
-flags.mark_flags_as_required(["checkpoint", "images", "output_dir"])
+flags.mark_flags_as_required(["checkpoint", "output_dir"])
+flags.mark_flags_as_mutual_exclusive(["images", "data"], required=True)
 
 _LISTED = 10  # of the files that are no images
 
 
 def main() -> int:
-  files, others = image_files.find_images(_IMAGES.value, _OUTPUT_DIR.value)
+  if _DATA.value:
+    dataset = fcn_jax.load_dataset(_DATA.value, _DATA_DIR.value)
+    files, others = image_files.images_of(dataset, _SPLIT.value), []
+  else:
+    files, others = image_files.find_images(_IMAGES.value, _OUTPUT_DIR.value)
   if others:
     named = ", ".join(others[:_LISTED]) + ", ..." * (len(others) > _LISTED)
     print(f"left out {len(others)} files that are no images: {named}")

@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from stored_data import StoredDataset
 
 from fcn_jax import image_files
 from fcn_jax.data.files import DataError
+from fcn_jax.data.images import decode_image
+from fcn_jax.data.pipeline import Sample
 from fcn_jax.image_files import find_images
 
 
@@ -154,3 +157,14 @@ def test_sizes_come_from_headers_turned_as_exif_says(tmp_path):
 def test_links_to_files_are_followed(photos, tmp_path):
   os.symlink(photos / "a/1.jpg", tmp_path / "link.jpg")
   assert ids(photos, tmp_path / "link.jpg") == ["link"]
+
+
+def test_images_of_a_prepared_data_set():
+  samples = [
+    Sample(np.full((3, 5, 3), value, np.uint8), np.zeros((3, 5), np.uint8))
+    for value in (7, 9)
+  ]
+  files = image_files.images_of(StoredDataset(samples, ["a", "b"]), "train")
+  assert [file.id for file in files] == ["id0", "id1"]
+  assert image_files.image_sizes(files).tolist() == [[3, 5], [3, 5]]
+  assert (decode_image(files[1].read()) == 9).all()
