@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
   config.data.data_dir = ""  # empty: the default of tensorflow_datasets
   config.data.train_split = "train"
   config.data.val_split = "val"
-  config.data.order = "shuffle"  # shuffle, with_replacement
+  config.data.order = "shuffle"  # or sequential, with_replacement
   config.data.mirror = True  # flip half of the images left to right
   config.data.batching = "as_drawn"  # by_canvas: faster, another order
   config.data.max_canvases = 1
@@ -51,7 +51,7 @@ def get_config() -> ConfigDict:
   config.loss.normalize = True  # by the valid pixels of each image
 
   config.base_lr = 1e-3
-  config.lr_policy = "poly"  # fixed, multistep, exp, inv, poly, sigmoid
+  config.lr_policy = "poly"  # fixed, step, multistep, exp, inv, poly, sigmoid
   config.lr_gamma = 0.1
   config.lr_stepsize = "33 %"
   config.lr_stepvalues = ()

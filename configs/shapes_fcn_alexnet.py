@@ -35,14 +35,12 @@ def get_config() -> ConfigDict:
 
   config.data = ConfigDict()
   config.data.name = "shapes"
-  config.data.data_dir = (
-    "runs/quickstart/data"  # empty: the default of tensorflow_datasets
-  )
+  config.data.data_dir = "runs/quickstart/data"  # empty: as tfds
   config.data.train_split = "train"
   config.data.val_split = "val"
-  config.data.order = "shuffle"  # shuffle, with_replacement
+  config.data.order = "shuffle"  # or sequential, with_replacement
   config.data.mirror = True  # flip half of the images left to right
-  config.data.batching = "by_canvas"  # by_canvas: faster, another order
+  config.data.batching = "by_canvas"  # or as_drawn, as Caffe does
   config.data.max_canvases = 3
   config.data.part_size = 4  # images per forward pass; results do not change
   config.data.num_threads = 2
@@ -53,7 +51,7 @@ def get_config() -> ConfigDict:
   config.loss.normalize = True  # by the valid pixels of each image
 
   config.base_lr = 5e-3
-  config.lr_policy = "poly"  # fixed, multistep, exp, inv, poly, sigmoid
+  config.lr_policy = "poly"  # fixed, step, multistep, exp, inv, poly, sigmoid
   config.lr_gamma = 0.1
   config.lr_stepsize = "33 %"
   config.lr_stepvalues = ()
