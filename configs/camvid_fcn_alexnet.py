@@ -40,6 +40,7 @@ def get_config() -> ConfigDict:
   config.data.val_split = "val"
   config.data.order = "shuffle"  # or sequential, with_replacement
   config.data.mirror = True  # flip half of the images left to right
+  config.data.random_crop = 0  # most pixels cut off each side, at random
   config.data.batching = "as_drawn"  # by_canvas: faster, another order
   config.data.max_canvases = 1
   config.data.part_size = 1  # images per forward pass; results do not change

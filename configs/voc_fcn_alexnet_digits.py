@@ -37,6 +37,7 @@ def get_config() -> ConfigDict:
   config.data.val_split = "val"
   config.data.order = "sequential"  # or shuffle, with_replacement
   config.data.mirror = False  # flip half of the images left to right
+  config.data.random_crop = 0  # most pixels cut off each side, at random
   config.data.batching = "as_drawn"  # by_canvas: faster, another order
   config.data.max_canvases = 3
   config.data.part_size = 1  # images per forward pass; results do not change

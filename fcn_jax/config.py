@@ -24,6 +24,7 @@ FIELDS = {
   "data.val_split": str,
   "data.order": str,
   "data.mirror": bool,
+  "data.random_crop": int,
   "data.batching": str,
   "data.max_canvases": int,
   "data.part_size": int,
@@ -75,6 +76,8 @@ def check(config: ConfigDict) -> None:
       for name in (*positive, "keep_latest")
       if flat[name] < 1
     ]
+    if flat["data.random_crop"] < 0:
+      problems.append("data.random_crop: must be at least 0")
     choices = {
       "data.order": ("sequential", "shuffle", "with_replacement"),
       "data.batching": ("as_drawn", "by_canvas"),

@@ -250,6 +250,7 @@ def _loader(config, data: Dataset, mesh) -> pipeline.Loader:
     canvases=canvases,
     part_size=devices.divisible(config.data.part_size, mesh),
     mirror=config.data.mirror,
+    random_crop=config.data.random_crop,
     num_threads=config.data.num_threads,
   )
 

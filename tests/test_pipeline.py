@@ -266,3 +266,45 @@ def test_in_canvas_order_every_image_comes_once():
     for position, image in images_of(d).items():
       true = STORED.samples[d.indices[position]]
       np.testing.assert_array_equal(image, true.image)
+
+
+def test_cut_images_take_their_labels_along():
+  height, width = 9, 12
+  place = np.arange(height * width, dtype=np.uint8).reshape(height, width)
+  marked = Sample(np.repeat(place[..., None], 3, -1), place)
+  stored = StoredDataset([marked], [str(i) for i in range(255)])
+  cut = loader(
+    dataset=stored,
+    drawing=Drawing(1, 2, "sequential", seed=0),
+    canvases=((height, width),),
+    random_crop=2,
+  )
+  tops, lefts, sizes = set(), set(), set()
+  for drawn in cut.steps(0, 60):
+    for image, label in (
+      (part.image[i, :h, :w], part.label[i, :h, :w])
+      for part in drawn.parts
+      for i, (h, w) in enumerate(part.extent)
+    ):
+      np.testing.assert_array_equal(image[..., 0], label)
+      assert (np.diff(label.astype(int), axis=1) == 1).all()
+      assert (np.diff(label.astype(int), axis=0) == width).all()
+      tops.add(int(label[0, 0]) // width)
+      lefts.add(int(label[0, 0]) % width)
+      sizes.add(label.shape)
+  assert tops == lefts == {0, 1, 2}
+  # 0 to 2 pixels off each end: 5 to 9 rows by 8 to 12 columns.
+  assert sizes <= {(h, w) for h in range(5, 10) for w in range(8, 13)}
+  assert {h for h, _ in sizes} == {5, 6, 7, 8, 9}
+
+
+def test_a_cut_leaves_at_least_one_pixel():
+  one = Sample(np.zeros((1, 2, 3), np.uint8), np.zeros((1, 2), np.uint8))
+  tiny = loader(
+    dataset=StoredDataset([one], ["a"]),
+    drawing=Drawing(1, 2, "sequential", seed=0),
+    canvases=((1, 2),),
+    random_crop=50,
+  )
+  for drawn in tiny.steps(0, 5):
+    assert drawn.parts[0].extent.tolist() == [[1, 2], [1, 2]]

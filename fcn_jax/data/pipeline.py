@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import grain.python as grain
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Int, UInt8
 
 from fcn_jax.data import canvases as canvas_lib
 from fcn_jax.data.dataset import Dataset
@@ -182,6 +182,7 @@ class Loader:
     canvases: where they are placed.
     part_size: images per part.
     mirror: flip each drawn image left to right with probability 1/2.
+    random_crop: most pixels that are cut, at random, off each side of it.
     num_threads: decoding threads; 0: in the caller's thread.
   """
 
@@ -191,6 +192,7 @@ class Loader:
   canvases: tuple[canvas_lib.Canvas, ...]
   part_size: int
   mirror: bool = False
+  random_crop: int = 0
   num_threads: int = 2
 
   def steps(self, start: int, stop: int) -> Iterator[Drawn]:
@@ -209,20 +211,23 @@ class Loader:
     """The batch of one step."""
     source = source or self.dataset.source(self.split)
     indices = self.drawing.indices(step)
-    flips = self._flips(step)
-    samples = []
-    for index, flip in zip(indices, flips, strict=True):
-      sample = read_sample(source, index)
-      if flip:
-        sample = Sample(sample.image[:, ::-1], sample.label[:, ::-1])
-      samples.append(sample)
+    draw = np.random.default_rng((self.drawing.seed, step, 2))
+    samples = [
+      self._augmented(read_sample(source, index), draw) for index in indices
+    ]
     return Drawn(indices, divide(samples, self.canvases, self.part_size))
 
-  def _flips(self, step: int) -> Bool[np.ndarray, " n"]:
-    if not self.mirror:
-      return np.zeros(self.drawing.batch_size, bool)
-    draw = np.random.default_rng((self.drawing.seed, step, 2))
-    return draw.random(self.drawing.batch_size) < 0.5
+  def _augmented(self, sample: Sample, draw: np.random.Generator) -> Sample:
+    """The image and its label, changed in the same way."""
+    mirror, cuts = draw.random() < 0.5, draw.random((2, 2))
+    inside = []
+    for size, cut in zip(sample.label.shape, cuts, strict=True):
+      most = min(self.random_crop, (size - 1) // 2)
+      start, end = (int(share * (most + 1)) for share in cut)
+      inside.append(slice(start, size - end))
+    if self.mirror and mirror:
+      sample = Sample(sample.image[:, ::-1], sample.label[:, ::-1])
+    return Sample(*(array[tuple(inside)] for array in sample))
 
 
 def read_sample(source, index: int) -> Sample:
