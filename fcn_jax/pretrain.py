@@ -47,7 +47,7 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
   Raises:
     ValueError: the recipe or the data make no sense.
     FileExistsError: the workdir holds a classifier.
-    FloatingPointError: the loss became NaN or infinite.
+    progress.NotFinite: the loss or a weight became NaN or infinite.
   """
   folder = pathlib.Path(workdir)
   output = folder / "classifier.caffemodel"
@@ -96,7 +96,7 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
       loss = float(np.mean(jax.device_get(losses)))
       losses = []
       if not np.isfinite(loss):
-        raise progress.NotFinite(f"step {step}: the loss is not finite")
+        raise _not_finite(step, "loss")
       bar.set_postfix_str(f"loss {loss:.4f}")
       if bar.disable:
         _log.info(
@@ -106,6 +106,9 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
           loss,
           time.monotonic() - began,
         )
+  params = jax.device_get(state.params)
+  if not all(np.isfinite(x).all() for x in jax.tree.leaves(params)):
+    raise _not_finite(total, "weights")
   accuracy = _accuracy(recipe, splits["val"], graphdef, state, mesh)
   _log.info(
     "accuracy on %d val crops: %.4f (chance: %.4f)",
@@ -114,13 +117,20 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
     np.bincount(splits["val"].classes).max() / len(splits["val"].files),
   )
   folder.mkdir(parents=True, exist_ok=True)
-  net = nnx.merge(graphdef, jax.device_get(state.params), frozen)
+  net = nnx.merge(graphdef, params, frozen)
   (folder / "classes.txt").write_text("".join(f"{name}\n" for name in names))
   (folder / "config.json").write_text(json.dumps(recipe.to_dict(), indent=2))
   caffe.write_caffemodel(
     output, export.to_caffe(net, inner_products=("fc6", "fc7", "fc8"))
   )
   return accuracy
+
+
+def _not_finite(step: int, what: str) -> progress.NotFinite:
+  return progress.NotFinite(
+    f"step {step}: the {what} became NaN or infinite; lower "
+    "config.learning_rate, or raise config.warmup_steps"
+  )
 
 
 def _solver(recipe: ConfigDict, total: int) -> optax.GradientTransformation:
