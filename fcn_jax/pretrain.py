@@ -138,8 +138,9 @@ def _solver(recipe: ConfigDict, total: int) -> optax.GradientTransformation:
 
   Adam, since a short training from nothing needs steps that fit every layer.
   """
+  total = max(1, total)
   schedule = optax.warmup_cosine_decay_schedule(
-    0.0, recipe.learning_rate, min(recipe.warmup_steps, total), total
+    0.0, recipe.learning_rate, min(recipe.warmup_steps, total - 1), total
   )
   return optax.chain(
     optax.scale(1 / recipe.batch_size),

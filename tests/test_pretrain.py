@@ -115,6 +115,34 @@ def test_nothing_is_left_of_a_run_that_blows_up(
   assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+  ("total", "shares"),
+  [
+    (1, [1]),
+    (2, [0, 1]),
+    (3, [0, 1 / 2, 1]),
+    (6, [0, 1 / 2, 1, (2 + 2**0.5) / 4, 1 / 2]),
+  ],
+)
+def test_the_solver_by_hand(recipe, total, shares):
+  """Equal slopes: Adam moves by its rate, which warms up and falls.
+
+  A warm-up of 2 steps, less where the run is shorter; from the rate's peak on
+  1/2 + cos(pi t) / 2, over the 4 steps that are left of 6: 1, 0.854, 1/2.
+  """
+  recipe.warmup_steps = 2
+  recipe.weight_decay = 0.1
+  solver = pretrain._solver(recipe, total)
+  weight = {"kernel": jnp.full(3, 2.0)}
+  state = solver.init(weight)
+  step = jax.jit(solver.update)
+  for share in shares:
+    updates, state = step({"kernel": jnp.full(3, 9.0)}, state, weight)
+    # The decay takes 0.1 of the weight, 2, besides.
+    expected = -share * recipe.learning_rate * (1 + 0.1 * 2)
+    np.testing.assert_allclose(updates["kernel"], expected, rtol=1e-4)
+
+
 def test_accuracy_by_hand(recipe):
   """All is named light, the second class; so are three of the four of val.
 
