@@ -40,7 +40,7 @@ def get_config() -> ConfigDict:
   config.data.val_split = "val"
   config.data.order = "shuffle"  # or sequential, with_replacement
   config.data.mirror = True  # flip half of the images left to right
-  config.data.random_crop = 32  # most pixels cut off each side, at random
+  config.data.random_crop = 0  # most pixels cut off each side, at random
   config.data.batching = "by_canvas"  # or as_drawn, as Caffe does
   config.data.max_canvases = 3
   config.data.part_size = 4  # images per forward pass; results do not change

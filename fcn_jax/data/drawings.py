@@ -108,7 +108,7 @@ def one_of(rng: Rng, *ranges: tuple[float, float]) -> float:
 def fish(s: Sketch, rng: Rng) -> None:
   """A fat fish, banded or scaled, head to the right."""
   x, y, fat = s.x, s.y, rng.uniform(0.5, 0.64)
-  hue = one_of(rng, (0.02, 0.1), (0.12, 0.17), (0.5, 0.66), (0.85, 0.95))
+  hue = one_of(rng, (0.04, 0.14), (0.56, 0.64))
   colour = hsv(hue, rng.uniform(0.55, 0.9), rng.uniform(0.75, 1.0))
   second = hsv(hue + one_of(rng, (-0.1, 0.1), (0.35, 0.6)), 0.6, 0.85)
   fin = 0.55 * colour + 0.45 * second
@@ -166,7 +166,7 @@ def leaf(s: Sketch, rng: Rng) -> None:
 
 def star(s: Sketch, rng: Rng) -> None:
   """A chubby sea star with ridged, dotted arms and a face."""
-  hue = one_of(rng, (0.02, 0.14), (0.75, 0.84), (0.9, 1.0), (0.5, 0.56))
+  hue = one_of(rng, (0.75, 0.86), (0.88, 1.0), (0.02, 0.05))
   colour = hsv(hue, rng.uniform(0.5, 0.85), rng.uniform(0.8, 1.0))
   pale = 0.4 * colour + 0.6
   turn = np.arctan2(s.x, -s.y) % (0.4 * np.pi)
@@ -197,7 +197,7 @@ def star(s: Sketch, rng: Rng) -> None:
 def mug(s: Sketch, rng: Rng) -> None:
   """A glazed mug, its pattern zigzag, dots or bands, handle to the right."""
   x, y = s.x + 0.11, s.y
-  hue = one_of(rng, (0.0, 0.16), (0.25, 0.45), (0.5, 0.7), (0.8, 1.0))
+  hue = one_of(rng, (0.25, 0.45), (0.5, 0.7), (0.85, 1.0))
   colour = hsv(hue, rng.uniform(0.25, 0.85), rng.uniform(0.7, 1.0))
   second = hsv(hue + rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.8), 0.8)
   if rng.random() < 0.5:

@@ -11,7 +11,7 @@ from fcn_jax.data.palette import VOID
 
 CLASS_NAMES = ("background", *drawings.THINGS)
 BORDER = 2  # void pixels on either side of an outline, 4 px in all
-DIAMETERS = (72.0, 132.0)  # least and largest of an object, in pixels
+DIAMETERS = (80.0, 136.0)  # least and largest of an object, in pixels
 
 
 @dataclasses.dataclass(frozen=True)
