@@ -13,12 +13,19 @@ has to find its place; what may be missing is named in --allow_missing.
 import dataclasses
 import pathlib
 import shutil
-import sys
 import tempfile
 
-from absl import app, flags, logging
+from absl import flags
 
-from fcn_jax import caffe, checkpoints, download, models, proof, weights
+from fcn_jax import (
+  caffe,
+  checkpoints,
+  command_line,
+  download,
+  models,
+  proof,
+  weights,
+)
 from fcn_jax.data import palette, voc
 
 S = flags.DEFINE_string
@@ -66,10 +73,6 @@ flags.DEFINE_list(
 FLAGS = flags.FLAGS
 
 
-class UsageError(ValueError):
-  """Flags that make no sense together."""
-
-
 def _width() -> float | list[int]:
   """--width as a checkpoint stores it."""
   try:
@@ -77,7 +80,7 @@ def _width() -> float | list[int]:
       return float(FLAGS.width[0])
     return [int(n) for n in FLAGS.width]
   except ValueError:
-    raise UsageError(
+    raise ValueError(
       f"--width={','.join(FLAGS.width)}: one share, or whole numbers"
     ) from None
 
@@ -89,7 +92,7 @@ def _mean() -> list[float]:
   except ValueError:
     mean = []
   if len(mean) not in (1, 3) or not all(0 <= value <= 255 for value in mean):
-    raise UsageError(
+    raise ValueError(
       f"--mean={','.join(FLAGS.mean)}: one number in 0..255, or three"
     )
   return mean * 3 if len(mean) == 1 else mean
@@ -103,20 +106,20 @@ def _class_names() -> list[str]:
     return [f"class{index}" for index in range(FLAGS.num_classes)]
   names = list(palette.read_class_names(FLAGS.class_names))
   if len(names) != FLAGS.num_classes:
-    raise UsageError(
+    raise ValueError(
       f"{FLAGS.class_names} names {len(names)} classes, --num_classes is "
       f"{FLAGS.num_classes}"
     )
   return names
 
 
-def convert() -> None:
+def main() -> None:
   """Does what the flags say."""
   if (FLAGS.source is None) == (FLAGS.download is None):
-    raise UsageError("give either --source=FILE or --download=NAME")
+    raise ValueError("give either --source=FILE or --download=NAME")
   output = pathlib.Path(FLAGS.output).expanduser()
   if output.exists():
-    raise UsageError(
+    raise ValueError(
       f"{output} exists and is not overwritten; name another --output"
     )
   about = checkpoints.About(
@@ -173,15 +176,5 @@ def convert() -> None:
   print(f"written to {output}")
 
 
-def main(argv: list[str]) -> None:
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  logging.set_verbosity(logging.WARNING)  # Orbax tells its life at INFO
-  try:
-    convert()
-  except (ValueError, OSError) as error:
-    sys.exit(f"error: {error}")
-
-
 if __name__ == "__main__":
-  app.run(main)
+  command_line.start(main)

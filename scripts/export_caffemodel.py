@@ -8,11 +8,10 @@ comments say what the image has to look like.
 """
 
 import pathlib
-import sys
 
-from absl import app, flags, logging
+from absl import flags
 
-from fcn_jax import caffe, checkpoints, export
+from fcn_jax import caffe, checkpoints, command_line, export
 
 S = flags.DEFINE_string
 
@@ -23,7 +22,7 @@ S("size", "375x500", "HEIGHTxWIDTH of the image in the prototxt")
 FLAGS = flags.FLAGS
 
 
-def export_caffemodel() -> None:
+def main() -> None:
   """Does what the flags say."""
   output = pathlib.Path(FLAGS.output).expanduser()
   prototxt = output.with_suffix(".prototxt")
@@ -54,15 +53,5 @@ def export_caffemodel() -> None:
   print(f"  {prototxt}  {height} x {width}")
 
 
-def main(argv: list[str]) -> None:
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  logging.set_verbosity(logging.WARNING)  # Orbax tells its life at INFO
-  try:
-    export_caffemodel()
-  except (ValueError, OSError) as error:
-    sys.exit(f"error: {error}")
-
-
 if __name__ == "__main__":
-  app.run(main)
+  command_line.start(main)

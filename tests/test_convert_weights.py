@@ -16,7 +16,7 @@ WIDTH = "--width=6,8,12,12,8,24,20"
 
 
 # Several runs of a script in one process, since importing takes seconds: for
-# each list of arguments, what main() exits with.
+# each list of arguments, what main() returns, or the error it raises.
 MANY = """
 import importlib.util, json, sys
 from absl import flags
@@ -29,9 +29,9 @@ for arguments in json.loads(sys.argv[2]):
     flags.FLAGS[name].unparse()
   flags.FLAGS(["script", *arguments])
   try:
-    exits.append(script.main(["script"]))
-  except SystemExit as exit:
-    exits.append(exit.code)
+    exits.append(script.main())
+  except (ValueError, OSError) as error:
+    exits.append(f"error: {error}")
 print(json.dumps(exits))
 """
 
