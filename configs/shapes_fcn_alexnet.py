@@ -47,7 +47,7 @@ def get_config() -> ConfigDict:
   config.data.num_threads = 2
 
   config.batch_size = 4  # images per update
-  config.duration = "1300 steps"
+  config.duration = "800 steps"
   config.loss = ConfigDict()
   config.loss.normalize = True  # by the valid pixels of each image
 
@@ -61,8 +61,8 @@ def get_config() -> ConfigDict:
   config.weight_decay = 5e-4
   config.clip_gradients = 10.0  # largest L2 norm of their sum; 0: none
 
-  config.validate_every = "650 steps"
-  config.checkpoint_every = "650 steps"
+  config.validate_every = "400 steps"
+  config.checkpoint_every = "400 steps"
   config.keep_latest = 1  # the best by mean IU is kept besides
   config.log_every = "20 steps"
   return config
