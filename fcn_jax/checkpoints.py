@@ -8,6 +8,7 @@ the model: its declaration, class names, palette, and the config it came from.
 import contextlib
 import dataclasses
 import pathlib
+import shutil
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from flax import nnx
 from fcn_jax import models
 
 FOLDER = "checkpoints"
+_ASIDE, _COPYING = "aside_", "copying_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Checkpoints:
 
   def __init__(self, directory: str | pathlib.Path, keep_latest: int = 1):
     self.directory = pathlib.Path(directory).absolute()
+    self._put_back()
     policies = ocp.training.preservation_policies
     self._orbax = ocp.training.Checkpointer(
       self.directory / FOLDER,
@@ -106,6 +109,8 @@ class Checkpoints:
     there = [c for c in self._orbax.checkpoints if c.step == step]
     if there and (there[0].metrics or not metrics):
       return
+    if there:
+      self._set_aside(step)
     parts = {"model": _model(params, frozen)}
     if solver is not None:
       parts["solver"] = _by_path(solver)
@@ -117,6 +122,24 @@ class Checkpoints:
       force=True,
       overwrite=bool(there),
     )
+    self._put_back()
+
+  def _set_aside(self, step: int) -> None:
+    """Copies a checkpoint, since Orbax deletes it before it is rewritten."""
+    copying = self.directory / f"{_COPYING}{step}"
+    shutil.copytree(self.directory / FOLDER / str(step), copying)
+    copying.rename(self.directory / f"{_ASIDE}{step}")
+
+  def _put_back(self) -> None:
+    """Undoes `_set_aside`, where the rewriting did not come to its end."""
+    for unfinished in self.directory.glob(f"{_COPYING}*"):
+      shutil.rmtree(unfinished)
+    for copy in self.directory.glob(f"{_ASIDE}*"):
+      place = self.directory / FOLDER / copy.name.removeprefix(_ASIDE)
+      if place.exists():
+        shutil.rmtree(copy)
+      else:
+        copy.rename(place)
 
   def restore(self, step: int, params: Any, frozen: Any, solver: Any):
     """Reads a checkpoint into trees like the given ones.

@@ -11,12 +11,11 @@ from fcn_jax.receipt import Receipt
 
 def about(config: ConfigDict, dataset: Dataset) -> checkpoints.About:
   """What the checkpoints of a run say of themselves."""
-  width = config.model.width
   return checkpoints.About(
     model={
       "name": config.model.name,
       "classes": len(dataset.class_names),
-      "width": width if isinstance(width, int | float) else list(width),
+      "width": config.model.width,
       "order": config.model.order,
       "mean_bgr": [float(mean) for mean in config.model.mean_bgr],
     },

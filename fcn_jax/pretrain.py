@@ -53,6 +53,12 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
   output = folder / "classifier.caffemodel"
   if output.exists():
     raise FileExistsError(f"{output} is there; name another --workdir")
+  mesh = devices.data_mesh()
+  if recipe.batch_size % mesh.size:
+    raise ValueError(
+      f"config.batch_size = {recipe.batch_size}: must be a multiple of the "
+      f"{mesh.size} devices"
+    )
   splits = crops.find_classes(recipe.data.directory)
   names = splits["train"].class_names
   loader = _loader(recipe, splits["train"], "shuffle")
@@ -76,7 +82,6 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
   weights.initialise(net, recipe.seed, "gaussian")
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
   solver = _solver(recipe, total)
-  mesh = devices.data_mesh()
   state = devices.replicate(
     TrainState(
       jax.numpy.zeros((), "int32"), params, frozen, solver.init(params)

@@ -84,6 +84,10 @@ class Progress:
     self.flush()
     self._pending = step, drawn, each
 
+  def leave_out(self, seconds: float) -> None:
+    """Does not count time that went into something else, as validation."""
+    self._clock += seconds
+
   def flush(self) -> None:
     """Waits for the noted step.
 

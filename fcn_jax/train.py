@@ -129,9 +129,11 @@ class _Run:
         due = step % self.validate_every == 0 or last
         if due or step % self.checkpoint_every == 0 or stop():
           shown.flush()
+          began = time.monotonic()
           if due and self._mean_iu(step) is None and not stop():
             evaluation = self._validate(state, training, writer, step, stop)
           self._save(saved, state, step)
+          shown.leave_out(time.monotonic() - began)
         if last or stop():
           break
         state, each = stepper(state, drawn)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -149,6 +150,30 @@ def test_a_score_is_added_later_and_only_then(tmp_path, states):
   assert checkpoints.find_step(tmp_path) == 2
   assert conv_of(tmp_path, 2) == pytest.approx(3 * conv_of(tmp_path, 1))
   assert steps(tmp_path) == [1, 2]
+
+
+def test_a_kill_while_a_score_is_added_loses_nothing(
+  tmp_path, states, monkeypatch
+):
+  class Killed(BaseException):
+    pass
+
+  def die(*_, **__):
+    raise Killed
+
+  with checkpoints.Checkpoints(tmp_path) as saved:
+    save(saved, states, 4)
+    before = conv_of(tmp_path, 4)
+    # Orbax deletes the step, then writes it again: killed in between.
+    monkeypatch.setattr(saved._orbax, "save_checkpointables", die)
+    with pytest.raises(Killed):
+      save(saved, states, 4, mean_iu=0.5, factor=3)
+  shutil.rmtree(tmp_path / "checkpoints" / "4")
+  assert conv_of(tmp_path, 4) == before
+  with checkpoints.Checkpoints(tmp_path) as saved:
+    save(saved, states, 4, mean_iu=0.5, factor=3)
+  assert conv_of(tmp_path, 4) == pytest.approx(3 * before)
+  assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
 
 
 def conv_of(directory, step) -> float:
