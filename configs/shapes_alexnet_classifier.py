@@ -6,10 +6,10 @@
 Any other folder with train/CLASS/*.jpg and val/CLASS/*.jpg does, too: give it
 with --config.data.directory=.
 
-Data      about 2080 train, 155 val crops in 5 classes
-Hardware
-Time
-Expected
+Data      1891 train, 140 val crops in 5 classes
+Hardware  2 CPU cores
+Time      2 1/2 minutes
+Expected  accuracy 0.99 on val
 """
 
 from ml_collections import ConfigDict
