@@ -7,6 +7,7 @@ the model: its declaration, class names, palette, and the config it came from.
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 import shutil
 from typing import Any
@@ -30,6 +31,7 @@ class About:
     class_names: name of each class id.
     palette: [r, g, b] in 0..255 of each of the 256 label values.
     config: the training config as a dict; empty for a converted model.
+    data_digest: of the ids and sizes of the training images.
     source: where the weights came from, for people to read.
   """
 
@@ -37,6 +39,7 @@ class About:
   class_names: list[str]
   palette: list[list[int]]
   config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  data_digest: str = ""
   source: str = ""
 
   def declaration(self):
@@ -58,7 +61,7 @@ class Checkpoints:
   """
 
   def __init__(self, directory: str | pathlib.Path, keep_latest: int = 1):
-    self.directory = pathlib.Path(directory).absolute()
+    self.directory = _absolute(directory)
     self._put_back()
     policies = ocp.training.preservation_policies
     self._orbax = ocp.training.Checkpointer(
@@ -66,7 +69,11 @@ class Checkpoints:
       preservation_policy=policies.AnyPreservationPolicy(
         [
           policies.LatestN(keep_latest),
-          policies.BestN(get_metric_fn=_mean_iu, n=1),
+          policies.BestN(
+            get_metric_fn=_mean_iu,
+            n=1,
+            keep_checkpoints_without_metrics=False,
+          ),
         ]
       ),
       cleanup_tmp_directories=True,
@@ -105,7 +112,8 @@ class Checkpoints:
       solver: a tree of what is needed, besides, to train on.
       mean_iu: the score by which the best checkpoint is chosen.
     """
-    metrics = {} if mean_iu is None else {"mean_iu": float(mean_iu)}
+    scored = mean_iu is not None and math.isfinite(mean_iu)
+    metrics = {"mean_iu": float(mean_iu)} if scored else {}
     there = [c for c in self._orbax.checkpoints if c.step == step]
     if there and (there[0].metrics or not metrics):
       return
@@ -159,6 +167,16 @@ class Checkpoints:
     )
 
 
+def _absolute(directory: str | pathlib.Path) -> pathlib.Path:
+  return pathlib.Path(directory).expanduser().absolute()
+
+
+def has_checkpoint(directory: str | pathlib.Path) -> bool:
+  """Whether a directory holds a finished checkpoint."""
+  steps = (_absolute(directory) / FOLDER).glob("*")
+  return any(path.name.isdigit() for path in steps)
+
+
 def _model(params: Any, frozen: Any) -> dict[str, Any]:
   return {
     "params": nnx.to_pure_dict(params),
@@ -194,7 +212,7 @@ def save_model(
   Raises:
     FileExistsError: the directory already holds checkpoints.
   """
-  directory = pathlib.Path(directory)
+  directory = _absolute(directory)
   if (directory / FOLDER).exists():
     raise FileExistsError(
       f"{directory} already holds a model; name another output directory"
@@ -215,7 +233,7 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
   Raises:
     FileNotFoundError: there is no such checkpoint.
   """
-  directory = pathlib.Path(directory).absolute()
+  directory = _absolute(directory)
   if not (directory / FOLDER).is_dir():
     raise FileNotFoundError(
       f"{directory} holds no {FOLDER} folder; --checkpoint= takes the workdir "
@@ -243,7 +261,7 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
 def load_about(directory: str | pathlib.Path, step: str | int = "best"):
   """(step, About) of a model directory, without reading its weights."""
   number = find_step(directory, step)
-  path = pathlib.Path(directory).absolute() / FOLDER / str(number)
+  path = _absolute(directory) / FOLDER / str(number)
   found = ocp.checkpointables_metadata(path).custom_metadata
   return number, About(**found)
 
@@ -259,7 +277,7 @@ def load_model(
     FileNotFoundError: there is no such checkpoint.
   """
   number, about = load_about(directory, step)
-  path = pathlib.Path(directory).absolute() / FOLDER / str(number)
+  path = _absolute(directory) / FOLDER / str(number)
   net = models.build(about.declaration(), precision)
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
   like = jax.tree.map(_abstract, _model(params, frozen))

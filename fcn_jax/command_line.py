@@ -34,4 +34,13 @@ def start(main: Callable[[], int | None]) -> None:
       print(f"error: {error}", file=sys.stderr)
       return 1
 
-  app.run(run)
+  app.run(run, flags_parser=_parse)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+  """absl's parser; what is wrong with a config's field becomes one line."""
+  try:
+    return app.parse_flags_with_usage(arguments)
+  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)

@@ -7,6 +7,10 @@ import pathlib
 
 from ml_collections import ConfigDict
 
+from fcn_jax.data.pipeline import BATCHINGS, ORDERS
+from fcn_jax.models.network import PRECISIONS
+from fcn_jax.optimizers import POLICIES
+
 FIELDS = {
   "seed": int,
   "precision": str,
@@ -51,15 +55,19 @@ FIELDS = {
 FREE = ("data.data_dir", "data.num_threads", "keep_latest", "log_every")
 
 
-def check(config: ConfigDict) -> None:
+def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
   """Refuses a config with unknown, missing or mistyped fields, all at once.
+
+  Args:
+    config: the recipe.
+    fields: name and type of each field it must have.
 
   Raises:
     ValueError: naming each field.
   """
   flat = _flat(config.to_dict())
-  problems = [f"{name}: unknown" for name in flat if name not in FIELDS]
-  for name, kind in FIELDS.items():
+  problems = [f"{name}: unknown" for name in flat if name not in fields]
+  for name, kind in fields.items():
     if name not in flat:
       problems.append(f"{name}: missing")
       continue
@@ -74,34 +82,62 @@ def check(config: ConfigDict) -> None:
     problems = [
       f"{name} = {flat[name]}: must be at least 1"
       for name in (*positive, "keep_latest")
-      if flat[name] < 1
+      if flat.get(name, 1) < 1
     ]
-    if flat["data.random_crop"] < 0:
-      problems.append("data.random_crop: must be at least 0")
+    problems += [
+      f"{name} = {flat[name]}: must be at least 0"
+      for name in ("seed", "data.random_crop", "data.num_threads")
+      if flat.get(name, 0) < 0
+    ]
+    if len(flat["model.mean_bgr"]) != 3:
+      problems.append("model.mean_bgr: must be three numbers, BGR")
     choices = {
-      "data.order": ("sequential", "shuffle", "with_replacement"),
-      "data.batching": ("as_drawn", "by_canvas"),
+      "precision": tuple(PRECISIONS),
+      "lr_policy": POLICIES,
+      "data.order": ORDERS,
+      "data.batching": BATCHINGS,
       "init.source": ("caffemodel", "checkpoint", "random"),
       "init.head": ("zero", "gaussian"),
     }
     problems += [
       f"{name} = {flat[name]!r}: there is {', '.join(allowed)}"
       for name, allowed in choices.items()
-      if flat[name] not in allowed
+      if name in flat and flat[name] not in allowed
     ]
+    if (flat.get("data.batching"), flat.get("data.order")) == (
+      "by_canvas",
+      "with_replacement",
+    ):
+      problems.append(
+        "data.batching = 'by_canvas' draws without replacement: set "
+        "data.order to 'shuffle', or data.batching to 'as_drawn'"
+      )
   if problems:
     raise ValueError("the config cannot be used:\n  " + "\n  ".join(problems))
 
 
-def claim_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
+def claim_workdir(
+  config: ConfigDict, workdir: pathlib.Path, begun: bool = True
+) -> None:
   """Writes config.json into the workdir, or compares it with the one there.
 
+  Args:
+    config: of this run.
+    workdir: made if absent.
+    begun: whether it holds a checkpoint; where it does not, nothing is lost by
+      another config.
+
   Raises:
-    ValueError: the workdir belongs to a run with another config.
+    ValueError: the workdir belongs to a run with another config, or to no run.
   """
   path = workdir / "config.json"
+  if begun and not path.exists() and _holds_files(workdir):
+    raise ValueError(
+      f"{workdir} holds something else than a training run; name another "
+      "--workdir (a converted model goes into --config.init.path)"
+    )
   ours = _text(config.to_dict())
-  if path.exists():
+  if begun and path.exists():
     theirs = _text(json.loads(path.read_text()))
     if _without_free(ours) != _without_free(theirs):
       difference = difflib.unified_diff(
@@ -117,6 +153,10 @@ def claim_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
   temporary = path.with_suffix(".tmp")
   temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
   os.replace(temporary, path)
+
+
+def _holds_files(folder: pathlib.Path) -> bool:
+  return folder.is_dir() and any(folder.iterdir())
 
 
 def _flat(tree: dict, prefix: str = "") -> dict:

@@ -1,5 +1,6 @@
 """Where a training run starts from: weights, and what they are for."""
 
+import hashlib
 import pathlib
 
 from ml_collections import ConfigDict
@@ -22,8 +23,32 @@ def about(config: ConfigDict, dataset: Dataset) -> checkpoints.About:
     class_names=list(dataset.class_names),
     palette=dataset.palette.tolist(),
     config=config.to_dict(),
+    data_digest=_digest(dataset, config.data.train_split),
     source=f"trained on {dataset.name}",
   )
+
+
+def _digest(dataset: Dataset, split: str) -> str:
+  known = "\n".join(dataset.ids(split)) + str(dataset.sizes(split).tolist())
+  return hashlib.sha256(known.encode()).hexdigest()[:16]
+
+
+def check_resumed(
+  ours: checkpoints.About, stored: checkpoints.About, workdir: pathlib.Path
+) -> None:
+  """Refuses to go on with other data than a run began with.
+
+  Raises:
+    ValueError: classes or training images have changed.
+  """
+  same = ("model", "class_names", "data_digest")
+  for name in same:
+    if getattr(ours, name) != getattr(stored, name):
+      raise ValueError(
+        f"{workdir} was trained on other data (its {name} differs): the data "
+        "set has been prepared anew. Name another --workdir, and give this one "
+        "as --config.init.path to start from its weights"
+      )
 
 
 def network(
@@ -52,7 +77,14 @@ def network(
       "say --config.init.source=random"
     )
   path = pathlib.Path(init.path).expanduser()
-  allowed = set(init.allow_missing)
+  allowed = {
+    name for names in init.allow_missing for name in names.split(",") if name
+  }
+  if init.source == "checkpoint" and path.is_file():
+    raise ValueError(
+      f"config.init.path = {path} is a file, not a model directory; for a "
+      "caffemodel say --config.init.source=caffemodel"
+    )
   if init.source == "caffemodel":
     source = caffe.read_caffemodel(path)
   else:

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from fcn_jax import (
   caffe,
+  config,
   devices,
   export,
   metrics,
@@ -27,6 +28,23 @@ from fcn_jax.evaluate import evaluation_step
 from fcn_jax.train_step import Stepper, Training, TrainState
 
 SIDE = 227  # AlexNet's input
+
+FIELDS = {
+  "seed": int,
+  "precision": str,
+  "model.width": float,
+  "model.order": str,
+  "model.mean_bgr": tuple,
+  "data.directory": str,
+  "data.resize": int,
+  "data.num_threads": int,
+  "batch_size": int,
+  "duration": str,
+  "learning_rate": float,
+  "warmup_steps": int,
+  "weight_decay": float,
+  "clip_gradients": float,
+}
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +67,8 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
     FileExistsError: the workdir holds a classifier.
     progress.NotFinite: the loss or a weight became NaN or infinite.
   """
-  folder = pathlib.Path(workdir)
+  config.check(recipe, FIELDS)
+  folder = pathlib.Path(workdir).expanduser()
   output = folder / "classifier.caffemodel"
   if output.exists():
     raise FileExistsError(f"{output} is there; name another --workdir")
@@ -114,19 +133,19 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
   params = jax.device_get(state.params)
   if not all(np.isfinite(x).all() for x in jax.tree.leaves(params)):
     raise _not_finite(total, "weights")
-  accuracy = _accuracy(recipe, splits["val"], graphdef, state, mesh)
-  _log.info(
-    "accuracy on %d val crops: %.4f (chance: %.4f)",
-    len(splits["val"].files),
-    accuracy,
-    np.bincount(splits["val"].classes).max() / len(splits["val"].files),
-  )
   folder.mkdir(parents=True, exist_ok=True)
   net = nnx.merge(graphdef, params, frozen)
   (folder / "classes.txt").write_text("".join(f"{name}\n" for name in names))
   (folder / "config.json").write_text(json.dumps(recipe.to_dict(), indent=2))
   caffe.write_caffemodel(
     output, export.to_caffe(net, inner_products=("fc6", "fc7", "fc8"))
+  )
+  accuracy = _accuracy(recipe, splits["val"], graphdef, state, mesh)
+  _log.info(
+    "accuracy on %d val crops: %.4f (chance: %.4f)",
+    len(splits["val"].files),
+    accuracy,
+    np.bincount(splits["val"].classes).max() / len(splits["val"].files),
   )
   return accuracy
 
@@ -177,11 +196,13 @@ def _accuracy(recipe, folders, graphdef, state, mesh) -> float:
   """Share of val images that are named rightly."""
   loader = _loader(recipe, folders, "sequential")
   step = jax.jit(evaluation_step, static_argnums=0)
-  counts = []
+  classes = len(folders.class_names)
+  histogram = np.zeros((classes, classes), np.int64)
+  left = len(folders.files)
   for drawn in loader.steps(0, loader.drawing.steps_per_epoch):
     part = devices.shard(drawn.parts[0], mesh)
     found, *_ = step(graphdef, state.params, state.frozen, part)
-    counts.append(jax.device_get(found))
-  # The last batch is filled up with the first images again.
-  confusions = np.concatenate(counts)[: len(folders.files)]
-  return metrics.scores(confusions.sum(0)).pixel_accuracy
+    # The last batch is filled up with the first images again.
+    histogram += jax.device_get(found)[:left].sum(0)
+    left -= len(drawn.indices)
+  return metrics.scores(histogram).pixel_accuracy

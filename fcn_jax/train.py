@@ -62,8 +62,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Result:
     progress.NotFinite: the loss became NaN or infinite.
   """
   config_lib.check(config)
-  folder = pathlib.Path(workdir)
-  config_lib.claim_workdir(config, folder)
+  folder = pathlib.Path(workdir).expanduser()
+  begun = checkpoints.has_checkpoint(folder)
+  config_lib.claim_workdir(config, folder, begun)
   dataset = load_dataset(config.data.name, config.data.data_dir or None)
   run = _Run(config, folder, dataset)
   with (
@@ -139,6 +140,10 @@ class _Run:
         state, each = stepper(state, drawn)
         step += 1
         shown.step(step, drawn, each)
+    scored = self._mean_iu(self.total)
+    if step == self.total and scored is not None:
+      _log.info("finished: step %d, mean IU %.4f", step, scored)
+      return Result(state, evaluation, None)
     return Result(state, evaluation, stop.signal)
 
   def _start(self, saved, start) -> tuple[TrainState, Training]:
@@ -148,6 +153,8 @@ class _Run:
       (self.folder / "receipt.txt").write_text(f"{receipt}\n")
       _log.info("%s", receipt)
     else:
+      _, stored = checkpoints.load_about(self.folder, start)
+      initial.check_resumed(self.about, stored, self.folder)
       _log.info("resuming from step %d of %s", start, self.folder)
       net = models.build(self.layers, self.config.precision)
     graphdef, params, frozen = nnx.split(net, nnx.Param, ...)

@@ -30,7 +30,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.")
 _PRECISION = flags.DEFINE_enum(
   "precision", "float32", ["float32", "tf32", "bfloat16"], "Of the products."
 )
-_PART_SIZE = flags.DEFINE_integer("part_size", 1, "Images per forward pass.")
+_PART_SIZE = flags.DEFINE_integer(
+  "part_size", 1, "Images per forward pass.", lower_bound=1
+)
 flags.mark_flag_as_required("checkpoint")
 
 
@@ -58,7 +60,7 @@ def main() -> None:
   )
   if _OUTPUT.value:
     _write(
-      pathlib.Path(_OUTPUT.value),
+      pathlib.Path(_OUTPUT.value).expanduser(),
       {
         "checkpoint": _CHECKPOINT.value,
         "step": step,

@@ -23,7 +23,7 @@ from absl import flags
 from tqdm import tqdm
 
 import fcn_jax
-from fcn_jax import command_line, image_files, prediction_folder
+from fcn_jax import checkpoints, command_line, image_files, prediction_folder
 from fcn_jax.predict_files import predict_files
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -73,7 +73,11 @@ _LISTED = 10  # of the files that are no images
 
 def main() -> int:
   if _DATA.value:
-    dataset = fcn_jax.load_dataset(_DATA.value, _DATA_DIR.value)
+    _, about = checkpoints.load_about(_CHECKPOINT.value, _STEP.value)
+    trained_in = about.config.get("data", {}).get("data_dir")
+    dataset = fcn_jax.load_dataset(
+      _DATA.value, _DATA_DIR.value or trained_in or None
+    )
     files, others = image_files.images_of(dataset, _SPLIT.value), []
   else:
     files, others = image_files.find_images(_IMAGES.value, _OUTPUT_DIR.value)

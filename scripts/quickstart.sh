@@ -60,7 +60,7 @@ step draw "$run/new_images" \
   "Draw twelve images that no network has seen" \
   -m fcn_jax.data.shapes --images="$run/new_images" --seed=1
 
-step predict "$run/predictions" \
+step predict "" \
   "Segment them" \
   scripts/predict.py --checkpoint="$run/fcn_alexnet" \
   --images="$run/new_images" --output_dir="$run/predictions"

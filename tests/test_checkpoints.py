@@ -152,6 +152,19 @@ def test_a_score_is_added_later_and_only_then(tmp_path, states):
   assert steps(tmp_path) == [1, 2]
 
 
+def test_unscored_checkpoints_go_after_a_resumption_too(tmp_path, states):
+  with checkpoints.Checkpoints(tmp_path) as saved:
+    save(saved, states, 0, mean_iu=0.1)
+    save(saved, states, 3, mean_iu=0.5)
+    save(saved, states, 4, mean_iu=float("nan"))
+    save(saved, states, 5)
+  with checkpoints.Checkpoints(tmp_path) as saved:
+    save(saved, states, 6)
+    save(saved, states, 7)
+  assert steps(tmp_path) == [3, 7]
+  assert checkpoints.find_step(tmp_path) == 3
+
+
 def test_a_kill_while_a_score_is_added_loses_nothing(
   tmp_path, states, monkeypatch
 ):

@@ -95,3 +95,14 @@ def test_what_enters_no_result_may_change(config, tmp_path):
   config.keep_latest += 1
   config.log_every = "3 steps"
   config_lib.claim_workdir(config, tmp_path)
+
+
+def test_what_cannot_go_together_is_refused():
+  config = load_config("voc_fcn_alexnet")
+  config.data.batching = "by_canvas"
+  config.precision = "half"
+  config.seed = -1
+  with pytest.raises(ValueError, match="draws without replacement") as error:
+    config_lib.check(config)
+  assert "precision = 'half'" in str(error.value)
+  assert "seed = -1: must be at least 0" in str(error.value)

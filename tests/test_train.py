@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_data import label, photo, write
 
-from fcn_jax import checkpoints, progress, train, writers
+from fcn_jax import checkpoints, initial, progress, train, writers
 from fcn_jax.data.prepare import Options, prepare_dataset
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
@@ -208,3 +208,28 @@ def test_init_from_a_checkpoint_with_other_classes(config, tmp_path):
       getattr(trained, name).kernel[...],
       params_of(same)[f"['{name}']['kernel'].value"],
     )
+
+
+def test_a_failed_start_binds_no_workdir(config, tmp_path):
+  config.data.name = "tinny"
+  with pytest.raises(ValueError, match="no data set 'tinny'"):
+    run(config, tmp_path)
+  config.data.name = "tiny"
+  config.duration = "0 steps"
+  assert run(config, tmp_path).stopped_by is None
+
+
+def test_data_prepared_anew_are_no_resumption(config, tmp_path, monkeypatch):
+  config.duration = "0 steps"
+  run(config, tmp_path)
+  monkeypatch.setattr(initial, "_digest", lambda *_: "other images")
+  with pytest.raises(ValueError, match="its data_digest differs"):
+    run(config, tmp_path)
+
+
+def test_a_converted_model_is_no_workdir(config, tmp_path):
+  config.duration = "0 steps"
+  run(config, tmp_path)
+  (tmp_path / "config.json").unlink()
+  with pytest.raises(ValueError, match="something else than a training run"):
+    run(config, tmp_path)

@@ -60,7 +60,7 @@ def find_classes(directory: str | pathlib.Path) -> dict[str, ClassFolders]:
       (path, names.index(name))
       for name in found
       for path in sorted((root / split / name).iterdir())
-      if not path.name.startswith(".")
+      if path.is_file() and not path.name.startswith(".")
     ]
     if not pairs:
       raise DataError(f"{root / split}: no images in its class folders")
