@@ -42,5 +42,8 @@ def _parse(arguments: list[str]) -> list[str]:
   try:
     return app.parse_flags_with_usage(arguments)
   except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    # ml_collections wraps a KeyError, whose own text is a repr.
+    while isinstance(error, AttributeError | KeyError) and error.args:
+      error = error.args[0]
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)

@@ -1,5 +1,6 @@
 """fcn_jax.command_line: what a script does before, around and after main."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -70,3 +71,16 @@ def test_what_is_no_flag_is_refused_before_anything_runs(argument):
   assert done.returncode == 1
   assert argument.strip("-").removesuffix("=1") in done.stderr
   assert "result" not in done.stdout
+
+
+def test_a_mistyped_field_of_a_config_is_one_line():
+  root = pathlib.Path(__file__).parents[1]
+  script = str(root / "scripts/pretrain_classifier.py")
+  config = root / "configs/shapes_alexnet_classifier.py"
+  arguments = [f"--config={config}", "--workdir=x", "--config.batchsize=4"]
+  done = subprocess.run(
+    [sys.executable, script, *arguments], capture_output=True, text=True
+  )
+  assert done.returncode == 1
+  assert "error: 'batchsize'\nDid you mean" in done.stderr
+  assert "Traceback" not in done.stderr
