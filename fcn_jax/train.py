@@ -122,7 +122,8 @@ class _Run:
     stepper = Stepper(training, self.mesh, one_part)
     evaluation = None
     with (
-      writers.Writer(self.folder, step) as writer,
+      # Where there is no checkpoint, no record is of this run.
+      writers.Writer(self.folder, -1 if start is None else start) as writer,
       progress.Progress(self._plan(), step, writer) as shown,
     ):
       for drawn in _chain_end(self.loader.steps(step, self.total)):

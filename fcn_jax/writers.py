@@ -73,12 +73,13 @@ class Writer:
 
 
 def _line(record: dict[str, Any]) -> str:
-  return json.dumps(_without_nan(record)) + "\n"
+  return json.dumps(without_nan(record)) + "\n"
 
 
-def _without_nan(value):
+def without_nan(value: Any) -> Any:
+  """The value, or tree of dicts, with None (null in JSON) for NaN and inf."""
   if isinstance(value, dict):
-    return {key: _without_nan(item) for key, item in value.items()}
+    return {key: without_nan(item) for key, item in value.items()}
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value

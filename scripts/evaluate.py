@@ -5,13 +5,12 @@
 """
 
 import json
-import math
 import os
 import pathlib
 
 from absl import flags
 
-from fcn_jax import checkpoints, command_line
+from fcn_jax import checkpoints, command_line, writers
 from fcn_jax.data import load_dataset
 from fcn_jax.evaluate import evaluate
 
@@ -73,15 +72,11 @@ def main() -> None:
 
 def _write(path: pathlib.Path, figures: dict) -> None:
   """Writes JSON, NaN as null, complete or not at all."""
-
-  def plain(value):
-    if isinstance(value, dict):
-      return {key: plain(item) for key, item in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
-
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(path.name + ".tmp")
-  temporary.write_text(json.dumps(plain(figures), indent=2) + "\n")
+  temporary.write_text(
+    json.dumps(writers.without_nan(figures), indent=2) + "\n"
+  )
   os.replace(temporary, path)
 
 

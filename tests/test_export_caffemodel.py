@@ -1,11 +1,10 @@
 """scripts/export_caffemodel.py as a user runs it."""
 
-import json
+import functools
 import pathlib
-import subprocess
-import sys
 
 import pytest
+import run_scripts
 
 from fcn_jax import caffe, checkpoints, models, weights
 
@@ -13,47 +12,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 GOLDEN = ROOT / "tests/golden"
 SCRIPT = str(ROOT / "scripts/export_caffemodel.py")
 
-
-# Several runs of a script in one process, since importing takes seconds: for
-# each list of arguments, what main() returns, or the error it raises.
-MANY = """
-import importlib.util, json, sys
-from absl import flags
-spec = importlib.util.spec_from_file_location("script", sys.argv[1])
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
-exits = []
-for arguments in json.loads(sys.argv[2]):
-  for name in flags.FLAGS:
-    flags.FLAGS[name].unparse()
-  flags.FLAGS(["script", *arguments])
-  try:
-    exits.append(script.main())
-  except (ValueError, OSError) as error:
-    exits.append(f"error: {error}")
-print(json.dumps(exits))
-"""
-
-
-def exits(*runs):
-  done = subprocess.run(
-    [sys.executable, "-c", MANY, SCRIPT, json.dumps(runs)],
-    capture_output=True,
-    text=True,
-    timeout=120,
-    cwd=ROOT,
-  )
-  assert done.returncode == 0, done.stderr
-  return json.loads(done.stdout.splitlines()[-1])
-
-
-def run(*arguments) -> subprocess.CompletedProcess:
-  return subprocess.run(
-    [sys.executable, SCRIPT, *arguments],
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
+exits = functools.partial(run_scripts.exits, SCRIPT)
+run = functools.partial(run_scripts.run, SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -233,3 +233,14 @@ def test_a_converted_model_is_no_workdir(config, tmp_path):
   (tmp_path / "config.json").unlink()
   with pytest.raises(ValueError, match="something else than a training run"):
     run(config, tmp_path)
+
+
+def test_records_of_a_run_without_a_checkpoint_are_not_taken_for_ours(
+  config, tmp_path
+):
+  stale = {"step": 0, "kind": "val", "mean_iu": 0.99}
+  (tmp_path / "metrics.jsonl").write_text(json.dumps(stale) + "\n")
+  config.duration = "0 steps"
+  result = run(config, tmp_path)
+  (record,) = writers.read_metrics(tmp_path)
+  assert record["mean_iu"] == result.evaluation.scores.mean_iu != 0.99
