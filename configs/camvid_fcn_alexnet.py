@@ -31,7 +31,9 @@ def get_config() -> ConfigDict:
   config.init.source = "checkpoint"  # caffemodel, checkpoint or random
   config.init.path = ""
   config.init.allow_missing = ()  # layers that may start from random weights
+  config.init.allow_unknown = ()  # layers of the source that may be left out
   config.init.head = "zero"  # or gaussian
+  config.init.keep_classes = False  # the head's rows of classes by that name
 
   config.data = ConfigDict()
   config.data.name = "camvid"
@@ -46,7 +48,8 @@ def get_config() -> ConfigDict:
   config.data.part_size = 1  # images per forward pass; results do not change
   config.data.num_threads = 2
 
-  config.batch_size = 4  # images per update
+  config.batch_size = 4  # images whose gradients are added up
+  config.accumulation_steps = 1  # so many batches in an update
   config.duration = "60 epochs"
   config.loss = ConfigDict()
   config.loss.normalize = True  # by the valid pixels of each image
@@ -54,6 +57,7 @@ def get_config() -> ConfigDict:
   config.base_lr = 1e-3
   config.lr_policy = "poly"  # fixed, step, multistep, exp, inv, poly, sigmoid
   config.lr_gamma = 0.1
+  config.lr_gamma_per = "step"  # or percent of the run, as in DIGITS
   config.lr_stepsize = "33 %"
   config.lr_stepvalues = ()
   config.lr_power = 0.9

@@ -28,7 +28,9 @@ def get_config() -> ConfigDict:
   config.init.source = "checkpoint"  # caffemodel, checkpoint or random
   config.init.path = ""
   config.init.allow_missing = ()  # layers that may start from random weights
+  config.init.allow_unknown = ()  # layers of the source that may be left out
   config.init.head = "zero"  # or gaussian
+  config.init.keep_classes = False  # the head's rows of classes by that name
 
   config.data = ConfigDict()
   config.data.name = "voc2012"
@@ -43,7 +45,8 @@ def get_config() -> ConfigDict:
   config.data.part_size = 1  # images per forward pass; results do not change
   config.data.num_threads = 2
 
-  config.batch_size = 1  # images per update
+  config.batch_size = 1  # images whose gradients are added up
+  config.accumulation_steps = 1  # so many batches in an update
   config.duration = "30 epochs"
   config.loss = ConfigDict()
   config.loss.normalize = True  # by the valid pixels of each image
@@ -51,6 +54,7 @@ def get_config() -> ConfigDict:
   config.base_lr = 1e-4
   config.lr_policy = "step"  # fixed, step, multistep, exp, inv, poly, sigmoid
   config.lr_gamma = 0.1
+  config.lr_gamma_per = "step"  # or percent of the run, as in DIGITS
   config.lr_stepsize = "33 %"
   config.lr_stepvalues = ()
   config.lr_power = 1.0

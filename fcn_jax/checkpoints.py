@@ -27,7 +27,8 @@ class About:
   """What a checkpoint says of itself.
 
   Attributes:
-    model: arguments of `models.declare`: name, classes, width, order, mean_bgr.
+    model: arguments of `models.declare`: name, classes, and the options of that
+      network; tuples as lists.
     class_names: name of each class id.
     palette: [r, g, b] in 0..255 of each of the 256 label values.
     config: the training config as a dict; empty for a converted model.
@@ -44,11 +45,7 @@ class About:
 
   def declaration(self):
     """The declared layers of this model."""
-    options = dict(self.model)
-    width = options.get("width", 1.0)
-    options["width"] = tuple(width) if isinstance(width, list) else width
-    options["mean_bgr"] = tuple(options["mean_bgr"])
-    return models.declare(**options)
+    return models.declare(**self.model)
 
 
 class Checkpoints:

@@ -7,21 +7,21 @@ import pathlib
 
 from ml_collections import ConfigDict
 
+from fcn_jax import models
 from fcn_jax.data.pipeline import BATCHINGS, ORDERS
 from fcn_jax.models.network import PRECISIONS
-from fcn_jax.optimizers import POLICIES
+from fcn_jax.optimizers import GAMMA_UNITS, POLICIES
 
 FIELDS = {
   "seed": int,
   "precision": str,
-  "model.name": str,
-  "model.width": float,
-  "model.order": str,
-  "model.mean_bgr": tuple,
+  "model.name": str,  # and its options, see `models.options`
   "init.source": str,
   "init.path": str,
   "init.allow_missing": tuple,
+  "init.allow_unknown": tuple,
   "init.head": str,
+  "init.keep_classes": bool,
   "data.name": str,
   "data.data_dir": str,
   "data.train_split": str,
@@ -34,11 +34,13 @@ FIELDS = {
   "data.part_size": int,
   "data.num_threads": int,
   "batch_size": int,
+  "accumulation_steps": int,
   "duration": str,
   "loss.normalize": bool,
   "base_lr": float,
   "lr_policy": str,
   "lr_gamma": float,
+  "lr_gamma_per": str,
   "lr_stepsize": str,
   "lr_stepvalues": tuple,
   "lr_power": float,
@@ -66,6 +68,7 @@ def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
     ValueError: naming each field.
   """
   flat = _flat(config.to_dict())
+  fields = fields | _model_fields(flat.get("model.name", ""))
   problems = [f"{name}: unknown" for name in flat if name not in fields]
   for name, kind in fields.items():
     if name not in flat:
@@ -78,10 +81,15 @@ def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
     ):
       problems.append(f"{name} = {value!r}: must be a {kind.__name__}")
   if not problems:
-    positive = ("batch_size", "data.part_size", "data.max_canvases")
     problems = [
       f"{name} = {flat[name]}: must be at least 1"
-      for name in (*positive, "keep_latest")
+      for name in (
+        "batch_size",
+        "accumulation_steps",
+        "data.part_size",
+        "data.max_canvases",
+        "keep_latest",
+      )
       if flat.get(name, 1) < 1
     ]
     problems += [
@@ -93,7 +101,9 @@ def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
       problems.append("model.mean_bgr: must be three numbers, BGR")
     choices = {
       "precision": tuple(PRECISIONS),
+      "model.name": tuple(models.NETWORKS),
       "lr_policy": POLICIES,
+      "lr_gamma_per": GAMMA_UNITS,
       "data.order": ORDERS,
       "data.batching": BATCHINGS,
       "init.source": ("caffemodel", "checkpoint", "random"),
@@ -114,6 +124,18 @@ def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
       )
   if problems:
     raise ValueError("the config cannot be used:\n  " + "\n  ".join(problems))
+
+
+def _model_fields(name: str) -> dict[str, type]:
+  """The options of a network, as fields; of an unknown one none."""
+  if name not in models.NETWORKS:
+    return {}
+  return {f"model.{k}": type(v) for k, v in models.options(name).items()}
+
+
+def images_per_update(config: ConfigDict) -> int:
+  """Images whose gradients are added up: Caffe's batch size times iter_size."""
+  return config.batch_size * config.accumulation_steps
 
 
 def claim_workdir(

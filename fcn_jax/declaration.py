@@ -22,6 +22,11 @@ class Layer:
   name: str = dataclasses.field(kw_only=False)
   bottom: str | None = None
 
+  @property
+  def others(self) -> tuple[str, ...]:
+    """Names of the layers it looks at besides its bottom."""
+    return ()
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data(Layer):
@@ -29,9 +34,11 @@ class Data(Layer):
 
   Attributes:
     mean_bgr: what is subtracted from blue, green and red, in 0..255.
+    size: side of the square images that a classifier takes; None: any size.
   """
 
   mean_bgr: tuple[float, float, float]
+  size: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,11 +68,14 @@ class Conv(Layer):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaxPool(Layer):
-  """Max pooling; sizes round up, windows are cut at the edge."""
+  """Max pooling; sizes round up, windows are cut at the edge.
+
+  Its bottom must not be negative (a ReLU before): see `check_pooling`.
+  """
 
   kernel: int
   stride: int
-  pad: ClassVar[int] = 0
+  pad: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,6 +110,28 @@ class Crop(Layer):
 
   like: str = "data"
 
+  @property
+  def others(self) -> tuple[str, ...]:
+    return (self.like,)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scale(Layer):
+  """Multiplication by one fixed number above 0."""
+
+  factor: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sum(Layer):
+  """The bottom plus `other`, of the same shape and place (Caffe's Eltwise)."""
+
+  other: str
+
+  @property
+  def others(self) -> tuple[str, ...]:
+    return (self.other,)
+
 
 Layers = tuple[Layer, ...]
 
@@ -116,8 +148,7 @@ def with_bottoms(layers: Layers) -> list[tuple[Layer, str | None]]:
     bottom = layer.bottom or (seen[-1] if seen else None)
     if layer.name in seen:
       raise ValueError(f"two layers are called {layer.name!r}")
-    references = [bottom, getattr(layer, "like", None)]
-    for name in references:
+    for name in (bottom, *layer.others):
       if name is not None and name not in seen:
         raise ValueError(
           f"layer {layer.name!r} reads {name!r}, which is not declared before "
@@ -126,3 +157,53 @@ def with_bottoms(layers: Layers) -> list[tuple[Layer, str | None]]:
     pairs.append((layer, bottom))
     seen.append(layer.name)
   return pairs
+
+
+def channels(layers: Layers) -> dict[str, int]:
+  """Number of channels of every blob, by layer name.
+
+  Raises:
+    ValueError: a Sum of blobs that differ in it.
+  """
+  found: dict[str, int] = {}
+  for layer, bottom in with_bottoms(layers):
+    below = found[bottom] if bottom else 3
+    if isinstance(layer, Sum) and found[layer.other] != below:
+      raise ValueError(
+        f"{layer.name} adds {bottom} and {layer.other}, which have {below} and "
+        f"{found[layer.other]} channels"
+      )
+    found[layer.name] = layer.features if isinstance(layer, Conv) else below
+  return found
+
+
+def check_pooling(layers: Layers) -> None:
+  """Refuses max pooling of what may be negative.
+
+  Beyond an image's extent there are zeros, and they must not win.
+
+  Raises:
+    ValueError: a MaxPool whose bottom is not behind a ReLU.
+  """
+  nonnegative: set[str] = set()
+  for layer, bottom in with_bottoms(layers):
+    match layer:
+      case Conv():
+        holds = layer.relu
+      case Data():
+        holds = False
+      case _:
+        holds = {bottom, *layer.others} - _only_size(layer) <= nonnegative
+    if isinstance(layer, MaxPool) and not holds:
+      raise ValueError(
+        f"{layer.name} pools {bottom}, which may be negative: give the "
+        "convolution before it its ReLU (the maximum of ReLUs is the ReLU of "
+        "the maximum)"
+      )
+    if holds:
+      nonnegative.add(layer.name)
+
+
+def _only_size(layer: Layer) -> set[str]:
+  """What a layer looks at for its size alone."""
+  return {layer.like} if isinstance(layer, Crop) else set()

@@ -1,4 +1,4 @@
-"""Fetches the published classifiers; what is not the real file never stays.
+"""Fetches published networks; what is not the real file never stays.
 
 The official server has been away more than once, so there may be several
 sources, each file is known by its SHA-1, and a broken transfer is resumed.
@@ -15,26 +15,10 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-# name: (file name, SHA-1, sources in the order in which they are tried)
-PUBLISHED = {
-  "bvlc_alexnet": (
-    "bvlc_alexnet.caffemodel",
-    "9116a64c0fbe4459d18f4bb6b56d647b63920377",
-    (
-      "http://dl.caffe.berkeleyvision.org/bvlc_alexnet.caffemodel",
-      # The copy that NVIDIA's jetson-inference used to fetch.
-      "https://nvidia.box.com/shared/static/"
-      "5j264j7mky11q8emy4q14w3r8hl5v6zh.caffemodel",
-    ),
-  ),
-  "bvlc_caffenet": (
-    "bvlc_reference_caffenet.caffemodel",
-    "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
-    ("http://dl.caffe.berkeleyvision.org/bvlc_reference_caffenet.caffemodel",),
-  ),
-}
+from fcn_jax import published
+
 _TIMEOUT = 30  # seconds without a byte
-_LARGEST = 2**30  # bytes; the files have 244 MB
+_LARGEST = 2**30  # bytes; the largest file has 553 MB
 
 
 class DownloadError(OSError):
@@ -52,10 +36,10 @@ def fetch(
   mirrors: Sequence[str] = (),
   cache: str | os.PathLike | None = None,
 ) -> pathlib.Path:
-  """The file of a published classifier, downloaded unless it is in the cache.
+  """The file of a published network, downloaded unless it is in the cache.
 
   Args:
-    name: a key of `PUBLISHED`.
+    name: a key of `published.FILES`.
     mirrors: URLs to try before the built-in ones.
     cache: folder to keep it in; None: `cache_dir()`.
 
@@ -65,7 +49,7 @@ def fetch(
   Raises:
     DownloadError: every source failed, with what each of them said.
   """
-  file_name, sha1, urls = PUBLISHED[name]
+  file_name, sha1, urls, _ = published.FILES[name]
   folder = pathlib.Path(cache) if cache else cache_dir()
   folder.mkdir(parents=True, exist_ok=True)
   path, part = folder / file_name, folder / f"{file_name}.part"

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int
 
-from fcn_jax import devices, losses, metrics, models
+from fcn_jax import devices, geometry, losses, metrics, models
 from fcn_jax.data import Dataset, pipeline
 from fcn_jax.data.canvases import Canvas, choose_canvases
 
@@ -230,7 +230,12 @@ class Evaluator:
 def evaluate(
   net: models.Network, dataset: Dataset, split: str, **options
 ) -> Evaluation:
-  """Scores a network on a split; `options` are those of `Evaluator`."""
+  """Scores a network on a split; `options` are those of `Evaluator`.
+
+  Raises:
+    ValueError: an image is too small for the network.
+  """
+  geometry.sizes(net.layers, np.unique(dataset.sizes(split)))
   evaluator = Evaluator(dataset, split, **options)
   graphdef, *states = nnx.split(net, nnx.Param, ...)
   params, frozen = devices.replicate(states, evaluator.mesh)

@@ -28,8 +28,8 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
   zero padding comes after the mean).
   """
   offsets = geometry.crop_offsets(layers)
+  channels = d.channels(layers)
   tops: dict[str, str] = {}
-  channels: dict[str, int] = {}
   out: list[Fields] = []
 
   def add(name, kind, bottom, top, **fields):
@@ -39,7 +39,6 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
   for layer, bottom in d.with_bottoms(layers):
     name, below = layer.name, tops.get(bottom or "")
     tops[name] = name
-    channels[name] = channels[bottom] if bottom else 3
     match layer:
       case d.Data():
         add(name, "Input", [], name)
@@ -48,7 +47,6 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
           shift = {"shift": -layer.mean_bgr[0]}
           add("shift", "Power", [name], tops[name], power_param=shift)
       case d.Conv():
-        channels[name] = layer.features
         param = {
           "num_output": layer.features,
           "pad": [layer.pad],
@@ -75,6 +73,7 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
           "pool": _Word("MAX"),
           "kernel_size": layer.kernel,
           "stride": layer.stride,
+          "pad": layer.pad,
         }
         add(name, "Pooling", [below], name, pooling_param=param)
       case d.LRN():
@@ -110,6 +109,17 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
         # The size of the mean-subtracted image is that of the image.
         param = {"axis": 2, "offset": [offsets[name]]}
         add(name, "Crop", [below, layer.like], name, crop_param=param)
+      case d.Scale():
+        param = {
+          "filler": {"type": "constant", "value": layer.factor},
+          "bias_term": False,
+        }
+        fixed = [{"lr_mult": 0.0, "decay_mult": 0.0}]
+        add(name, "Scale", [below], name, param=fixed, scale_param=param)
+      case d.Sum():
+        param = {"operation": _Word("SUM")}
+        bottoms = [below, tops[layer.other]]
+        add(name, "Eltwise", bottoms, name, eltwise_param=param)
       case _:
         raise TypeError(f"{name}: no Caffe layer is known for {type(layer)}")
   return out
@@ -132,6 +142,7 @@ def to_caffe(
   """
   inner_products = set(inner_products)
   declared = {layer.name: layer for layer in network.layers}
+  channels = d.channels(network.layers)
   layers = []
   for fields in caffe_layers(network.layers):
     kind, blobs = fields["type"], ()
@@ -144,9 +155,10 @@ def to_caffe(
         blobs = (np.ascontiguousarray(kernel), np.asarray(weights.bias[...]))
       case d.Upscore(name=upscore):
         factor = np.asarray(getattr(network, upscore).kernel1d[...])
-        classes = fields["convolution_param"]["num_output"]
         kernel = np.outer(factor, factor)
-        blobs = (np.tile(kernel, (classes, 1, 1, 1)),)
+        blobs = (np.tile(kernel, (channels[upscore], 1, 1, 1)),)
+      case d.Scale(name=scale, factor=factor):
+        blobs = (np.full(channels[scale], factor, np.float32),)
     layers.append(caffe.CaffeLayer(fields["name"], kind, blobs))
   return caffe.CaffeNet(name, "new", "", tuple(layers))
 

@@ -7,6 +7,8 @@ time (height and width follow the same rules).
 import dataclasses
 from fractions import Fraction
 
+import numpy as np
+
 from fcn_jax import declaration as d
 
 
@@ -18,13 +20,17 @@ def out_size(layer: d.Layer, n, like=None):
   Args:
     layer: the layer.
     n: size of its input.
-    like: size of the reference blob, for a Crop.
+    like: size of the blob it is cut to or added to, for a Crop or a Sum.
   """
   match layer:
     case d.Conv():
       return (n + 2 * layer.pad - layer.kernel) // layer.stride + 1
     case d.MaxPool():
-      return -((layer.kernel - n) // layer.stride) + 1
+      windows = -((layer.kernel - n - 2 * layer.pad) // layer.stride) + 1
+      if layer.pad:
+        # A last window that would lie in the padding alone is left out.
+        windows = windows - ((windows - 1) * layer.stride >= n + layer.pad)
+      return windows
     case d.Upscore():
       return layer.stride * (n - 1) + layer.kernel
     case d.Crop():
@@ -34,25 +40,49 @@ def out_size(layer: d.Layer, n, like=None):
 
 
 def sizes(layers: d.Layers, n) -> dict:
-  """Size of every blob, by layer name, for an input of size n (int or array).
+  """Size of every blob, by layer name, for an input of size n.
+
+  Args:
+    layers: the declaration.
+    n: an int, a numpy array, or an array of JAX's, which is not checked.
 
   Raises:
-    ValueError: a layer's output would be empty (n too small for this network).
+    ValueError: a blob would be empty, a Crop would reach beyond its bottom, or
+      a Sum has two sizes.
   """
+  checked = isinstance(n, int | np.ndarray)
+  offsets = crop_offsets(layers)
   found = {}
   for layer, bottom in d.with_bottoms(layers):
-    size = n if bottom is None else found[bottom]
-    found[layer.name] = out_size(layer, size, found.get(_like(layer)))
-    if isinstance(n, int) and found[layer.name] < 1:
-      raise ValueError(
-        f"an input of {n} pixels is too small: {layer.name} would have size "
-        f"{found[layer.name]}"
-      )
+    below = n if bottom is None else found[bottom]
+    others = [found[name] for name in layer.others]
+    size = out_size(layer, below, *others)
+    if checked:
+      _refuse(n, size < 1, f"is too small: {layer.name} would be empty")
+      match layer:
+        case d.Crop():
+          beyond = size + offsets[layer.name] > below
+          _refuse(
+            n,
+            beyond,
+            f"does not fit: {layer.name} would reach beyond {bottom}; a larger "
+            "pad in the first convolution gives it room",
+          )
+        case d.Sum():
+          _refuse(
+            n,
+            others[0] != below,
+            f"does not fit: {layer.name} adds {bottom} and {layer.other}, "
+            "whose sizes differ; crop one of them to the other",
+          )
+    found[layer.name] = size
   return found
 
 
-def _like(layer: d.Layer) -> str | None:
-  return getattr(layer, "like", None)
+def _refuse(n: int | np.ndarray, wrong: bool | np.ndarray, why: str) -> None:
+  if np.any(wrong):
+    first = np.broadcast_to(n, np.shape(wrong))[wrong].ravel()[0]
+    raise ValueError(f"an input of {first} pixels {why}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +90,8 @@ class Placement:
   """Where a blob lies over the image: its cell i is centred on
   `stride * i + start` (in pixels) and sees `field` pixels.
 
-  The field of an upscored blob is that of the cells it was made from.
+  The field of an upscored blob is that of the cells it was made from, the
+  field of a sum that of the larger one.
   """
 
   stride: Fraction
@@ -73,7 +104,8 @@ def placements(layers: d.Layers) -> dict[str, Placement]:
 
   Raises:
     ValueError: a Crop whose two blobs differ in stride, or whose offset is not
-      a whole number of cells, at least 0.
+      a whole number of cells, at least 0; a Sum of blobs that do not lie over
+      each other.
   """
   found: dict[str, Placement] = {}
   for layer, bottom in d.with_bottoms(layers):
@@ -95,6 +127,16 @@ def placements(layers: d.Layers) -> dict[str, Placement]:
         place = Placement(
           below.stride, below.start + offset * below.stride, below.field
         )
+      case d.Sum():
+        other = found[layer.other]
+        if (below.stride, below.start) != (other.stride, other.start):
+          raise ValueError(
+            f"{layer.name} adds {bottom} and {layer.other}, whose cells lie "
+            f"elsewhere: every {below.stride} and {other.stride} pixels from "
+            f"{below.start} and {other.start} on; crop one of them to the other"
+          )
+        field = max(below.field, other.field)
+        place = dataclasses.replace(below, field=field)
       case _:
         place = below
     found[layer.name] = place

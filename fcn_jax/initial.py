@@ -1,24 +1,28 @@
 """Where a training run starts from: weights, and what they are for."""
 
 import hashlib
+import logging
 import pathlib
+from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
-from fcn_jax import caffe, checkpoints, export, models, weights
+from fcn_jax import caffe, checkpoints, export, models, proof, weights
 from fcn_jax.data import Dataset
 from fcn_jax.receipt import Receipt
+
+_log = logging.getLogger(__name__)
 
 
 def about(config: ConfigDict, dataset: Dataset) -> checkpoints.About:
   """What the checkpoints of a run say of themselves."""
   return checkpoints.About(
     model={
-      "name": config.model.name,
+      **{
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in config.model.items()
+      },
       "classes": len(dataset.class_names),
-      "width": config.model.width,
-      "order": config.model.order,
-      "mean_bgr": [float(mean) for mean in config.model.mean_bgr],
     },
     class_names=list(dataset.class_names),
     palette=dataset.palette.tolist(),
@@ -58,7 +62,8 @@ def network(
 
   Args:
     config: init.source is 'caffemodel' (converted here, a classifier's or an
-      FCN's), 'checkpoint' (a model directory) or 'random'.
+      FCN's), 'checkpoint' (a model directory: converted, or the stage before)
+      or 'random'.
     what: the run's `about`.
 
   Raises:
@@ -77,42 +82,51 @@ def network(
       "say --config.init.source=random"
     )
   path = pathlib.Path(init.path).expanduser()
-  allowed = {
-    name for names in init.allow_missing for name in names.split(",") if name
+  options = {
+    "allow_missing": _names(init.allow_missing),
+    "allow_unknown": _names(init.allow_unknown),
+    "head_init": init.head,
+    "seed": config.seed,
   }
-  if init.source == "checkpoint" and path.is_file():
+  if init.source == "caffemodel":
+    source = caffe.read_caffemodel(path)
+    return net, proof.convert(
+      source, net, what.model, file=str(path), **options
+    )
+  if path.is_file():
     raise ValueError(
       f"config.init.path = {path} is a file, not a model directory; for a "
       "caffemodel say --config.init.source=caffemodel"
     )
-  if init.source == "caffemodel":
-    source = caffe.read_caffemodel(path)
-  else:
-    trained, _, step = checkpoints.load_model(path)
-    source = export.to_caffe(trained)
-    path = path / checkpoints.FOLDER / str(step)
-    allowed |= _heads_of_other_classes(trained, net)
-  receipt = weights.surgery(
-    source,
+  trained, about, step = checkpoints.load_model(path)
+  return net, weights.surgery(
+    export.to_caffe(trained),
     net,
-    file=str(path),
-    allow_missing=sorted(allowed),
-    head_init=init.head,
-    seed=config.seed,
+    file=str(path / checkpoints.FOLDER / str(step)),
+    head_rows=_head_rows(what, about, init.keep_classes),
+    **options,
   )
-  return net, receipt
 
 
-def _heads_of_other_classes(trained, net) -> set[str]:
-  """Heads that have to start afresh, since the number of classes differs."""
-  shapes = {
-    layer.name: layer.features
-    for layer in trained.layers
-    if getattr(layer, "head", False)
-  }
+def _names(given: Iterable[str]) -> list[str]:
+  """Layer names, which a command line may give with commas between."""
+  return sorted({name for names in given for name in names.split(",") if name})
+
+
+def _head_rows(
+  ours: checkpoints.About, theirs: checkpoints.About, keep: bool
+) -> dict[int, int] | None:
+  """See `weights.surgery`: None for the same classes in the same order."""
+  if ours.class_names == theirs.class_names:
+    return None
+  _log.info(
+    "the classes are not those of the checkpoint (%s): the head starts afresh, "
+    "%s",
+    ", ".join(theirs.class_names),
+    "but for the classes of the same name" if keep else "every row of it",
+  )
   return {
-    layer.name
-    for layer in net.layers
-    if getattr(layer, "head", False)
-    and shapes.get(layer.name, layer.features) != layer.features
+    i: theirs.class_names.index(name)
+    for i, name in enumerate(ours.class_names)
+    if keep and name in theirs.class_names
   }

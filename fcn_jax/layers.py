@@ -3,8 +3,8 @@
 `Extent` is the true size (height, width) of each image of a batch on its
 canvas, at the layer in question.  Functions here compute the whole canvas;
 `mask` then zeroes what lies beyond.  Zeros are what Caffe's padding would have
-been, and pooling follows ReLU, so zeros never win: the result for an image is
-the one it would have alone.
+been, pooling follows ReLU, so zeros never win, and upscoring adds nothing from
+zeros: the result for an image is the one it would have alone.
 """
 
 import jax
@@ -12,6 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, UInt8
+
+from fcn_jax import declaration as d
+from fcn_jax import geometry
 
 Blob = Float[Array, "b h w c"]
 Extent = Int[Array, "b 2"]
@@ -112,18 +115,21 @@ def _patches(x: Blob, kh: int, kw: int) -> Float[Array, "b y x n"]:
   return jnp.concatenate(windows, axis=-1)
 
 
-def max_pool(x: Blob, kernel: int, stride: int) -> Float[Array, "b y x c"]:
-  """Max pooling with Caffe's ceil((n - k) / s) + 1 output size.
+def max_pool(
+  x: Blob, kernel: int, stride: int, pad: int = 0
+) -> Float[Array, "b y x c"]:
+  """Max pooling with Caffe's ceil((n + 2 p - k) / s) + 1 output size.
 
-  Windows are cut at the edge.  Of tied maxima the first in row-major order
-  receives the gradient.
+  Windows are cut at the edge, and one that would lie in the padding alone is
+  left out.  Of tied maxima the first in row-major order receives the gradient.
   """
+  layer = d.MaxPool("pool", kernel=kernel, stride=stride, pad=pad)
 
-  def after(n):
-    windows = -((kernel - n) // stride) + 1
-    return max((windows - 1) * stride + kernel - n, 0)
+  def around(n):
+    last = (geometry.out_size(layer, n) - 1) * stride + kernel
+    return pad, max(last - n - pad, 0)
 
-  padding = [(0, 0), (0, after(x.shape[1])), (0, after(x.shape[2])), (0, 0)]
+  padding = [(0, 0), around(x.shape[1]), around(x.shape[2]), (0, 0)]
   return lax.reduce_window(
     x,
     np.array(-np.inf, x.dtype),

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from fcn_jax import declaration as d
 
 POLICIES = ("fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid")
+GAMMA_UNITS = ("step", "percent")
 
 
 def learning_rate(
@@ -68,6 +69,32 @@ def learning_rate(
       f"lr_policy {policy!r} is unknown; there is {', '.join(POLICIES)}"
     )
   return rate
+
+
+def gamma_per_step(
+  policy: str, gamma: float, total_steps: int, unit: str
+) -> float:
+  """Caffe's gamma, which is per step, from one that may be per percent.
+
+  DIGITS draws its policies over percents of a run, s steps each: exp has
+  gamma ** (1 / s), inv gamma / s, sigmoid -gamma / s (it falls, where Caffe's
+  rises).  The others' gamma has no unit.
+
+  Args:
+    policy: see `learning_rate`.
+    gamma: in that unit.
+    total_steps: of the run.
+    unit: 'step' or 'percent'.
+  """
+  s = total_steps / 100
+  match unit, policy:
+    case "percent", "exp":
+      return gamma ** (1 / s)
+    case "percent", "inv":
+      return gamma / s
+    case "percent", "sigmoid":
+      return -gamma / s
+  return gamma
 
 
 class Multipliers(NamedTuple):

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
-from fcn_jax import checkpoints, declaration, devices, models
+from fcn_jax import checkpoints, declaration, devices, geometry, models
 from fcn_jax.data.canvases import Canvas
 from fcn_jax.data.files import File
 from fcn_jax.data.images import decode_image, to_rgb
@@ -133,6 +133,7 @@ class Predictor:
     extent = np.zeros((count, 2), np.int32)
     for i, image in enumerate(images):
       height, width = extent[i] = image.shape[:2]
+      geometry.sizes(self.network.layers, np.unique(extent[i]))
       batch[i, :height, :width] = image
     placed = devices.shard((batch, extent), self.mesh)
     return forward(self._graphdef, *self._state, *placed)

@@ -27,7 +27,7 @@ from fcn_jax.data import crops, pipeline
 from fcn_jax.evaluate import evaluation_step
 from fcn_jax.train_step import Stepper, Training, TrainState
 
-SIDE = 227  # AlexNet's input
+SIDE = models.declare("alexnet", classes=1)[0].size
 
 FIELDS = {
   "seed": int,

@@ -1,24 +1,25 @@
 """The proof of a surgery: the FCN is the classifier, slid over the image.
 
-On an image of the classifier's own size, with conv1 unpadded and in the
-classifier's layer order, fc7 of the converted network is one cell, and it has
-to be the classifier's fc7.  The classifier is computed a second way: from the
+On an image of the classifier's own size, with the classifier's padding and in
+the order of its layers, fc7 of the converted network is one cell, and it has to
+be the classifier's fc7.  The classifier is computed a second way: from the
 raw tensors of the file, in float64 numpy, NCHW, convolutions as im2col and
 fc6, fc7 as inner products with the flattened C, H, W input.  A kernel with two
 axes swapped cannot pass.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from fcn_jax import caffe, geometry, models
+from fcn_jax import caffe, geometry, models, weights
 from fcn_jax import declaration as d
 from fcn_jax.receipt import Receipt
 
-SIZE = 227  # AlexNet's input
 TOLERANCE = 1e-5  # of the blob's maximum; float32 shows about 2e-6
 
 Chw = Float[np.ndarray, "c h w"]
@@ -30,13 +31,15 @@ class Proof:
 
   Attributes:
     blob: the blob compared: fc7, or the last one before an initialised layer;
-      '' if not even the first layer comes from the source.
+      '' if there is nothing to compare.
+    size: side of the image.
     error: largest absolute difference.
     maximum: largest absolute value of the classifier's blob.
     order: layer order in which both were computed.
   """
 
   blob: str
+  size: int
   error: float
   maximum: float
   order: str
@@ -48,23 +51,61 @@ class Proof:
 
   def __str__(self) -> str:
     if not self.blob:
-      return "none: the first layer does not come from the source"
+      return "none: no classifier of this network comes from the source"
     if not self.maximum > 0:
       return (
         f"FAILED: the classifier's {self.blob} is {self.maximum} throughout"
       )
     verdict = "holds" if self.holds else "FAILED"
+    order = "" if self.order == "unknown" else f"order {self.order}, "
     return (
-      f"{verdict}: {self.blob} of a {SIZE}x{SIZE} image, order {self.order}, "
+      f"{verdict}: {self.blob} of a {self.size}x{self.size} image, {order}"
       f"differs from the classifier's by {self.error:.2g}, "
       f"{self.error / self.maximum:.1e} of its maximum {self.maximum:.4g} "
       f"(allowed {TOLERANCE:g})"
     )
 
 
+def convert(
+  source: caffe.CaffeNet,
+  network: models.Network,
+  model: Mapping[str, Any],
+  **options,
+) -> Receipt:
+  """Net surgery (`weights.surgery`, with its options) and its proof.
+
+  Args:
+    source: what `caffe.read_caffemodel` returns.
+    network: receives the weights.
+    model: arguments of `models.declare` that made the network.
+    **options: of `weights.surgery`.
+
+  Returns:
+    The receipt, the proof in it.
+
+  Raises:
+    weights.SurgeryError: tensors that do not fit.
+    ProofError: the network does not compute what the classifier does.
+  """
+  receipt = weights.surgery(source, network, **options)
+  proof = prove(source, network, model, receipt)
+  receipt = dataclasses.replace(receipt, proof=str(proof))
+  if proof.blob and not proof.holds:
+    raise ProofError(
+      f"{receipt}\n{receipt.source}: the converted network does not compute "
+      "what the file's classifier does"
+    )
+  return receipt
+
+
+class ProofError(ValueError):
+  """A conversion that changed what a network computes."""
+
+
 def prove(
   source: caffe.CaffeNet,
   network: models.Network,
+  model: Mapping[str, Any],
   receipt: Receipt,
   seed: int = 0,
 ) -> Proof:
@@ -73,6 +114,7 @@ def prove(
   Args:
     source: what the network was converted from.
     network: after `weights.surgery`.
+    model: arguments of `models.declare` that made the network.
     receipt: of that surgery; tells the source's order and what was copied.
     seed: of the pseudo-random image.
 
@@ -82,48 +124,35 @@ def prove(
   order = receipt.source_order
   if order == "unknown":
     order = receipt.target_order
-  layers = _classifier(network.layers, order, receipt.initialised_layers())
+  declared = models.declare_classifier(**{**model, "order": order})
+  layers = _copied(declared or (), receipt.initialised_layers())
   if not layers:
-    return Proof("", 0.0, 0.0, order)
+    return Proof("", 0, 0.0, 0.0, order)
   copy = models.build(layers)
   for layer in layers:
     if isinstance(layer, d.Conv):
       setattr(copy, layer.name, getattr(network, layer.name))
-  image = np.random.RandomState(seed).randint(0, 256, (SIZE, SIZE, 3))
+  size = layers[0].size
+  image = np.random.RandomState(seed).randint(0, 256, (size, size, 3))
   image = image.astype(np.uint8)
   ours = np.asarray(copy(jnp.asarray(image[None])))[0].transpose(2, 0, 1)
   theirs = classify(source, layers, image)
   return Proof(
     layers[-1].name,
+    size,
     float(np.abs(ours.astype(np.float64) - theirs).max()),
     float(np.abs(theirs).max()),
     order,
   )
 
 
-def _classifier(
-  layers: d.Layers, order: str, initialised: tuple[str, ...]
-) -> d.Layers:
-  """The copied part of a network's trunk, as the classifier has it."""
+def _copied(classifier: d.Layers, initialised: tuple[str, ...]) -> d.Layers:
+  """The layers of a classifier before its head, as far as they were copied."""
   kept: list[d.Layer] = []
-  for layer in layers:
-    if isinstance(layer, d.Upscore | d.Crop) or layer.name in initialised:
+  for layer in classifier:
+    if layer.name in initialised or getattr(layer, "head", False):
       break
-    if isinstance(layer, d.Conv):
-      if layer.head:
-        break
-      if not any(isinstance(x, d.Conv) for x in kept):
-        layer = dataclasses.replace(layer, pad=0)
-    if isinstance(layer, d.Dropout):
-      continue
-    swapped = (d.LRN, d.MaxPool) if order == "pool_norm" else (d.MaxPool, d.LRN)
-    if (
-      kept
-      and isinstance(layer, swapped[1])
-      and isinstance(kept[-1], swapped[0])
-    ):
-      kept.insert(-1, layer)
-    else:
+    if not isinstance(layer, d.Dropout):
       kept.append(layer)
   return tuple(kept) if any(isinstance(x, d.Conv) for x in kept) else ()
 

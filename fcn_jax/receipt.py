@@ -26,6 +26,14 @@ class Row:
   note: str = ""
 
 
+class Misfit(Exception):
+  """Tensors of one layer that do not fit, one line each."""
+
+  def __init__(self, problems: list[str]):
+    super().__init__(problems)
+    self.problems = problems
+
+
 @dataclasses.dataclass(frozen=True)
 class Receipt:
   """Where every parameter of a network came from.

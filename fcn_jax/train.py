@@ -11,12 +11,14 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
 from fcn_jax import (
   checkpoints,
   devices,
+  geometry,
   initial,
   models,
   optimizers,
@@ -57,8 +59,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Result:
       receipt.txt go; made if absent.
 
   Raises:
-    ValueError: a config field is unknown, missing or makes no sense, or the
-      workdir belongs to a run with another config.
+    ValueError: a config field is unknown, missing or makes no sense, an image
+      is too small for the network, or the workdir belongs to a run with
+      another config.
     progress.NotFinite: the loss became NaN or infinite.
   """
   config_lib.check(config)
@@ -92,6 +95,8 @@ class _Run:
     self.log_every = every(config.log_every)
     self.about = initial.about(config, data)
     self.layers = self.about.declaration()
+    for split in (config.data.train_split, config.data.val_split):
+      geometry.sizes(self.layers, np.unique(data.sizes(split)))
     self.evaluator = Evaluator(
       data,
       config.data.val_split,
@@ -115,9 +120,9 @@ class _Run:
     start = saved.latest
     state, training = self._start(saved, start)
     step = start or 0
-    one_part = config.batch_size == 1 or (
-      config.data.batching == "by_canvas"
-      and config.batch_size <= self.loader.part_size
+    images = self.loader.drawing.batch_size
+    one_part = images == 1 or (
+      config.data.batching == "by_canvas" and images <= self.loader.part_size
     )
     stepper = Stepper(training, self.mesh, one_part)
     evaluation = None
@@ -252,13 +257,15 @@ def _loader(config, data: Dataset, mesh) -> pipeline.Loader:
     split=split,
     drawing=pipeline.Drawing(
       images=len(sizes),
-      batch_size=config.batch_size,
+      batch_size=config_lib.images_per_update(config),
       order=config.data.order,
       seed=config.seed,
       canvas_of=canvas_of,
     ),
     canvases=canvases,
-    part_size=devices.divisible(config.data.part_size, mesh),
+    part_size=devices.divisible(
+      min(config.data.part_size, config.batch_size), mesh
+    ),
     mirror=config.data.mirror,
     random_crop=config.data.random_crop,
     num_threads=config.data.num_threads,

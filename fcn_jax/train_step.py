@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from fcn_jax import devices, losses, optimizers
+from fcn_jax.config import images_per_update
 from fcn_jax.data import pipeline
 
 
@@ -136,7 +137,9 @@ def make_solver(config: ConfigDict, layers, params, total_steps: int, epoch):
   schedule = optimizers.learning_rate(
     config.lr_policy,
     config.base_lr,
-    gamma=config.lr_gamma,
+    gamma=optimizers.gamma_per_step(
+      config.lr_policy, config.lr_gamma, total_steps, config.lr_gamma_per
+    ),
     stepsize=max(1, steps(config.lr_stepsize)),
     stepvalues=tuple(steps(value) for value in config.lr_stepvalues),
     power=config.lr_power,
@@ -148,6 +151,6 @@ def make_solver(config: ConfigDict, layers, params, total_steps: int, epoch):
     momentum=config.momentum,
     weight_decay=config.weight_decay,
     clip_gradients=config.clip_gradients,
-    iter_size=config.batch_size,
+    iter_size=images_per_update(config),
   )
   return solver, schedule

@@ -11,30 +11,19 @@ Channels stay in Caffe's BGR order.
 """
 
 import collections
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32
 
-from fcn_jax import caffe
+from fcn_jax import caffe, fixed, published, random_weights
 from fcn_jax import declaration as d
 from fcn_jax.models import Network
-from fcn_jax.receipt import Receipt, Row
+from fcn_jax.receipt import Misfit, Receipt, Row
 
-# SHA-1 of published files: a name, and the order of their layers.
-KNOWN_FILES = {
-  "9116a64c0fbe4459d18f4bb6b56d647b63920377": ("bvlc_alexnet", "norm_pool"),
-  "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46": ("bvlc_caffenet", "pool_norm"),
-}
 # Layer types whose first blob is a kernel; some writers leave the type out.
 _WITH_KERNEL = ("Convolution", "InnerProduct", "")
-HEAD_STD = 0.01  # of AlexNet's own last layer
-# About that of image values, 0..255.  Fresh kernels bring it down to one, each
-# its share: were it left to the first alone, its steps would be 64 ** 2 times
-# as large, beside its weights, as those of the others.
-IMAGE_STD = 64
 
 
 class SurgeryError(ValueError):
@@ -50,12 +39,14 @@ def surgery(
   allow_unknown: Iterable[str] = (),
   head_init: str = "zero",
   seed: int = 0,
+  head_rows: Mapping[int, int] | None = None,
 ) -> Receipt:
   """Copies the weights of a caffemodel into a network, in place.
 
-  The network's own head (score_fr) may be absent from the source: it is then
-  initialised.  The classifier's last layer (fc8...) may be absent from the
-  network: it is then dropped.  All else has to fit.
+  The network's own heads (score_fr, score_pool4) may be absent from the source:
+  they are then initialised.  The classifier's last layer (fc8...) and bilinear
+  upscores of other strides may be absent from the network: they are then
+  dropped.  All else has to fit.
 
   Args:
     source: what `caffe.read_caffemodel` returns.
@@ -66,6 +57,9 @@ def surgery(
     allow_unknown: layers of the source that are dropped.
     head_init: 'zero', or 'gaussian' with standard deviation 0.01.
     seed: of whatever is initialised.
+    head_rows: where the source has other classes, those that both know: class
+      id in the network to class id in the source.  The heads keep these rows,
+      and start afresh otherwise.  None: the classes are the same.
 
   Returns:
     The receipt.
@@ -89,26 +83,22 @@ def surgery(
   for layer in targets.values():
     found = blobs.get(layer.name)
     try:
-      if isinstance(layer, d.Upscore):
-        rows += _check_upscore(found, layer, network)
-        continue
-      if found is None and not layer.head and layer.name not in allowed:
-        raise _Misfit([_both(None, layer, network, "missing")])
-      if found is not None:
-        kernel, bias, made = _convert(found, layer, network)
-    except _Misfit as misfit:
+      if head_rows is not None and _is_head(layer):
+        value, made = _of_other_classes(
+          found, layer, network, head_init, seed, head_rows
+        )
+      elif found is None and _is_head(layer):
+        value, made = _fresh(layer, network, head_init, seed)
+      else:
+        value, made = _fit(found, layer, network, blobs)
+    except Misfit as misfit:
       if layer.name not in allowed:
         problems += misfit.problems
         continue
       rows += _dropped(found, "does not fit, allowed by name")
-      found = None
-      if isinstance(layer, d.Upscore):
-        rows += _check_upscore(None, layer, network)
-        continue
-    if found is None:
-      kernel, bias, made = _initial(layer, network, head_init, seed)
+      value, made = _fresh(layer, network, head_init, seed)
     rows += made
-    values[layer.name] = (kernel, bias)
+    values[layer.name] = value
   for name, layer in blobs.items():
     if name in targets:
       continue
@@ -116,6 +106,8 @@ def surgery(
       rows += _dropped(layer, "not in the network, allowed by name")
     elif name.startswith("fc8"):
       rows += _dropped(layer, "the classifier's last layer")
+    elif layer.type == "Deconvolution" and fixed.is_bilinear(layer):
+      rows += _dropped(layer, "bilinear, of another stride")
     else:
       problems += [
         f"unknown: {row.source} {row.source_shape} is not in the network"
@@ -131,7 +123,7 @@ def surgery(
       "allow_unknown (now: " + (",".join(unknown) or "none") + ")."
     )
   _assign(network, values)
-  known_as, known_order = KNOWN_FILES.get(source.sha1, ("", "unknown"))
+  known_as, known_order = published.known_as(source.sha1)
   order = _order([layer.name for layer in source.layers])
   return Receipt(
     source=file,
@@ -144,11 +136,7 @@ def surgery(
 
 
 def initialise(network: Network, seed: int, head_init: str = "zero") -> Receipt:
-  """Random weights, in place: He-normal kernels, zero biases.
-
-  Each kernel is normal with variance 2 / (kh * kw * input channels per group):
-  He et al., ICCV 2015; and all L of them together divide by 64 ** 2, about the
-  variance of image values, each by 64 ** (2 / L).
+  """Random weights, in place: see `random_weights`.
 
   Args:
     network: receives the weights.
@@ -160,11 +148,7 @@ def initialise(network: Network, seed: int, head_init: str = "zero") -> Receipt:
   """
   rows, values = [], {}
   for layer in _weighted(network).values():
-    if isinstance(layer, d.Upscore):
-      rows += _check_upscore(None, layer, network)
-      continue
-    kernel, bias, made = _initial(layer, network, head_init, seed)
-    values[layer.name] = (kernel, bias)
+    values[layer.name], made = _fresh(layer, network, head_init, seed)
     rows += made
   _assign(network, values)
   order = _order([layer.name for layer in network.layers])
@@ -173,19 +157,17 @@ def initialise(network: Network, seed: int, head_init: str = "zero") -> Receipt:
   )
 
 
-class _Misfit(Exception):
-  def __init__(self, problems: list[str]):
-    super().__init__(problems)
-    self.problems = problems
-
-
-def _weighted(network: Network) -> dict[str, d.Conv | d.Upscore]:
-  """The network's layers that hold weights, by name."""
+def _weighted(network: Network) -> dict[str, d.Conv | d.Upscore | d.Scale]:
+  """The network's layers that have weights in a caffemodel, by name."""
   return {
     layer.name: layer
     for layer in network.layers
-    if isinstance(layer, d.Conv | d.Upscore)
+    if isinstance(layer, d.Conv | d.Upscore | d.Scale)
   }
+
+
+def _is_head(layer: d.Layer) -> bool:
+  return getattr(layer, "head", False)
 
 
 def _check_names(what: str, names, known, side: str) -> tuple[str, ...]:
@@ -225,17 +207,38 @@ def _both(found: caffe.CaffeLayer | None, layer, network, fault: str) -> str:
   )
 
 
+def _fit(found: caffe.CaffeLayer | None, layer, network: Network, blobs):
+  """(kernel and bias, or None where they are fixed; rows) of one layer.
+
+  Raises:
+    Misfit: the source has nothing for it, or something else.
+  """
+  match layer:
+    case d.Upscore():
+      return None, fixed.check_upscore(found, layer)
+    case d.Scale():
+      readers = [
+        reader.name
+        for reader, bottom in d.with_bottoms(network.layers)
+        if bottom == layer.name and reader.name in blobs
+      ]
+      return None, fixed.check_scale(found, layer, readers)
+  if found is None:
+    raise Misfit([_both(None, layer, network, "missing")])
+  return _convert(found, layer, network)
+
+
 def _convert(found: caffe.CaffeLayer, layer: d.Conv, network: Network):
-  """Kernel, bias and rows of one layer that the source has."""
+  """((kernel, bias), rows) of one layer that the source has."""
   (h, w, i, o), _ = _shapes(layer, network)
   shapes = [blob.shape for blob in found.blobs]
   if len(shapes) != 2 or not _last_axes(shapes[1], (o,)):
-    raise _Misfit([_both(found, layer, network, "misshapen")])
+    raise Misfit([_both(found, layer, network, "misshapen")])
   convolution = found.type != "InnerProduct" and shapes[0] == (o, i, h, w)
   inner_product = found.type != "Convolution" and layer.groups == 1
   inner_product &= _last_axes(shapes[0], (o, i * h * w))
   if found.type not in _WITH_KERNEL or not (convolution or inner_product):
-    raise _Misfit([_both(found, layer, network, "misshapen")])
+    raise Misfit([_both(found, layer, network, "misshapen")])
   weight, bias = found.blobs
   bad = [
     f"not finite: {layer.name}[{index}] {blob.shape} holds NaN or infinity"
@@ -243,7 +246,7 @@ def _convert(found: caffe.CaffeLayer, layer: d.Conv, network: Network):
     if not np.isfinite(blob).all()
   ]
   if bad:
-    raise _Misfit(bad)
+    raise Misfit(bad)
   kernel = weight.reshape(o, i, h, w).transpose(2, 3, 1, 0)
   note = "OIHW to HWIO"
   if not convolution:
@@ -251,21 +254,17 @@ def _convert(found: caffe.CaffeLayer, layer: d.Conv, network: Network):
   elif layer.groups > 1:
     note += f", {layer.groups} groups"
   name = layer.name
-  return (
-    kernel,
-    bias.reshape(o),
-    [
-      Row(
-        f"{name}[0]",
-        weight.shape,
-        f"{name}.kernel",
-        kernel.shape,
-        "copied" if convolution else "reshaped",
-        note,
-      ),
-      Row(f"{name}[1]", bias.shape, f"{name}.bias", (o,), "copied"),
-    ],
-  )
+  return (kernel, bias.reshape(o)), [
+    Row(
+      f"{name}[0]",
+      weight.shape,
+      f"{name}.kernel",
+      kernel.shape,
+      "copied" if convolution else "reshaped",
+      note,
+    ),
+    Row(f"{name}[1]", bias.shape, f"{name}.bias", (o,), "copied"),
+  ]
 
 
 def _last_axes(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
@@ -274,66 +273,32 @@ def _last_axes(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
   return lead >= 0 and shape[lead:] == wanted and set(shape[:lead]) <= {1}
 
 
-def _check_upscore(found, layer: d.Upscore, network: Network) -> list[Row]:
-  """The row of the fixed kernel; a stored one has to be that very kernel."""
-  factor = np.asarray(getattr(network, layer.name).kernel1d[...])
-  target = (f"{layer.name}.kernel1d", factor.shape)
+def _fresh(layer, network: Network, head_init: str, seed: int):
+  """(kernel and bias, or None where they are fixed; rows), from no source."""
+  match layer:
+    case d.Upscore():
+      return None, fixed.check_upscore(None, layer)
+    case d.Scale():
+      return None, fixed.check_scale(None, layer, ())
+  return random_weights.draw(layer, network, head_init, seed)
+
+
+def _of_other_classes(found, layer, network, head_init, seed, head_rows):
+  """A fresh head, but for the rows that are kept."""
+  (kernel, bias), rows = _fresh(layer, network, head_init, seed)
   if found is None:
-    return [Row("", None, *target, "initialised", "bilinear, never learned")]
-  fixed = np.outer(factor, factor)
-  stored = found.blobs[0]
-  fits = len(found.blobs) == 1 and stored.ndim == 4
-  fits = fits and stored.shape[2:] == fixed.shape
-  if fits and stored.shape[1] == 1:
-    fits = np.allclose(stored[:, 0], fixed, rtol=0, atol=1e-6)
-  elif fits:
-    # The FCN authors' form: every class to every class, zero off the diagonal.
-    dense = np.eye(*stored.shape[:2])[:, :, None, None] * fixed
-    fits = np.allclose(stored, dense, rtol=0, atol=1e-6)
-  if not fits:
-    shapes = ", ".join(str(blob.shape) for blob in found.blobs)
-    raise _Misfit(
-      [
-        f"misshapen: source {layer.name}: {shapes} -> network {layer.name}: "
-        f"one fixed bilinear kernel {fixed.shape}; the stored one is another, "
-        "so it was learned or belongs to another stride"
-      ]
-    )
-  note = "checked: the same bilinear kernel"
-  return [Row(f"{layer.name}[0]", stored.shape, *target, "copied", note)]
-
-
-def _initial(layer: d.Conv, network: Network, head_init: str, seed: int):
-  """Fresh kernel, bias and rows of one layer."""
-  if head_init not in ("zero", "gaussian"):
-    raise ValueError(f"head_init {head_init!r}: there is zero and gaussian")
-  kernel_shape, bias_shape = _shapes(layer, network)
-  if layer.head:
-    std = 0.0 if head_init == "zero" else HEAD_STD
-    note = "head: zero" if std == 0 else f"head: gaussian, std {std}"
-  else:
-    std = float(np.sqrt(2 / np.prod(kernel_shape[:3])))
-    std *= IMAGE_STD ** (-1 / _hidden_layers(network))
-    note = f"He-normal, std {std:.4g}"
-  # A stream of its own per layer, so that no layer depends on another one.
-  stream = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
-  kernel = stream.standard_normal(kernel_shape, np.float32) * np.float32(std)
-  note += f", seed {seed}" if std else ""
-  bias = np.zeros(bias_shape, np.float32)
-  name = layer.name
-  return (
-    kernel,
-    bias,
-    [
-      Row("", None, f"{name}.kernel", kernel_shape, "initialised", note),
-      Row("", None, f"{name}.bias", bias_shape, "initialised", "zero"),
-    ],
-  )
-
-
-def _hidden_layers(network: Network) -> int:
-  """Number of convolutions between the image and the head."""
-  return sum(isinstance(x, d.Conv) and not x.head for x in network.layers)
+    return (kernel, bias), rows
+  if not head_rows:
+    return (kernel, bias), [*_dropped(found, "of other classes"), *rows]
+  weight = found.blobs[0]
+  if weight.shape[1:] != tuple(kernel.shape[i] for i in (2, 0, 1)):
+    raise Misfit([_both(found, layer, network, "misshapen")])
+  ours, theirs = list(head_rows), list(head_rows.values())
+  kernel[..., ours] = weight[theirs].transpose(2, 3, 1, 0)
+  bias[ours] = found.blobs[1].reshape(-1)[theirs]
+  kept = ", ".join(f"{b} as {a}" for a, b in head_rows.items())
+  dropped = _dropped(found, f"of other classes, but rows {kept}")
+  return (kernel, bias), [*dropped, *rows]
 
 
 def _dropped(found: caffe.CaffeLayer | None, note: str) -> list[Row]:
@@ -350,10 +315,14 @@ def _assign(
     tuple[
       Float32[np.ndarray, "h w i o"],
       Float32[np.ndarray, " o"],
-    ],
+    ]
+    | None,
   ],
 ) -> None:
-  for name, (kernel, bias) in values.items():
+  for name, value in values.items():
+    if value is None:  # fixed
+      continue
+    kernel, bias = value
     weights = getattr(network, name)
     weights.kernel[...] = jnp.array(kernel)
     weights.bias[...] = jnp.array(bias)

@@ -1,11 +1,16 @@
-r"""Makes a network of a classifier's .caffemodel, with a receipt and a proof.
+r"""Makes a network of a .caffemodel, with a receipt and a proof.
 
   python scripts/convert_weights.py --download=bvlc_alexnet \
     --output=converted/bvlc_alexnet
   python scripts/convert_weights.py --source=bvlc_alexnet.caffemodel \
     --output=converted/camvid --num_classes=11 --mean=104,117,123
+  python scripts/convert_weights.py --model=fcn32s --download=vgg16 \
+    --output=converted/vgg16
+  python scripts/convert_weights.py --model=fcn8s \
+    --source=fcn8s-heavy-pascal.caffemodel --output=converted/fcn8s
 
-The output is a model directory: a training config names it in
+The file is a classifier's, or a whole FCN's, which can be scored as it is. The
+output is a model directory: a training config names it in
 config.init.path, with config.init.source='checkpoint'. Every tensor of the file
 has to find its place; what may be missing is named in --allow_missing.
 """
@@ -24,7 +29,7 @@ from fcn_jax import (
   download,
   models,
   proof,
-  weights,
+  published,
 )
 from fcn_jax.data import palette, voc
 
@@ -34,14 +39,14 @@ S("source", None, "the .caffemodel, V1 or new format")
 flags.DEFINE_enum(
   "download",
   None,
-  sorted(download.PUBLISHED),
+  sorted(published.FILES),
   "fetch this published one instead, or take it from the cache",
 )
 flags.DEFINE_multi_string(
   "mirror", [], "with --download: a URL to try first; may be given often"
 )
 S("output", None, "model directory to write; must not exist", required=True)
-S("model", "fcn_alexnet", "name of the network")
+S("model", "fcn_alexnet", f"the network: {', '.join(models.NETWORKS)}")
 flags.DEFINE_integer(
   "num_classes", 21, "classes, background included, void not", 1, 255
 )
@@ -55,26 +60,48 @@ flags.DEFINE_list(
   "allow_unknown", [], "layers of the file that may be left out"
 )
 flags.DEFINE_enum(
-  "head_init", "zero", ["zero", "gaussian"], "of score_fr; gaussian: std 0.01"
+  "head_init", "zero", ["zero", "gaussian"], "of the scores; gaussian: std 0.01"
 )
 flags.DEFINE_integer("seed", 0, "of whatever is random", 0)
 flags.DEFINE_list(
-  "width", ["1"], "share of AlexNet's features, or those of its 7 layers"
+  "width",
+  None,
+  "share of the published features, or those of AlexNet's conv1 .. conv5, fc6, "
+  "fc7 or VGG-16's blocks 1 .. 5, fc6, fc7; default: the published ones",
 )
 flags.DEFINE_enum(
   "order",
-  "pool_norm",
+  None,
   ["pool_norm", "norm_pool"],
-  "of pooling and normalisation in the network",
+  "of pooling and normalisation in AlexNet; default: pool_norm in the FCN",
 )
 flags.DEFINE_list(
-  "mean", ["116"], "subtracted from the image: one value, or blue,green,red"
+  "mean",
+  None,
+  "subtracted from the image: one value, or blue,green,red; default: 116 for "
+  "FCN-AlexNet (as DIGITS), 104.00699,116.66877,122.67892 for FCN-32s to 8s",
 )
 FLAGS = flags.FLAGS
 
 
-def _width() -> float | list[int]:
+def _model() -> dict:
+  """The arguments of `models.declare`, as a checkpoint stores them."""
+  given = {"width": _width(), "order": FLAGS.order, "mean_bgr": _mean()}
+  given = {key: value for key, value in given.items() if value is not None}
+  known = models.options(FLAGS.model)
+  if "order" in given and "order" not in known:
+    raise ValueError(f"--order={FLAGS.order}: {FLAGS.model} does not normalise")
+  options = {
+    key: list(value) if isinstance(value, tuple) else value
+    for key, value in (known | given).items()
+  }
+  return {"name": FLAGS.model, "classes": FLAGS.num_classes, **options}
+
+
+def _width() -> float | list[int] | None:
   """--width as a checkpoint stores it."""
+  if FLAGS.width is None:
+    return None
   try:
     if len(FLAGS.width) == 1:
       return float(FLAGS.width[0])
@@ -85,8 +112,10 @@ def _width() -> float | list[int]:
     ) from None
 
 
-def _mean() -> list[float]:
+def _mean() -> list[float] | None:
   """--mean as blue, green, red."""
+  if FLAGS.mean is None:
+    return None
   try:
     mean = [float(value) for value in FLAGS.mean]
   except ValueError:
@@ -123,13 +152,7 @@ def main() -> None:
       f"{output} exists and is not overwritten; name another --output"
     )
   about = checkpoints.About(
-    model={
-      "name": FLAGS.model,
-      "classes": FLAGS.num_classes,
-      "width": _width(),
-      "order": FLAGS.order,
-      "mean_bgr": _mean(),
-    },
+    model=_model(),
     class_names=_class_names(),
     palette=palette.voc_palette().tolist(),
   )
@@ -139,23 +162,17 @@ def main() -> None:
   else:
     path = pathlib.Path(FLAGS.source).expanduser()
   source = caffe.read_caffemodel(path)
-  receipt = weights.surgery(
+  receipt = proof.convert(
     source,
     network,
+    about.model,
     file=str(path),
     allow_missing=FLAGS.allow_missing,
     allow_unknown=FLAGS.allow_unknown,
     head_init=FLAGS.head_init,
     seed=FLAGS.seed,
   )
-  proven = proof.prove(source, network, receipt)
-  receipt = dataclasses.replace(receipt, proof=str(proven))
   print(receipt)
-  if proven.blob and not proven.holds:
-    raise ValueError(
-      f"{path}: the converted network does not compute what the file's "
-      "classifier does; nothing was written"
-    )
   about = dataclasses.replace(
     about, source=f"{path.name}, SHA-1 {receipt.sha1}"
   )

@@ -16,13 +16,8 @@ from fcn_jax import models, optimizers, train_step
 def test_recipes_can_be_used(name):
   config = load_config(name)
   config_lib.check(config)
-  layers = models.declare(
-    config.model.name,
-    classes=3,
-    width=0.01,
-    order=config.model.order,
-    mean_bgr=tuple(config.model.mean_bgr),
-  )
+  config.model.width = 0.01
+  layers = models.declare(classes=3, **config.model)
   net = models.build(layers, config.precision)
   total = optimizers.steps_in(config.duration, None, 100)
   _, schedule = train_step.make_solver(

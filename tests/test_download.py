@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from fcn_jax import download, weights
+from fcn_jax import download, published
 
 CONTENT = np.random.RandomState(0).bytes(600_000)
 
@@ -66,8 +66,8 @@ def fetch(server, tmp_path, monkeypatch):
 
   def run(*paths, mirrors=()):
     urls = tuple(server + path for path in paths)
-    published = {"toy": ("toy.caffemodel", sha1, urls)}
-    monkeypatch.setattr(download, "PUBLISHED", published)
+    toy = published.Published("toy.caffemodel", sha1, urls)
+    monkeypatch.setitem(published.FILES, "toy", toy)
     mirrors = [server + path for path in mirrors]
     return download.fetch("toy", mirrors, cache=tmp_path)
 
@@ -131,14 +131,16 @@ def test_failure_says_how_to_go_on_offline(fetch, server, tmp_path):
 
 
 def test_an_unreachable_server_is_a_failure_in_words(tmp_path, monkeypatch):
-  published = {"toy": ("toy", "0" * 40, ("http://127.0.0.1:9/x",))}
-  monkeypatch.setattr(download, "PUBLISHED", published)
+  toy = published.Published("toy", "0" * 40, ("http://127.0.0.1:9/x",))
+  monkeypatch.setitem(published.FILES, "toy", toy)
   with pytest.raises(download.DownloadError, match="9/x"):
     download.fetch("toy", cache=tmp_path)
 
 
-def test_the_published_files_are_those_the_surgery_knows():
-  known = {sha1: name for sha1, (name, _) in weights.KNOWN_FILES.items()}
-  assert known == {
-    sha1: name for name, (_, sha1, _) in download.PUBLISHED.items()
-  }
+def test_a_published_file_is_known_by_its_sha1():
+  for name, file in published.FILES.items():
+    assert len(bytes.fromhex(file.sha1)) == 20
+    assert published.known_as(file.sha1) == (name, file.order)
+    assert file.file.endswith(".caffemodel")
+    assert all(url.startswith("http") for url in file.urls)
+  assert published.known_as("0" * 40) == ("", "unknown")

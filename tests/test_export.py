@@ -33,7 +33,7 @@ MESSAGES = {
     "stride:uint32+ group:uint32 weight_filler:Filler"
   ),
   "Filler": "type:string",
-  "Pooling": "pool:Method kernel_size:uint32 stride:uint32",
+  "Pooling": "pool:Method kernel_size:uint32 stride:uint32 pad:uint32",
   "LRN": "local_size:uint32 alpha:float beta:float k:float",
   "Dropout": "dropout_ratio:float",
   "Power": "power:float scale:float shift:float",

@@ -113,7 +113,9 @@ def test_every_cell_is_in_a_pooling_window(n, kernel, stride):
 def test_an_image_that_is_too_small_is_refused():
   layers = models.declare("alexnet", classes=2)
   assert geometry.sizes(layers, 227)["fc8"] == 1
-  with pytest.raises(ValueError, match="100 pixels is too small: fc6"):
+  with pytest.raises(
+    ValueError, match="100 pixels is too small: fc6 would be empty"
+  ):
     geometry.sizes(layers, 100)
 
 

@@ -12,9 +12,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 # stands in ALLOWED.
 ORDER = (
   ("declaration",),
-  ("geometry", "layers"),
+  ("geometry",),
+  ("layers",),
   ("models",),
   ("losses", "metrics", "optimizers", "caffe", "devices", "receipt"),
+  ("fixed", "random_weights", "published"),
   ("weights", "export", "download"),
   ("proof",),
   ("command_line", "stopping"),

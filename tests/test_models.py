@@ -136,13 +136,25 @@ def count(layers) -> int:
   return sum(x.size for x in jax.tree.leaves(nnx.state(shapes, nnx.Param)))
 
 
-PARAMETERS = {"alexnet": 60_965_224, "fcn_alexnet": 56_954_261}
+# Classes, and learnable numbers with the published features.  VGG-16: kernels
+# and biases of conv1_1 .. conv5_3 are 14,714,688, of fc6 (7 * 7 * 512 + 1) * 4096
+# = 102,764,544, of fc7 4097 * 4096 = 16,781,312, of fc8 4097 * 1000; a head of 21
+# classes has 4097 * 21 = 86,037, of pool4 513 * 21, of pool3 257 * 21 more.
+PARAMETERS = {
+  "alexnet": (1000, 60_965_224),
+  "vgg16": (1000, 138_357_544),
+  "fcn_alexnet": (21, 56_954_261),
+  "fcn32s": (21, 134_346_581),
+  "fcn16s": (21, 134_346_581 + 10_773),
+  "fcn8s": (21, 134_346_581 + 10_773 + 5_397),
+  "fcn8s_atonce": (21, 134_346_581 + 10_773 + 5_397),
+}
 
 
-@pytest.mark.parametrize("name", models.DECLARATIONS)
-def test_parameters_of_the_published_widths(name):
-  classes = 1000 if name == "alexnet" else 21
-  assert count(models.declare(name, classes=classes)) == PARAMETERS[name]
+@pytest.mark.parametrize("name", models.NETWORKS)
+def test_parameters_of_the_published_features(name):
+  classes, parameters = PARAMETERS[name]
+  assert count(models.declare(name, classes=classes)) == parameters
 
 
 def test_fc6_by_hand():
@@ -180,7 +192,7 @@ def test_a_width_is_a_share_or_seven_numbers():
   assert features(WIDTHS) == [*WIDTHS, 3]
   with pytest.raises(ValueError, match=r"those of conv1 \.\. conv5 even"):
     features((6, 7, 12, 12, 8, 24, 20))
-  with pytest.raises(ValueError, match="needs 7 numbers"):
+  with pytest.raises(ValueError, match="or 7 numbers"):
     features((6, 8))
 
 

@@ -13,12 +13,18 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)
 
 
+MODEL = {"name": "fcn_alexnet", "classes": 21, "width": WIDTHS}
+
+
 def convert(file="alexnet", **options):
   source = caffe.read_caffemodel(GOLDEN / f"{file}.caffemodel")
-  layers = models.declare("fcn_alexnet", classes=21, width=WIDTHS)
-  net = models.build(layers)
+  net = models.build(models.declare(**MODEL))
   receipt = weights.surgery(source, net, **options)
   return source, net, receipt
+
+
+def prove(source, net, receipt):
+  return proof.prove(source, net, MODEL, receipt)
 
 
 @pytest.mark.parametrize("blob", ["pool1", "pool2", "pool5", "fc6", "fc7"])
@@ -43,7 +49,7 @@ def test_a_window_by_hand():
 
 @pytest.mark.parametrize("file", ["alexnet", "alexnet_v1", "fcn_alexnet"])
 def test_the_proof_holds_for_a_right_surgery(file):
-  result = proof.prove(*convert(file))
+  result = prove(*convert(file))
   assert result.holds
   assert result.blob == "fc7"
   order = "pool_norm" if file == "fcn_alexnet" else "norm_pool"
@@ -75,7 +81,7 @@ def test_the_proof_fails_for_a_wrong_one(mistake):
   name, change = WRONG[mistake]
   kernel = getattr(net, name).kernel
   kernel[...] = jnp.asarray(change(np.asarray(kernel[...])))
-  result = proof.prove(source, net, receipt)
+  result = prove(source, net, receipt)
   assert not result.holds
   assert str(result).startswith("FAILED")
 
@@ -86,7 +92,7 @@ def test_only_what_was_copied_is_compared():
   part = dataclasses.replace(source, layers=layers)
   net = models.build(models.declare("fcn_alexnet", classes=5, width=WIDTHS))
   receipt = weights.surgery(part, net, allow_missing=("fc6", "fc7"))
-  result = proof.prove(part, net, receipt)
+  result = prove(part, net, receipt)
   assert result.holds
   assert result.blob == "pool5"
 
@@ -96,7 +102,7 @@ def test_nothing_copied_and_nothing_alive_are_no_proof():
   rows = tuple(
     dataclasses.replace(row, action="initialised") for row in receipt.rows
   )
-  none = proof.prove(source, net, dataclasses.replace(receipt, rows=rows))
+  none = prove(source, net, dataclasses.replace(receipt, rows=rows))
   assert not none.holds
   assert str(none).startswith("none")
   dead = tuple(
@@ -105,6 +111,6 @@ def test_nothing_copied_and_nothing_alive_are_no_proof():
   )
   source = dataclasses.replace(source, layers=dead)
   receipt = weights.surgery(source, net)
-  result = proof.prove(source, net, receipt)
+  result = prove(source, net, receipt)
   assert not result.holds
   assert "throughout" in str(result)

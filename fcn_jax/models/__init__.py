@@ -1,31 +1,104 @@
-"""The registry: a name, and the function that declares the network."""
+"""The registry: a name, the function that declares the network, and the
+classifier that its weights come from.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from fcn_jax import declaration
-from fcn_jax.models import alexnet, fcn
+from fcn_jax.models import alexnet, fcn, vgg16
 from fcn_jax.models.network import Frozen, Network
 
-DECLARATIONS = {
-  "alexnet": alexnet.classifier,
-  "fcn_alexnet": fcn.fcn_alexnet,
+
+class Entry(NamedTuple):
+  """One network.
+
+  Attributes:
+    declare: (classes, **options) -> the layers; every option has a default,
+      which is of the option's type.
+    classifier: name of the network it is made from by net surgery; '': none.
+  """
+
+  declare: Callable[..., declaration.Layers]
+  classifier: str = ""
+
+
+NETWORKS = {
+  "alexnet": Entry(alexnet.classifier),
+  "vgg16": Entry(vgg16.classifier),
+  "fcn_alexnet": Entry(fcn.fcn_alexnet, "alexnet"),
+  "fcn32s": Entry(fcn.fcn32s, "vgg16"),
+  "fcn16s": Entry(fcn.fcn16s, "vgg16"),
+  "fcn8s": Entry(fcn.fcn8s, "vgg16"),
+  "fcn8s_atonce": Entry(fcn.fcn8s_atonce, "vgg16"),
 }
 
 
-def declare(name: str, classes: int, **options) -> declaration.Layers:
-  """The declaration of a registered network.
+def _entry(name: str) -> Entry:
+  if name not in NETWORKS:
+    raise ValueError(
+      f"model {name!r} is unknown; there is {', '.join(NETWORKS)}"
+    )
+  return NETWORKS[name]
 
-  Args:
-    name: a key of `DECLARATIONS`.
-    classes: number of classes, background included, void not.
-    **options: of the declaring function (width, order, mean_bgr).
+
+def options(name: str) -> dict[str, Any]:
+  """The options of a registered network, with their defaults.
 
   Raises:
     ValueError: the name is not registered.
   """
-  if name not in DECLARATIONS:
+  parameters = inspect.signature(_entry(name).declare).parameters
+  return {k: p.default for k, p in parameters.items() if k != "classes"}
+
+
+def declare(name: str, classes: int, **given) -> declaration.Layers:
+  """The declaration of a registered network.
+
+  Args:
+    name: a key of `NETWORKS`.
+    classes: number of classes, background included, void not.
+    **given: what differs from `options(name)`; lists stand for tuples.
+
+  Raises:
+    ValueError: the name is not registered, or has no such option.
+  """
+  known = options(name)
+  if strange := [key for key in given if key not in known]:
     raise ValueError(
-      f"model {name!r} is unknown; there is {', '.join(DECLARATIONS)}"
+      f"model {name!r} has no option {', '.join(strange)}; it has "
+      f"{', '.join(known)}"
     )
-  return DECLARATIONS[name](classes, **options)
+  chosen = {
+    key: tuple(value) if isinstance(value, list) else value
+    for key, value in given.items()
+  }
+  return _entry(name).declare(classes, **chosen)
+
+
+def declare_classifier(
+  name: str, classes: int, **given
+) -> declaration.Layers | None:
+  """The classifier that a network is made from, with the network's options.
+
+  Args:
+    name: a key of `NETWORKS`; a classifier is its own.
+    classes: of the classifier.
+    **given: options of either; those that only one of them has are left out.
+
+  Returns:
+    None: there is none.
+  """
+  entry = _entry(name)
+  classifier = entry.classifier
+  if not classifier and declare(name, classes)[0].size is not None:
+    classifier = name
+  if not classifier:
+    return None
+  known = options(classifier)
+  kept = {key: value for key, value in given.items() if key in known}
+  return declare(classifier, classes, **kept)
 
 
 def build(layers: declaration.Layers, precision: str = "float32") -> Network:
@@ -33,4 +106,13 @@ def build(layers: declaration.Layers, precision: str = "float32") -> Network:
   return Network(layers, precision)
 
 
-__all__ = ["DECLARATIONS", "Frozen", "Network", "build", "declare"]
+__all__ = [
+  "NETWORKS",
+  "Entry",
+  "Frozen",
+  "Network",
+  "build",
+  "declare",
+  "declare_classifier",
+  "options",
+]

@@ -4,6 +4,7 @@ Krizhevsky, Sutskever and Hinton, NIPS 2012; layers and names as in BVLC Caffe.
 """
 
 from fcn_jax import declaration as d
+from fcn_jax.models.parts import scaled, score
 
 # conv1 .. conv5, fc6, fc7
 FEATURES = (96, 256, 384, 384, 256, 4096, 4096)
@@ -14,6 +15,7 @@ def trunk(
   order: str,
   mean_bgr: tuple[float, float, float],
   conv1_pad: int,
+  size: int | None = None,
 ) -> d.Layers:
   """data .. fc7, the fully connected layers as convolutions.
 
@@ -24,14 +26,20 @@ def trunk(
       train it) or 'norm_pool' (BVLC AlexNet).
     mean_bgr: the mean that is subtracted from blue, green and red.
     conv1_pad: 100 in an FCN, 0 in the classifier.
+    size: side of the classifier's images; None in an FCN.
 
   Raises:
     ValueError: an unknown order, or features that the groups do not divide.
   """
-  features = _features(width)
+  features = scaled(FEATURES, width, "conv1 .. conv5, fc6, fc7")
+  if any(n % 2 for n in features[:5]):
+    raise ValueError(
+      f"width {width!r} gives the features {features}; AlexNet needs those of "
+      "conv1 .. conv5 even"
+    )
   conv1, conv2, conv3, conv4, conv5, fc6, fc7 = features
   return (
-    d.Data("data", mean_bgr=tuple(mean_bgr)),
+    d.Data("data", mean_bgr=tuple(mean_bgr), size=size),
     d.Conv("conv1", features=conv1, kernel=11, stride=4, pad=conv1_pad),
     *_pool_and_norm(1, order),
     d.Conv("conv2", features=conv2, kernel=5, pad=2, groups=2),
@@ -54,29 +62,10 @@ def classifier(
   mean_bgr: tuple[float, float, float] = (104.0, 117.0, 123.0),
 ) -> d.Layers:
   """AlexNet for images of 227 x 227; fc8 is [b, 1, 1, classes]."""
-  fc8 = d.Conv(
-    "fc8",
-    features=classes,
-    kernel=1,
-    relu=False,
-    head=True,
-    lr_mult=(1.0, 2.0),
-    decay_mult=(1.0, 0.0),
+  return (
+    *trunk(width, order, mean_bgr, conv1_pad=0, size=227),
+    score("fc8", classes),
   )
-  return (*trunk(width, order, mean_bgr, conv1_pad=0), fc8)
-
-
-def _features(width) -> tuple[int, ...]:
-  if isinstance(width, tuple | list):
-    features = tuple(width)
-  else:
-    features = tuple(max(2, 2 * round(n * width / 2)) for n in FEATURES)
-  if len(features) != len(FEATURES) or any(n % 2 for n in features[:5]):
-    raise ValueError(
-      f"width {width!r} gives the features {features}; AlexNet needs "
-      f"{len(FEATURES)} numbers, those of conv1 .. conv5 even"
-    )
-  return features
 
 
 def _pool_and_norm(n: int, order: str) -> d.Layers:

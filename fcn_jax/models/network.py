@@ -16,6 +16,11 @@ PRECISIONS = {
 }
 
 
+# Layers that may leave other values than zero beyond an image's extent: by a
+# bias, a window across the border, or cells of a larger blob.
+_FILLS_BEYOND = (d.Data, d.Conv, d.MaxPool, d.Crop)
+
+
 class Frozen(nnx.Variable):
   """A fixed array: in every checkpoint, never in a gradient or an update."""
 
@@ -54,18 +59,17 @@ class Network(nnx.Module):
       raise ValueError(
         f"precision {precision!r} is unknown; there is {', '.join(PRECISIONS)}"
       )
+    d.check_pooling(declared)
     self.layers = tuple(declared)
     self.precision = precision
-    channels: dict[str, int] = {}
+    channels = d.channels(self.layers)
     for layer, bottom in d.with_bottoms(self.layers):
-      below = channels[bottom] if bottom else 3
       match layer:
         case d.Conv():
+          below = channels[bottom] if bottom else 3
           setattr(self, layer.name, ConvWeights(layer, below))
-          below = layer.features
         case d.Upscore():
           setattr(self, layer.name, UpscoreWeights(layer))
-      channels[layer.name] = below
 
   def __call__(
     self,
@@ -82,6 +86,9 @@ class Network(nnx.Module):
 
     Returns:
       float32; beyond an image's extent without meaning.
+
+    Raises:
+      ValueError: the canvas is too small for this network.
     """
     return self.blobs(image, extent, dropout_keys)[self.layers[-1].name]
 
@@ -93,8 +100,11 @@ class Network(nnx.Module):
   ) -> dict[str, Float[Array, "..."]]:
     """Every blob by its layer's name; a Conv's is the value after its ReLU."""
     dtype, products = PRECISIONS[self.precision]
+    for side in image.shape[1:3]:
+      geometry.sizes(self.layers, side)
     extents = None if extent is None else geometry.sizes(self.layers, extent)
     offsets = geometry.crop_offsets(self.layers)
+    last = self.layers[-1]
     found: dict[str, jax.Array] = {}
     with jax.default_matmul_precision(products):
       for number, (layer, bottom) in enumerate(d.with_bottoms(self.layers)):
@@ -105,7 +115,7 @@ class Network(nnx.Module):
           case d.Conv():
             weights = getattr(self, layer.name)
             out = layers.conv(
-              x,
+              x.astype(dtype),
               weights.kernel[...].astype(dtype),
               weights.bias[...].astype(dtype),
               layer.stride,
@@ -114,7 +124,7 @@ class Network(nnx.Module):
             )
             out = jax.nn.relu(out) if layer.relu else out
           case d.MaxPool():
-            out = layers.max_pool(x, layer.kernel, layer.stride)
+            out = layers.max_pool(x, layer.kernel, layer.stride, layer.pad)
           case d.LRN():
             out = layers.lrn(x, layer.size, layer.alpha, layer.beta, layer.k)
           case d.Dropout():
@@ -128,11 +138,14 @@ class Network(nnx.Module):
           case d.Crop():
             height, width = found[layer.like].shape[1:3]
             out = layers.crop(x, offsets[layer.name], height, width)
+          case d.Scale():
+            out = x * jnp.asarray(layer.factor, x.dtype)
+          case d.Sum():
+            out = x + found[layer.other]
           case _:
             raise TypeError(f"{layer.name}: no layer is a {type(layer)}")
-        if extents is not None and isinstance(
-          layer, d.Data | d.Conv | d.MaxPool
-        ):
+        fills = isinstance(layer, _FILLS_BEYOND) and layer is not last
+        if extents is not None and fills:
           out = layers.mask(out, extents[layer.name])
         found[layer.name] = out
     return found
