@@ -1,10 +1,9 @@
-"""Narrow networks, the numbers Caffe computed on some, and a plain reference.
+"""Narrow networks, and a plain reference.
 
 The reference is numpy in float64, one image at a time, at its own size: no
 canvas, no extent, no trick.
 """
 
-import json
 import math
 import pathlib
 
@@ -20,23 +19,6 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)  # of tests/golden/fcn_alexnet
 
 
-def golden(name: str):
-  """(the JSON, the arrays) of a name in tests/golden."""
-  with np.load(GOLDEN / f"{name}.npz") as arrays:
-    loaded = dict(arrays)
-  return json.loads((GOLDEN / f"{name}.json").read_text()), loaded
-
-
-def nhwc(blob) -> np.ndarray:
-  """From Caffe's N C H W."""
-  return np.asarray(blob).transpose(0, 2, 3, 1)
-
-
-def hwio(weight) -> np.ndarray:
-  """From Caffe's (out, in / group, kH, kW)."""
-  return np.asarray(weight).transpose(2, 3, 1, 0)
-
-
 def assert_near(ours, theirs, share: float = 1e-5, scale=None) -> None:
   """No value is off by more than `share` of the largest of `theirs`."""
   ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
@@ -44,16 +26,6 @@ def assert_near(ours, theirs, share: float = 1e-5, scale=None) -> None:
   largest = np.abs(theirs).max() if scale is None else scale
   worst = np.abs(ours - theirs).max()
   assert worst <= share * largest, f"off by {worst / largest:.2g} of {largest}"
-
-
-def fill(net: models.Network, arrays, prefix: str) -> models.Network:
-  """Puts Caffe's arrays prefix + 'conv1_0' and so on into a network."""
-  for layer in net.layers:
-    if isinstance(layer, d.Conv):
-      weights = getattr(net, layer.name)
-      weights.kernel[...] = jnp.asarray(hwio(arrays[f"{prefix}{layer.name}_0"]))
-      weights.bias[...] = jnp.asarray(arrays[f"{prefix}{layer.name}_1"])
-  return net
 
 
 def random_net(
@@ -126,13 +98,23 @@ def random_image(rng, height: int, width: int) -> np.ndarray:
   return np.clip(image + rng.integers(-9, 10, image.shape), 0, 255).astype("u1")
 
 
-def reference(net: models.Network, image: np.ndarray, offset: int = 18):
-  """Scores [h, w, classes] of one image [h, w, 3], float64.
+# Where Caffe's Crop layers cut, by their name and the name of what they cut.
+OFFSETS = {
+  ("score", "upscore", 63): 18,
+  ("score", "upscore", 64): 19,
+  ("score_pool4c", "score_pool4", 1): 5,
+  ("score", "upscore16", 32): 27,
+  ("score_pool3c", "score_pool3", 1): 9,
+  ("score", "upscore8", 16): 31,
+}
 
-  `offset` is where Caffe's Crop cuts FCN-AlexNet.
-  """
-  x = np.zeros(0)
-  for layer in net.layers:
+
+def reference_blobs(net: models.Network, image: np.ndarray) -> dict:
+  """Every blob [h, w, channels] of one image [h, w, 3], float64."""
+  found: dict[str, np.ndarray] = {}
+  kernels: dict[str, int] = {}
+  for layer, bottom in d.with_bottoms(net.layers):
+    x = found[bottom] if bottom else np.zeros(0)
     match layer:
       case d.Data():
         x = image[..., ::-1] - np.array(layer.mean_bgr)
@@ -153,9 +135,21 @@ def reference(net: models.Network, image: np.ndarray, offset: int = 18):
       case d.Upscore():
         x = _upscore(x, layer.kernel, layer.stride)
       case d.Crop():
-        height, width = image.shape[:2]
+        height, width = found[layer.like].shape[:2]
+        offset = OFFSETS[layer.name, bottom, kernels[bottom]]
         x = x[offset : offset + height, offset : offset + width]
-  return x
+      case d.Scale():
+        x = x * layer.factor
+      case d.Sum():
+        x = x + found[layer.other]
+    found[layer.name] = x
+    kernels[layer.name] = getattr(layer, "kernel", 1)
+  return found
+
+
+def reference(net: models.Network, image: np.ndarray) -> np.ndarray:
+  """Scores [h, w, classes] of one image [h, w, 3], float64."""
+  return reference_blobs(net, image)[net.layers[-1].name]
 
 
 def _convolve(x, kernel, layer):

@@ -26,7 +26,7 @@ ORDER = (
   ("result",),
   ("evaluate", "predict", "prediction_folder"),
   ("predict_files", "train_step"),
-  ("train", "pretrain"),
+  ("train", "pretrain", "parity"),
 )
 ALLOWED = {("metrics", "losses")}  # both of them know void
 

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import pathlib
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -75,45 +74,11 @@ def test_convolutions_go_from_oihw_to_hwio_and_stay_bgr(classifier):
   )
 
 
-def test_v1_and_new_files_give_the_same_network(classifier):
-  old = caffe.read_caffemodel(GOLDEN / "alexnet_v1.caffemodel")
-  one, two = network(), network()
-  weights.surgery(classifier, one)
-  weights.surgery(old, two)
-  for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"):
-    for tensor in ("kernel", "bias"):
-      a = getattr(getattr(one, name), tensor)[...]
-      np.testing.assert_array_equal(a, getattr(getattr(two, name), tensor)[...])
-      assert np.any(a)
-
-
-def test_converted_networks_compute_what_caffe_computes(classifier):
-  """Caffe's own surgery of the same file, its blobs and its scores."""
-  golden = np.load(GOLDEN / "alexnet.npz")
-  net = network()
-  weights.surgery(classifier, net)
-  head = golden["surgery/head_weight"]
-  net.score_fr.kernel[...] = jnp.asarray(head.transpose(2, 3, 1, 0))
-  net.score_fr.bias[...] = jnp.asarray(golden["surgery/head_bias"])
-  found = net.blobs(jnp.asarray(golden["surgery/image"][None]))
-  found["score"] = found["score"][:, ::3, ::3]
-  for name in ("pool5", "fc6", "fc7", "score_fr", "score"):
-    ours = np.asarray(found[name]).transpose(0, 3, 1, 2)
-    theirs = golden[f"surgery/{name}"]
-    assert abs(ours - theirs).max() <= 1e-5 * abs(theirs).max(), name
-
-
 def test_a_whole_fcn_file_is_copied_head_and_all():
   source = caffe.read_caffemodel(GOLDEN / "fcn_alexnet.caffemodel")
-  golden = np.load(GOLDEN / "fcn_alexnet.npz")
-  net = network()
-  receipt = weights.surgery(source, net)
+  receipt = weights.surgery(source, network())
   assert {row.action for row in receipt.rows} == {"copied"}
   assert receipt.initialised_layers() == ()
-  ours = np.asarray(net(jnp.asarray(golden["image/64x64"][None])))
-  theirs = golden["score/64x64"]
-  error = abs(ours.transpose(0, 3, 1, 2) - theirs).max()
-  assert error <= 1e-5 * abs(theirs).max()
 
 
 def test_the_receipt_names_every_tensor_once(classifier):
@@ -264,10 +229,8 @@ def test_the_classifier_keeps_its_own_head(classifier):
   net = network("alexnet", classes=10)
   receipt = weights.surgery(classifier, net)
   assert receipt.initialised_layers() == ()
-  golden = np.load(GOLDEN / "alexnet.npz")
-  ours = np.asarray(net(jnp.asarray(golden["image"][None]))).ravel()
-  theirs = golden["blob/fc8"].ravel()
-  assert abs(ours - theirs).max() <= 1e-5 * abs(theirs).max()
+  stored = blobs(classifier, "fc8")[0]
+  np.testing.assert_array_equal(net.fc8.kernel[0, 0], stored.T)
 
 
 def test_head_init(classifier):

@@ -1,0 +1,60 @@
+"""Our numbers beside Caffe's, over a folder of figures that Caffe computed.
+
+The folder holds small nets, layers, solver runs, metrics and sizes, each as a
+JSON file and a .npz (tests/golden has one, and its README the layout).  Seeds,
+sizes and widths may be any; what a folder lacks is not compared.
+"""
+
+import os
+from collections.abc import Iterator
+
+from fcn_jax.parity import (
+  caffemodels,
+  figures,
+  nets,
+  single_layers,
+  sizes,
+  solver,
+)
+from fcn_jax.parity.comparison import Comparison, table
+from fcn_jax.parity.golden import Golden, GoldenError
+
+# File, and what compares it.
+GROUPS = {
+  "layers": single_layers.compare,
+  "alexnet": nets.compare_alexnet,
+  "caffemodels": caffemodels.compare,
+  "fcn_alexnet": nets.compare_fcn_alexnet,
+  "fcn_vgg": nets.compare_fcn_vgg,
+  "sgd": solver.compare,
+  "metrics": figures.compare,
+  "geometry": sizes.compare,
+}
+
+
+def compare(
+  folder: str | os.PathLike, groups: tuple[str, ...] = tuple(GROUPS)
+) -> Iterator[Comparison]:
+  """Compares all that a folder holds, one comparison after the other.
+
+  Args:
+    folder: in the layout of tests/golden.
+    groups: keys of `GROUPS`.
+
+  Raises:
+    GoldenError: the folder holds nothing of these groups, or a file of it is
+      damaged.
+  """
+  golden = Golden(folder)
+  there = [group for group in groups if golden.has(group)]
+  if not there:
+    raise GoldenError(
+      f"{folder} holds none of {', '.join(groups)}: name a folder with Caffe's "
+      "figures, such as tests/golden"
+    )
+  for group in there:
+    for comparison in GROUPS[group](golden):
+      yield comparison.of(group)
+
+
+__all__ = ["GROUPS", "Comparison", "Golden", "GoldenError", "compare", "table"]
