@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from fcn_jax import writers
 from fcn_jax.data import pipeline
+from fcn_jax.data.palette import VOID
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Plan:
     schedule: step to learning rate.
     image_ids: name of each training image, by record number.
     workdir: of the run.
+    normalize: whether losses are of a valid pixel already, or of an image.
   """
 
   total: int
@@ -43,6 +45,7 @@ class Plan:
   schedule: Callable
   image_ids: tuple[str, ...]
   workdir: pathlib.Path
+  normalize: bool = True
 
 
 def bar(title: str):
@@ -61,7 +64,10 @@ def bar(title: str):
 
 
 class Progress:
-  """Reads losses one step late, stops on NaN, shows and writes the figures."""
+  """Reads losses one step late, stops on NaN, shows and writes the figures.
+
+  The loss that is shown is that of a valid pixel, whatever is minimised.
+  """
 
   def __init__(self, plan: Plan, step: int, writer: writers.Writer):
     self._plan, self._writer = plan, writer
@@ -99,6 +105,11 @@ class Progress:
     step, drawn, each = self._pending
     self._pending = None
     each = [np.asarray(x, np.float64) for x in each]
+    if not self._plan.normalize:
+      each = [
+        x / np.maximum(1, (part.label != VOID).sum((1, 2)))
+        for x, part in zip(each, drawn.parts, strict=True)
+      ]
     loss = sum(x.sum() for x in each) / len(drawn.indices)
     if not np.isfinite(loss):
       self._stop(step, drawn, each)

@@ -6,6 +6,7 @@ too), draw a batch, add up the gradients of its parts, update once, log.
 
 import dataclasses
 import logging
+import math
 import pathlib
 import time
 
@@ -106,13 +107,15 @@ class _Run:
     )
     _log.info(
       "%s: %d training images, %d steps an epoch, %d steps; canvases %s, "
-      "for validation %s",
+      "for validation %s; a head of zeros has a loss of ln(%d) = %.4f a pixel",
       data.name,
       self.loader.drawing.images,
       epoch,
       self.total,
       _sizes(self.loader.canvases),
       _sizes(self.evaluator.canvases),
+      len(data.class_names),
+      math.log(len(data.class_names)),
     )
 
   def __call__(self, saved: checkpoints.Checkpoints, stop: Stopping) -> Result:
@@ -190,6 +193,7 @@ class _Run:
       schedule=self.schedule,
       image_ids=self.dataset.ids(self.loader.split),
       workdir=self.folder,
+      normalize=self.config.loss.normalize,
     )
 
   def _mean_iu(self, step: int) -> float | None:

@@ -58,6 +58,24 @@ def short_net(classes=5, seed=0) -> models.Network:
   return randomise(declared, seed)
 
 
+def skip_net(classes=5, seed=0) -> models.Network:
+  """Two streams without room at the border: every zero there is seen."""
+  declared = (
+    d.Data("data", mean_bgr=(104.0, 117.0, 123.0)),
+    d.Conv("conv1", features=6, kernel=3, pad=1),
+    d.MaxPool("pool1", kernel=2, stride=2),
+    d.Conv("score_fr", features=classes, kernel=1, relu=False),
+    d.Upscore("upscore2", kernel=4, stride=2),
+    d.Scale("scale", bottom="conv1", factor=0.5),
+    d.Conv("side", features=classes, kernel=1, relu=False),
+    d.Crop("upscore2c", bottom="upscore2", like="side"),
+    d.Sum("fuse", other="side"),
+    d.Conv("mix", features=classes, kernel=3, pad=1, relu=False),
+    d.Crop("score", like="data"),
+  )
+  return randomise(declared, seed)
+
+
 def randomise(declared: d.Layers, seed: int) -> models.Network:
   """A network with weights that keep every layer alive; no bias is 0."""
   net = models.build(declared)
@@ -106,6 +124,9 @@ OFFSETS = {
   ("score", "upscore16", 32): 27,
   ("score_pool3c", "score_pool3", 1): 9,
   ("score", "upscore8", 16): 31,
+  # By hand: pool1's cells lie at 1/2 + 2 i, those of upscore2 from -1 on.
+  ("upscore2c", "upscore2", 4): 1,
+  ("score", "mix", 3): 0,
 }
 
 

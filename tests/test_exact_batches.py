@@ -18,21 +18,33 @@ from small_nets import (
   compiled,
   random_image,
   random_net,
+  randomise,
   reference,
   short_net,
+  skip_net,
   split,
 )
 
-from fcn_jax import train_step
+from fcn_jax import models, train_step
 from fcn_jax.data import pipeline
 
 # Tight for an image of the same size, and at most twice the smallest ones.
 CANVASES = ((45, 64), (64, 45), (71, 97))
 
 
+NETS = ("pool_norm", "norm_pool", "fcn16s", "fcn8s_atonce", "skip")
+
+
 @functools.cache
-def network(order):
-  net = random_net(order, seed=5)
+def network(name):
+  """An FCN-AlexNet in that order, or a network on VGG-16."""
+  if name in models.NETWORKS:
+    width = (4, 4, 6, 6, 8, 10, 10)
+    net = randomise(models.declare(name, 5, width=width), seed=5)
+  elif name == "skip":
+    net = skip_net(seed=5)
+  else:
+    net = random_net(name, seed=5)
   return net, compiled(net)
 
 
@@ -54,9 +66,9 @@ def assert_same_scores(ours, theirs) -> None:
   np.testing.assert_array_equal(ours.argmax(-1)[sure], theirs.argmax(-1)[sure])
 
 
-def check_on_canvas(order, canvas, sizes, seed=0):
+def check_on_canvas(name, canvas, sizes, seed=0):
   """Images of these sizes (at most two) on one canvas, against each alone."""
-  net, forward = network(order)
+  net, forward = network(name)
   samples = [sample(seed + i, *size) for i, size in enumerate(sizes)]
   batch = pipeline.place(samples, range(len(samples)), canvas, 2)
   scores = np.asarray(forward(batch.image, batch.extent))
@@ -65,10 +77,7 @@ def check_on_canvas(order, canvas, sizes, seed=0):
     assert_same_scores(scores[i, :height, :width], theirs)
 
 
-ORDERS = ("pool_norm", "norm_pool")
-
-
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize(
   ("canvas", "sizes"),
   [
@@ -78,8 +87,8 @@ ORDERS = ("pool_norm", "norm_pool")
     ((71, 97), [(1, 1), (3, 97)]),
   ],
 )
-def test_margins_by_hand(order, canvas, sizes):
-  check_on_canvas(order, canvas, sizes)
+def test_margins_by_hand(name, canvas, sizes):
+  check_on_canvas(name, canvas, sizes)
 
 
 @hypothesis.settings(max_examples=30)
@@ -95,15 +104,16 @@ def test_random_sizes(data, canvas):
   check_on_canvas("pool_norm", canvas, sizes, seed)
 
 
+@pytest.mark.parametrize("name", NETS[1:])
 @hypothesis.settings(max_examples=10)
 @hypothesis.given(height=st.integers(36, 71), width=st.integers(49, 97))
-def test_random_sizes_in_the_other_order(height, width):
-  check_on_canvas("norm_pool", (71, 97), [(height, width)])
+def test_random_sizes_in_other_networks(name, height, width):
+  check_on_canvas(name, (71, 97), [(height, width)])
 
 
-@pytest.mark.parametrize("order", ORDERS)
-def test_what_lies_beyond_the_extent_does_not_matter(order):
-  _, forward = network(order)
+@pytest.mark.parametrize("name", NETS)
+def test_what_lies_beyond_the_extent_does_not_matter(name):
+  _, forward = network(name)
   batch = pipeline.place(
     [sample(0, 52, 61), sample(1, 70, 97)], [0, 1], (71, 97), 2
   )
@@ -152,20 +162,21 @@ SAMPLES = [sample(i, *size) for i, size in enumerate(SIZES)]
 
 
 @functools.cache
-def gradients():
+def gradients(name):
   """(step, part) -> (sum of the images' gradients, their losses)."""
-  graphdef, params, frozen = split(short_net(seed=7))
+  net = short_net(seed=7) if name == "short" else network(name)[0]
+  graphdef, params, frozen = split(net)
   key = jax.random.key(3)
   training = train_step.Training(graphdef, optax.identity(), True, key)
   function = jax.jit(training.gradients)
   return lambda step, part: function(params, frozen, jnp.asarray(step), part)
 
 
-def total(canvases, part_size: int):
+def total(name, canvases, part_size: int):
   """(sum of the gradients, loss of each image) of the batch as divided."""
   grads, each = [], np.zeros(len(SAMPLES))
   for part in pipeline.divide(SAMPLES, canvases, part_size):
-    found, losses = gradients()(4, part)
+    found, losses = gradients(name)(4, part)
     grads.append(found)
     for position, extent, loss in zip(
       part.position, part.extent, losses, strict=True
@@ -177,11 +188,12 @@ def total(canvases, part_size: int):
   return jax.tree.map(lambda *g: sum(g), *grads), each
 
 
-def test_the_sum_of_gradients_does_not_depend_on_the_division():
+@pytest.mark.parametrize("name", ["short", "fcn8s_atonce", "skip"])
+def test_the_sum_of_gradients_does_not_depend_on_the_division(name):
   """Dropout and all: each image at its own size, and two at a time on one
   canvas, with an empty place and margins of one pixel."""
-  alone, losses = total(((23, 52), (40, 51)), part_size=1)
-  shared, same = total(((40, 52),), part_size=2)
+  alone, losses = total(name, ((23, 52), (40, 51)), part_size=1)
+  shared, same = total(name, ((40, 52),), part_size=2)
   assert losses.min() > 0
   np.testing.assert_allclose(same, losses, rtol=1e-5)
   for ours, theirs in zip(
@@ -194,10 +206,10 @@ def test_the_sum_of_gradients_does_not_depend_on_the_division():
 def test_dropout_differs_by_place_and_by_step():
   """The same image twice in a batch, and the same batch a step later."""
   twice = pipeline.place([SAMPLES[0]] * 2, [0, 1], (40, 52), 2)
-  _, losses = gradients()(4, twice)
+  _, losses = gradients("short")(4, twice)
   assert losses[0] != losses[1]
   swapped = twice._replace(position=twice.position[::-1].copy())
-  _, back = gradients()(4, swapped)
+  _, back = gradients("short")(4, swapped)
   np.testing.assert_allclose(back, np.asarray(losses)[::-1], rtol=1e-6)
-  _, later = gradients()(5, twice)
+  _, later = gradients("short")(5, twice)
   assert losses[0] != later[0]

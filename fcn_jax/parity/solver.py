@@ -144,14 +144,14 @@ class Runs:
       yield state, [float(loss[0]) for _, loss in found]
 
   def in_batches(self, run: dict):
-    """As training does it: a batch, divided by canvas into parts of two."""
+    """As training does it: a batch, divided by canvas into parts."""
     mesh = devices.data_mesh()
     sizes = np.array(self.described["sizes"])
     tall = tuple(sizes[sizes[:, 0].argmax()].tolist())
     canvases = (tall, tuple(sizes.max(0).tolist()))
     stepper = train_step.Stepper(self.training(run), mesh, one_part=False)
     state = devices.replicate(self.start(), mesh)
-    part_size = devices.divisible(2, mesh)
+    part_size = devices.divisible(1, mesh)
     for images in _updates(run):
       chosen = [self.samples[image] for image in images]
       parts = pipeline.divide(chosen, canvases, part_size)
