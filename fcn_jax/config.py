@@ -97,7 +97,7 @@ def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
       for name in ("seed", "data.random_crop", "data.num_threads")
       if flat.get(name, 0) < 0
     ]
-    if len(flat["model.mean_bgr"]) != 3:
+    if len(flat.get("model.mean_bgr", (0, 0, 0))) != 3:
       problems.append("model.mean_bgr: must be three numbers, BGR")
     choices = {
       "precision": tuple(PRECISIONS),

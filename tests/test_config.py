@@ -55,6 +55,26 @@ def test_values_out_of_range_are_refused(config, field, value, message):
   assert message in refused(config)
 
 
+def test_a_networks_options_are_its_fields(config):
+  config.model = {"name": "fcn8s", "width": 1, "mean_bgr": (1.0, 2.0, 3.0)}
+  config_lib.check(config)
+  config.model.order = "pool_norm"
+  assert "model.order: unknown" in refused(config)
+  config.model = {"name": "fcn_alexnet", "width": 1.0}
+  text = refused(config)
+  assert "model.order: missing" in text
+  assert "model.mean_bgr: missing" in text
+  config.model = {"name": "fcn9s"}
+  assert "model.name = 'fcn9s': there is alexnet, vgg16" in refused(config)
+
+
+def test_images_per_update(config):
+  config.batch_size, config.accumulation_steps = 4, 5
+  assert config_lib.images_per_update(config) == 20
+  config.accumulation_steps = 0
+  assert "accumulation_steps = 0: must be at least 1" in refused(config)
+
+
 def test_an_integer_is_a_float_and_a_list_a_tuple(config):
   plain = config.to_dict()
   plain["base_lr"] = 1

@@ -78,3 +78,30 @@ def test_the_reference_recipe():
   assert (config.base_lr, config.lr_policy) == (1e-4, "fixed")
   assert (config.momentum, config.weight_decay) == (0.9, 5e-4)
   assert tuple(config.model.mean_bgr) == (104.00699, 116.66877, 122.67892)
+
+
+@pytest.mark.parametrize(
+  ("name", "rate", "steps"),
+  [
+    ("fcn32s", 1e-10, 100_000),
+    ("fcn16s", 1e-12, 100_000),
+    ("fcn8s", 1e-14, 100_000),
+    ("fcn8s_atonce", 1e-10, 300_000),
+  ],
+)
+def test_the_heavy_recipes(name, rate, steps):
+  """The FCN authors': one image an update, its loss a sum, momentum 0.99."""
+  config = load_config(f"voc_{name}")
+  assert config.model.name == name
+  assert (config.base_lr, config.lr_policy) == (rate, "fixed")
+  assert optimizers.steps_in(config.duration, None, 1464) == steps
+  assert (config.momentum, config.weight_decay) == (0.99, 5e-4)
+  assert not config.loss.normalize
+  assert config_lib.images_per_update(config) == 1
+  assert config.data.order == "with_replacement"
+  assert tuple(config.model.mean_bgr) == (104.00699, 116.66877, 122.67892)
+  # Every kernel learns at the rate, every bias at twice that, undecayed.
+  layers = models.declare(name, classes=3, width=0.01)
+  for layer in layers:
+    if hasattr(layer, "lr_mult"):
+      assert (layer.lr_mult, layer.decay_mult) == ((1, 2), (1, 0)), layer.name

@@ -58,3 +58,64 @@ def test_unless_told_a_layer_is_what_caffe_takes_it_for():
   norm = d.LRN("norm")
   assert (norm.size, norm.alpha, norm.beta, norm.k) == (5, 1e-4, 0.75, 1)
   assert d.Dropout("drop").rate == 0.5
+
+
+def conv(name, **options):
+  return d.Conv(name, **({"features": 4, "kernel": 1} | options))
+
+
+def test_channels_by_hand():
+  layers = (
+    DATA,
+    conv("conv1", features=6),
+    d.MaxPool("pool1", kernel=2, stride=2),
+    conv("score", features=5, relu=False),
+    d.Upscore("up", kernel=4, stride=2),
+    d.Scale("scale", bottom="pool1", factor=0.5),
+    conv("side", features=5),
+    d.Sum("sum", bottom="up", other="side"),
+    d.Crop("crop", like="data"),
+  )
+  assert list(d.channels(layers).values()) == [3, 6, 6, 5, 5, 6, 5, 5, 5]
+
+
+def test_blobs_of_other_channels_are_not_added():
+  layers = (DATA, conv("a", features=4), conv("b", features=5, bottom="data"))
+  with pytest.raises(ValueError, match="sum adds b and a, which have 5 and 4"):
+    d.channels((*layers, d.Sum("sum", other="a")))
+
+
+POOL = d.MaxPool("pool", kernel=2, stride=2)
+
+
+@pytest.mark.parametrize(
+  "layers",
+  [
+    (conv("c"), POOL),
+    (conv("c"), d.LRN("n"), d.Dropout("o"), POOL),
+    (conv("c"), d.Scale("s", factor=0.1), POOL, conv("e"), POOL),
+    (conv("c"), conv("e"), d.Sum("s", other="c"), POOL),
+    (conv("c"), d.Crop("r", like="data"), POOL),
+  ],
+)
+def test_what_is_behind_a_relu_may_be_pooled(layers):
+  named = [
+    dataclasses.replace(x, name=f"{x.name}{i}") if x is POOL else x
+    for i, x in enumerate(layers)
+  ]
+  d.check_pooling((DATA, *named))
+
+
+@pytest.mark.parametrize(
+  "layers",
+  [
+    (POOL,),
+    (conv("c", relu=False), POOL),
+    (conv("c"), conv("e", relu=False), d.Sum("s", other="c"), POOL),
+    (conv("c"), conv("e", relu=False), d.Sum("s", bottom="c", other="e"), POOL),
+  ],
+)
+def test_what_may_be_negative_is_not_pooled(layers):
+  """Zeros beyond an image's extent would win."""
+  with pytest.raises(ValueError, match=r"pool pools .*may be negative"):
+    d.check_pooling((DATA, *layers))

@@ -135,12 +135,3 @@ def test_an_unreachable_server_is_a_failure_in_words(tmp_path, monkeypatch):
   monkeypatch.setitem(published.FILES, "toy", toy)
   with pytest.raises(download.DownloadError, match="9/x"):
     download.fetch("toy", cache=tmp_path)
-
-
-def test_a_published_file_is_known_by_its_sha1():
-  for name, file in published.FILES.items():
-    assert len(bytes.fromhex(file.sha1)) == 20
-    assert published.known_as(file.sha1) == (name, file.order)
-    assert file.file.endswith(".caffemodel")
-    assert all(url.startswith("http") for url in file.urls)
-  assert published.known_as("0" * 40) == ("", "unknown")

@@ -110,6 +110,68 @@ def test_what_cannot_be_laid_over_is_refused(layers, message):
     geometry.crop_offsets(layers)
 
 
+def two_streams(*between):
+  """conv, and what was pooled and upscored, added."""
+  return (
+    DATA,
+    d.Conv("conv", features=1, kernel=3, pad=1),
+    POOL,
+    d.Upscore("up", kernel=4, stride=2),
+    *between,
+    d.Sum("sum", other="conv"),
+  )
+
+
+def test_a_sum_by_hand():
+  """pool's cells lie at 1/2 + 2 i, those of up at 1/2 - 3/2 = -1 and on.
+
+  conv sees 3 pixels, pool 4: the sum sees as many.
+  """
+  layers = two_streams(d.Crop("crop", like="conv"))
+  assert geometry.crop_offsets(layers) == {"crop": 1}
+  place = geometry.placements(layers)["sum"]
+  assert place == geometry.Placement(Fraction(1), Fraction(0), 4)
+  assert geometry.sizes(layers, 7)["sum"] == 7
+
+
+def test_a_sum_of_blobs_that_lie_elsewhere_is_refused():
+  with pytest.raises(ValueError, match="sum adds up and conv, whose cells lie"):
+    geometry.placements(two_streams())
+
+
+def test_a_sum_of_two_sizes_is_refused():
+  """3 cells pooled in twos are 2, upscored by pairs 4."""
+  layers = (
+    DATA,
+    d.MaxPool("pool", kernel=2, stride=2),
+    d.Upscore("up", kernel=2, stride=2),
+    d.Sum("sum", other="data"),
+  )
+  assert geometry.sizes(layers, np.array([2, 4]))["sum"].tolist() == [2, 4]
+  with pytest.raises(ValueError, match="3 pixels does not fit: sum adds up"):
+    geometry.sizes(layers, np.array([2, 3, 4]))
+
+
+def test_a_crop_beyond_what_is_cropped_is_refused():
+  """8 pixels are 2 cells, upscored to 8 again; 9 pixels are 2 cells, too."""
+  layers = over(
+    d.Conv("conv", features=1, kernel=4, stride=4),
+    d.Upscore("up", kernel=4, stride=4),
+  )
+  assert geometry.crop_offsets(layers) == {"crop": 0}
+  assert geometry.sizes(layers, np.array([4, 8]))["crop"].tolist() == [4, 8]
+  message = "9 pixels does not fit: crop would reach beyond up"
+  for n in (9, np.array([8, 9, 12])):
+    with pytest.raises(ValueError, match=message):
+      geometry.sizes(layers, n)
+
+
+def test_padded_pooling_sizes_by_hand():
+  """ceil((n + 2 - 2) / 2) + 1, but for a window of padding alone."""
+  pool = d.MaxPool("p", kernel=2, stride=2, pad=1)
+  assert [geometry.out_size(pool, n) for n in (5, 6, 7)] == [3, 4, 4]
+
+
 def test_what_lies_over_each_other_already_has_offset_0():
   layers = over(POOL, d.Upscore("up", kernel=2, stride=2))
   assert geometry.crop_offsets(layers) == {"crop": 0}

@@ -37,6 +37,25 @@ def test_policies_by_hand(policy, options, step, factor):
   assert float(rate(jnp.asarray(step))) == pytest.approx(8 * factor, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+  ("policy", "gamma", "per_step"),
+  [
+    ("exp", 0.95, 0.95 ** (1 / 7)),
+    ("inv", 0.1, 0.1 / 7),
+    ("sigmoid", 0.1, -0.1 / 7),
+    ("step", 0.1, 0.1),
+    ("multistep", 0.5, 0.5),
+    ("poly", 3.0, 3.0),
+    ("fixed", 1.0, 1.0),
+  ],
+)
+def test_gamma_per_percent_as_digits_has_it(policy, gamma, per_step):
+  """Of 700 steps 7 are one percent."""
+  of = optimizers.gamma_per_step
+  assert of(policy, gamma, 700, "percent") == pytest.approx(per_step)
+  assert of(policy, gamma, 700, "step") == gamma
+
+
 def test_an_unknown_policy_is_refused():
   with pytest.raises(ValueError, match=r"'cosine' is unknown; there is fixed"):
     optimizers.learning_rate("cosine", 1.0)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fcn_jax import caffe, models, proof, weights
+from fcn_jax import caffe, export, models, proof, weights
+from fcn_jax import declaration as d
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)
@@ -114,3 +115,58 @@ def test_nothing_copied_and_nothing_alive_are_no_proof():
   result = prove(source, net, receipt)
   assert not result.holds
   assert "throughout" in str(result)
+
+
+VGG = {"name": "fcn16s", "classes": 3, "width": (4, 4, 6, 6, 8, 10, 12)}
+
+
+@pytest.fixture(scope="module")
+def vgg16() -> caffe.CaffeNet:
+  """A classifier's file, whose biases are not zero."""
+  net = models.build(models.declare(**(VGG | {"name": "vgg16"})))
+  weights.initialise(net, 0, "gaussian")
+  for layer in net.layers:
+    if hasattr(net, layer.name):
+      bias = getattr(net, layer.name).bias
+      bias[...] = jnp.linspace(0.1, 1, bias.size)
+  return export.to_caffe(net, inner_products=("fc6", "fc7", "fc8"))
+
+
+def test_vgg16_is_proven_with_its_own_padding(vgg16):
+  """224 pixels are 7 cells of pool5; conv1_1 is padded by 1, not by 100."""
+  net = models.build(models.declare(**VGG))
+  receipt = proof.convert(vgg16, net, VGG)
+  assert receipt.proof.startswith("holds: fc7 of a 224x224 image, differs")
+  kernel = net.conv5_2.kernel
+  kernel[...] = kernel[...].swapaxes(0, 1)
+  assert not proof.prove(vgg16, net, VGG, receipt).holds
+
+
+def test_a_conversion_that_changes_the_network_is_refused(vgg16, monkeypatch):
+  surgery = weights.surgery
+
+  def wrong(source, network, **options):
+    receipt = surgery(source, network, **options)
+    network.fc6.kernel[...] = network.fc6.kernel[...][::-1]
+    return receipt
+
+  monkeypatch.setattr(weights, "surgery", wrong)
+  net = models.build(models.declare(**VGG))
+  with pytest.raises(proof.ProofError, match="FAILED: fc7") as error:
+    proof.convert(vgg16, net, VGG, file="some.caffemodel")
+  assert "some.caffemodel: the converted network does not" in str(error.value)
+
+
+def test_a_network_of_no_classifier_has_no_proof(monkeypatch):
+  def toy(classes):
+    return (
+      d.Data("data", mean_bgr=(0.0, 0.0, 0.0)),
+      d.Conv("score", features=classes, kernel=1, relu=False, head=True),
+      d.Crop("crop", like="data"),
+    )
+
+  monkeypatch.setitem(models.NETWORKS, "toy", models.Entry(toy))
+  model = {"name": "toy", "classes": 2}
+  net = models.build(models.declare(**model))
+  receipt = proof.convert(export.to_caffe(net), net, model)
+  assert receipt.proof.startswith("none")

@@ -219,6 +219,55 @@ def test_the_solver_of_a_recipe():
   np.testing.assert_allclose(head["bias"][...], -2e-4 * 0.25, rtol=1e-6)
 
 
+# DIGITS' forms: values of its page, and what is left of the rate after a
+# quarter, a half and three quarters of 400 steps (s = 4 steps a percent).
+DIGITS = {
+  "fixed": ({}, (1, 1, 1)),
+  "step": ({"lr_stepsize": "33 %", "lr_gamma": 0.1}, (1, 0.1, 0.01)),
+  "multistep": (
+    {"lr_stepvalues": ("50 %", "85 %"), "lr_gamma": 0.5},
+    (1, 0.5, 0.5),
+  ),
+  "exp": ({"lr_gamma": 0.95}, (0.95**25, 0.95**50, 0.95**75)),
+  "inv": (
+    {"lr_gamma": 0.1, "lr_power": 0.5},
+    (3.5**-0.5, 6**-0.5, 8.5**-0.5),
+  ),
+  "poly": ({"lr_power": 3.0}, (0.75**3, 0.5**3, 0.25**3)),
+  # 1 / (1 + exp(0.1 (p - 50))) at p = 25, 50, 75 percent: it falls.
+  "sigmoid": (
+    {"lr_stepsize": "50 %", "lr_gamma": 0.1},
+    (1 / (1 + np.exp(-2.5)), 0.5, 1 / (1 + np.exp(2.5))),
+  ),
+}
+
+
+@pytest.mark.parametrize("policy", optimizers.POLICIES)
+def test_every_policy_in_digits_form(policy):
+  fields, shares = DIGITS[policy]
+  config = load_config("voc_fcn_alexnet_digits")
+  config.update({"lr_policy": policy, "lr_gamma_per": "percent", **fields})
+  params = split(models.build(BY_HAND))[1]
+  _, rate = train_step.make_solver(config, BY_HAND, params, 400, 100)
+  found = [float(rate(jnp.asarray(step))) for step in (100, 200, 300)]
+  assert found == pytest.approx([1e-4 * share for share in shares], rel=1e-5)
+
+
+def test_a_batch_is_as_many_batches_as_are_accumulated():
+  config = load_config("voc_fcn_alexnet_digits")
+  params = split(models.build(BY_HAND))[1]
+  ones = jax.tree.map(jnp.ones_like, params)
+  found = []
+  for batch_size, steps in ((6, 1), (2, 3), (1, 6)):
+    config.batch_size, config.accumulation_steps = batch_size, steps
+    solver, _ = train_step.make_solver(config, BY_HAND, params, 400, 100)
+    updates, _ = solver.update(ones, solver.init(params), params)
+    found.append(updates["score_fr"]["kernel"][...])
+  np.testing.assert_allclose(found[0], -1e-4 / 6, rtol=1e-6)
+  np.testing.assert_array_equal(found[0], found[1])
+  np.testing.assert_array_equal(found[0], found[2])
+
+
 def test_durations_of_a_recipe_may_be_epochs():
   config = load_config("voc_fcn_alexnet_digits")
   config.lr_policy = "multistep"

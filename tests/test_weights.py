@@ -4,10 +4,11 @@ import dataclasses
 import json
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fcn_jax import caffe, models, weights
+from fcn_jax import caffe, export, models, weights
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 REAL = pathlib.Path(__file__).parents[1].parent / "shared/data/caffemodels"
@@ -245,22 +246,6 @@ def test_head_init(classifier):
   np.testing.assert_array_equal(kernel, again.score_fr.kernel[...])
 
 
-def test_random_weights_are_reproducible_and_differ_by_seed():
-  one, two, other = network(), network(classes=3), network()
-  receipt = weights.initialise(one, seed=0)
-  weights.initialise(two, seed=0)
-  weights.initialise(other, seed=1)
-  assert {row.action for row in receipt.rows} == {"initialised"}
-  np.testing.assert_array_equal(one.fc6.kernel[...], two.fc6.kernel[...])
-  assert np.any(one.fc6.kernel[...] != other.fc6.kernel[...])
-  assert not np.any(one.score_fr.kernel[...])
-  # sqrt(2 / (11 * 11 * 3)) * 64 ** (-1 / 7) = 0.0742 * 0.552 = 0.0410, from
-  # 2178 draws, 1.5 % known.
-  assert np.std(one.conv1.kernel[...]) == pytest.approx(0.0410, rel=0.06)
-  # A group of conv2 has 3 input channels: sqrt(2 / 75) * 0.552 = 0.0901.
-  assert np.std(one.conv2.kernel[...]) == pytest.approx(0.0901, rel=0.15)
-
-
 @pytest.mark.skipif(not REAL.is_dir(), reason="no published files at hand")
 def test_a_partial_published_file():
   path = REAL / "alexnet_conv1to5_approx.caffemodel"
@@ -271,3 +256,122 @@ def test_a_partial_published_file():
   receipt = weights.surgery(source, net, allow_missing=("fc6", "fc7"))
   initialised = ("fc6", "fc7", "score_fr", "upscore")
   assert receipt.initialised_layers() == initialised
+
+
+# Networks on VGG-16.
+
+VGG_WIDTHS = (4, 4, 6, 6, 8, 10, 12)
+
+
+def vgg(name, classes=5, seed=None) -> models.Network:
+  net = network(name, classes, width=VGG_WIDTHS)
+  if seed is not None:
+    weights.initialise(net, seed, "gaussian")
+  return net
+
+
+def as_caffe(net, **options) -> caffe.CaffeNet:
+  return export.to_caffe(net, **options)
+
+
+def assert_same(ours, theirs, *names):
+  for name in names:
+    a, b = (getattr(net, name).kernel[...] for net in (ours, theirs))
+    np.testing.assert_array_equal(a, b)
+    assert np.any(a)
+
+
+def test_vgg16_becomes_fcn32s():
+  """fc6 (10, 8 * 7 * 7) becomes a convolution; fc8 makes room."""
+  classifier = vgg("vgg16", classes=9, seed=0)
+  source = as_caffe(classifier, inner_products=("fc6", "fc7", "fc8"))
+  net = vgg("fcn32s")
+  receipt = weights.surgery(source, net)
+  assert blobs(source, "fc6")[0].shape == (10, 8 * 7 * 7)
+  assert net.fc6.kernel.shape == (7, 7, 8, 10)
+  assert_same(net, classifier, "conv1_1", "conv3_3", "conv5_3", "fc6", "fc7")
+  assert receipt.initialised_layers() == ("score_fr", "upscore")
+  assert (receipt.source_order, receipt.target_order) == ("unknown", "unknown")
+
+
+def test_every_stage_starts_from_the_one_before():
+  """New scores are zero, so 16s sees what 32s saw; upscores are dropped."""
+  thirty_two = vgg("fcn32s", seed=1)
+  sixteen = vgg("fcn16s")
+  receipt = weights.surgery(as_caffe(thirty_two), sixteen)
+  assert_same(sixteen, thirty_two, "conv1_1", "fc7", "score_fr")
+  assert not np.any(sixteen.score_pool4.kernel[...])
+  dropped = {r.source: r.note for r in receipt.rows if r.action == "dropped"}
+  assert dropped == {"upscore[0]": "bilinear, of another stride"}
+  made = ("upscore2", "score_pool4", "upscore16")
+  assert receipt.initialised_layers() == made
+
+  kernel = np.random.default_rng(0).normal(size=(1, 1, 6, 5))
+  sixteen.score_pool4.kernel[...] = jnp.asarray(kernel, jnp.float32)
+  eight = vgg("fcn8s")
+  receipt = weights.surgery(as_caffe(sixteen), eight)
+  assert_same(eight, sixteen, "conv1_1", "score_fr", "score_pool4")
+  assert not np.any(eight.score_pool3.kernel[...])
+  made = ("upscore_pool4", "score_pool3", "upscore8")
+  assert receipt.initialised_layers() == made
+
+
+def test_scores_that_learned_without_a_scale_do_not_get_one():
+  source = as_caffe(vgg("fcn8s", seed=1))
+  with pytest.raises(weights.SurgeryError) as error:
+    weights.surgery(source, vgg("fcn8s_atonce"))
+  text = str(error.value)
+  assert "factor 0.01; score_pool4 of the source learned without it" in text
+  assert "factor 0.0001; score_pool3 of the source learned" in text
+  # Nor does a scale get lost.
+  source = as_caffe(vgg("fcn8s_atonce", seed=1))
+  with pytest.raises(weights.SurgeryError, match=r"unknown: scale_pool4\[0\]"):
+    weights.surgery(source, vgg("fcn8s"))
+  receipt = weights.surgery(source, vgg("fcn8s_atonce"))
+  assert {row.action for row in receipt.rows} == {"copied"}
+
+
+def test_a_learned_upscore_that_has_no_place_is_unknown():
+  source = as_caffe(vgg("fcn32s", seed=1))
+  [kernel] = blobs(source, "upscore")
+  learned = edited(source, upscore=(kernel * 2,))
+  with pytest.raises(weights.SurgeryError, match=r"unknown: upscore\[0\]"):
+    weights.surgery(learned, vgg("fcn16s"))
+  weights.surgery(learned, vgg("fcn16s"), allow_unknown=("upscore",))
+
+
+def test_rows_of_classes_that_both_know_are_kept():
+  """Class 2 of five is class 1 of four, and class 0 stays what it is."""
+  trained = vgg("fcn16s", classes=5, seed=2)
+  for name in ("score_fr", "score_pool4"):
+    weight = getattr(trained, name)
+    shape = weight.kernel.shape
+    values = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    weight.kernel[...] = jnp.asarray(values)
+    weight.bias[...] = jnp.arange(5.0)
+  net = vgg("fcn16s", classes=4)
+  receipt = weights.surgery(as_caffe(trained), net, head_rows={0: 0, 1: 2})
+  for name in ("score_fr", "score_pool4"):
+    ours, theirs = getattr(net, name), getattr(trained, name)
+    np.testing.assert_array_equal(
+      ours.kernel[..., :2], theirs.kernel[..., np.array([0, 2])]
+    )
+    assert not np.any(ours.kernel[..., 2:])
+    assert ours.bias[...].tolist() == [0, 2, 0, 0]
+  notes = {r.source: r.note for r in receipt.rows if r.action == "dropped"}
+  assert notes.pop("score_fr[0]") == "of other classes, but rows 0 as 0, 2 as 1"
+  assert set(notes) == {"score_fr[1]", "score_pool4[0]", "score_pool4[1]"}
+  # None in common: all is fresh, although the shape is the same.
+  net = vgg("fcn16s", classes=5)
+  weights.surgery(as_caffe(trained), net, head_rows={})
+  assert not np.any(net.score_fr.kernel[...])
+  assert_same(net, trained, "fc7")
+
+
+def test_a_head_of_another_width_is_refused_with_its_rows():
+  source = edited(
+    as_caffe(vgg("fcn32s", seed=1)),
+    score_fr=(np.zeros((5, 7, 1, 1), "f4"), np.zeros(5, "f4")),
+  )
+  with pytest.raises(weights.SurgeryError, match="misshapen: source score_fr"):
+    weights.surgery(source, vgg("fcn32s"), head_rows={0: 0})
