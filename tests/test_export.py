@@ -25,14 +25,17 @@ MESSAGES = {
   "Layer": (
     "name:string type:string bottom:string+ top:string+ param:Param+ "
     "convolution_param:Convolution pooling_param:Pooling lrn_param:LRN "
-    "dropout_param:Dropout power_param:Power crop_param:Crop input_param:Input"
+    "dropout_param:Dropout power_param:Power crop_param:Crop "
+    "input_param:Input eltwise_param:Eltwise scale_param:Scale"
   ),
   "Param": "lr_mult:float decay_mult:float",
   "Convolution": (
     "num_output:uint32 bias_term:bool pad:uint32+ kernel_size:uint32+ "
     "stride:uint32+ group:uint32 weight_filler:Filler"
   ),
-  "Filler": "type:string",
+  "Filler": "type:string value:float",
+  "Eltwise": "operation:Operation",
+  "Scale": "filler:Filler bias_term:bool",
   "Pooling": "pool:Method kernel_size:uint32 stride:uint32 pad:uint32",
   "LRN": "local_size:uint32 alpha:float beta:float k:float",
   "Dropout": "dropout_ratio:float",
@@ -50,6 +53,9 @@ def parse():
   pool_method = file.enum_type.add(name="Method")
   pool_method.value.add(name="MAX", number=0)
   pool_method.value.add(name="AVE", number=1)
+  operation = file.enum_type.add(name="Operation")
+  operation.value.add(name="PROD", number=0)
+  operation.value.add(name="SUM", number=1)
   for message, fields in MESSAGES.items():
     declared = file.message_type.add(name=message)
     for number, field in enumerate(fields.split(), 1):
@@ -59,9 +65,9 @@ def parse():
       made.label = (
         field_type.LABEL_OPTIONAL if base == kind else field_type.LABEL_REPEATED
       )
-      if base in MESSAGES or base == "Method":
+      in_enum = base in ("Method", "Operation")
+      if base in MESSAGES or in_enum:
         made.type_name = f".{base}"
-        in_enum = base == "Method"
         made.type = field_type.TYPE_ENUM if in_enum else field_type.TYPE_MESSAGE
       else:
         made.type = getattr(field_type, f"TYPE_{base.upper()}")
@@ -123,6 +129,27 @@ def test_the_prototxt_describes_the_net_that_caffe_ran(parse):
       assert ours.pop("decay_mult") == [0]  # of no effect: lr_mult is 0
       described.pop("decay_mult")
     assert ours == described, layer.name
+
+
+def test_nets_with_skips_are_read_by_caffes_rules(parse):
+  """Eltwise and Scale; every bottom is a blob that was there before."""
+  layers = declare("fcn8s_atonce", width=(4, 4, 6, 6, 8, 10, 10))
+  net = parse(export.deploy_prototxt(layers, "n", 64, 80))
+  known = set()
+  for layer in net.layer:
+    assert set(layer.bottom) <= known, layer.name
+    known |= set(layer.top)
+  by_name = {layer.name: layer for layer in net.layer}
+  fuse = by_name["fuse_pool3"]
+  assert list(fuse.bottom) == ["upscore_pool4", "score_pool3c"]
+  assert fuse.eltwise_param.operation == 1
+  scale = by_name["scale_pool3"]
+  assert scale.scale_param.filler.value == np.float32(0.0001)
+  assert scale.param[0].lr_mult == 0
+  assert by_name["score"].crop_param.offset == [31]
+  stored = export.to_caffe(models.build(layers), "n")
+  [factor] = next(x.blobs for x in stored.layers if x.name == "scale_pool3")
+  np.testing.assert_array_equal(factor, np.full(6, 0.0001, np.float32))
 
 
 def test_every_layer_is_named_once(parse):

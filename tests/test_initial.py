@@ -199,6 +199,75 @@ def test_from_a_checkpoint_of_other_classes(config, tmp_path, head):
   assert dropped == [("score_fr[0]", (2, 82, 1, 1)), ("score_fr[1]", (2,))]
 
 
+def test_as_many_other_classes_start_afresh(config, tmp_path, caplog):
+  """A head is of its classes, not of their number."""
+  config.init.source = "checkpoint"
+  config.init.path = store(
+    tmp_path / "model", trained(), ("ground", "dog", "bird")
+  )
+  with caplog.at_level("INFO", "fcn_jax"):
+    net, _, receipt = network(config)
+  assert not np.any(net.score_fr.bias[...])
+  assert receipt.initialised_layers() == ("score_fr",)
+  assert "(ground, dog, bird): the head starts afresh" in caplog.text
+
+
+def test_classes_of_the_same_name_may_be_kept(config, tmp_path):
+  """ground is 0 in both, dog 1 there and 2 here; biases are 1, 1.5, 2."""
+  config.init.source = "checkpoint"
+  config.init.keep_classes = True
+  source = trained()
+  config.init.path = store(
+    tmp_path / "model", source, ("ground", "dog", "bird")
+  )
+  net, _, receipt = network(config)
+  assert net.score_fr.bias[...].tolist() == [1, 0, 1.5]
+  np.testing.assert_array_equal(
+    net.score_fr.kernel[..., 2], source.score_fr.kernel[..., 1]
+  )
+  dropped = [r.note for r in receipt.rows if r.action == "dropped"]
+  assert dropped == ["of other classes, but rows 0 as 0, 1 as 2"] * 2
+
+
+@pytest.mark.parametrize(
+  ("before", "after", "fresh"),
+  [
+    ("fcn32s", "fcn16s", "score_pool4"),
+    ("fcn16s", "fcn8s", "score_pool3"),
+  ],
+)
+def test_a_stage_starts_from_the_one_before(tmp_path, before, after, fresh):
+  config = load_config(f"voc_{after}")
+  config.model.width = 0.02
+  source = models.build(models.declare(before, 3, width=0.02))
+  weights.initialise(source, seed=1, head_init="gaussian")
+  about = initial.about(load_config(f"voc_{before}"), dataset())
+  about.model["width"] = 0.02
+  checkpoints.save_model(tmp_path / before, source, about)
+  config.init.path = str(tmp_path / before)
+  net, rows, receipt = network(config)
+  assert_same(net, source, ("conv1_1", "conv5_3", "fc6", "score_fr"))
+  assert not np.any(getattr(net, fresh).kernel[...])
+  assert fresh in receipt.initialised_layers()
+  assert rows["conv4_2.kernel"].action == "copied"
+
+
+def test_what_a_source_has_besides_has_to_be_allowed(config, tmp_path):
+  source = export.to_caffe(trained())
+  extra = caffe.CaffeLayer("extra", "Convolution", source.layers[2].blobs)
+  path = tmp_path / "more.caffemodel"
+  caffe.write_caffemodel(
+    path, caffe.CaffeNet("", "new", "", (*source.layers, extra))
+  )
+  config.init.source = "caffemodel"
+  config.init.path = str(path)
+  with pytest.raises(weights.SurgeryError, match=r"unknown: extra\[0\]"):
+    network(config)
+  config.init.allow_unknown = ("extra",)
+  _, _, receipt = network(config)
+  assert receipt.proof.startswith("holds: fc7 of a 227x227 image")
+
+
 def test_from_a_checkpoint_of_a_classifier(config, tmp_path):
   source = trained("alexnet", classes=2)
   config.init.source = "checkpoint"

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from configs_there import load_config
 from flax import nnx
 from small_nets import (
   WIDTHS,
@@ -21,8 +22,9 @@ from small_nets import (
   split,
 )
 
+from fcn_jax import checkpoints, export, geometry, models, predict, weights
+from fcn_jax import config as config_lib
 from fcn_jax import declaration as d
-from fcn_jax import models
 
 
 @pytest.mark.parametrize("order", ["pool_norm", "norm_pool"])
@@ -116,6 +118,89 @@ def test_a_width_is_a_share_or_seven_numbers():
     features((6, 8))
 
 
+def test_no_network_is_untested():
+  """Parameters here; Caffe's numbers: see test_parity."""
+  assert PARAMETERS.keys() == models.NETWORKS.keys()
+  for name, entry in models.NETWORKS.items():
+    assert entry.classifier in ("", *models.NETWORKS)
+    defaults = models.options(name)
+    assert defaults["width"] == 1.0
+    assert len(defaults["mean_bgr"]) == 3
+    # The same numbers, given as a checkpoint's JSON has them.
+    as_lists = {
+      k: list(v) if type(v) is tuple else v for k, v in defaults.items()
+    }
+    assert models.declare(name, 3, **as_lists) == models.declare(name, 3)
+
+
+def test_the_classifier_of_a_network():
+  """Its trunk is the network's but for the first pad, by the same options."""
+  options = {"width": 0.02, "mean_bgr": (1.0, 2.0, 3.0)}
+  for name, first_pad, size in (("fcn_alexnet", 0, 227), ("fcn8s", 1, 224)):
+    ours = models.declare(name, 5, **options)
+    theirs = models.declare_classifier(name, 5, order="pool_norm", **options)
+    last = [layer.name for layer in ours].index("drop7")
+    assert theirs[0] == dataclasses.replace(ours[0], size=size)
+    assert theirs[1] == dataclasses.replace(ours[1], pad=first_pad)
+    assert theirs[2:-1] == ours[2 : last + 1]
+    assert (theirs[-1].name, theirs[-1].features) == ("fc8", 5)
+  same = models.declare_classifier("vgg16", 5, **options)
+  assert same == models.declare("vgg16", 5, **options)
+
+
+def test_the_layers_of_fcn8s_at_once():
+  names = [layer.name for layer in models.declare("fcn8s_atonce", classes=2)]
+  assert names[names.index("drop7") + 1 :] == [
+    *("score_fr", "upscore2"),
+    *("scale_pool4", "score_pool4", "score_pool4c", "fuse_pool4"),
+    *("upscore_pool4", "scale_pool3", "score_pool3", "score_pool3c"),
+    *("fuse_pool3", "upscore8", "score"),
+  ]
+  plain = [layer.name for layer in models.declare("fcn8s", classes=2)]
+  assert plain == [name for name in names if not name.startswith("scale")]
+  _, _, frozen = split(models.build(models.declare("fcn8s", 2, width=0.01)))
+  shapes = sorted(kernel.shape for kernel in jax.tree.leaves(frozen))
+  assert shapes == [(4,), (4,), (16,)]
+
+
+def test_your_own_network_in_ten_lines(monkeypatch, tmp_path):
+  """A sequence and a line; sizes, offset, checkpoint and use come with it."""
+
+  def tiny(classes: int, features: int = 8):
+    return (
+      d.Data("data", mean_bgr=(104.0, 117.0, 123.0)),
+      d.Conv("conv1", features=features, kernel=5, stride=2, pad=20),
+      d.MaxPool("pool1", kernel=2, stride=2),
+      d.Conv("conv2", features=features, kernel=3, pad=1),
+      d.Conv("score_fr", features=classes, kernel=1, relu=False, head=True),
+      d.Upscore("upscore", kernel=7, stride=4),
+      d.Crop("score", like="data"),
+    )
+
+  monkeypatch.setitem(models.NETWORKS, "tiny", models.Entry(tiny))
+
+  assert models.options("tiny") == {"features": 8}
+  layers = models.declare("tiny", classes=3, features=4)
+  # conv1's first cell is centred on 2 - 20 = -18, pool1's on -17; upscored it
+  # begins 3 pixels before.
+  assert geometry.crop_offsets(layers) == {"score": 20}
+  geometry.sizes(layers, np.arange(1, 701))
+  config = load_config("voc_fcn_alexnet_digits")
+  config.model = {"name": "tiny", "features": 4}
+  config_lib.check(config)
+  net = models.build(layers)
+  weights.initialise(net, seed=0, head_init="gaussian")
+  model = {"name": "tiny", "classes": 3, "features": 4}
+  about = checkpoints.About(model, list("abc"), [[i] * 3 for i in range(256)])
+  checkpoints.save_model(tmp_path / "model", net, about)
+  image = random_image(np.random.default_rng(0), 33, 47)
+  result = predict.load(tmp_path / "model")(image)
+  assert result.labels.shape == (33, 47)
+  alone = np.asarray(net(image[None]))[0].argmax(-1)
+  np.testing.assert_array_equal(result.labels, alone)
+  assert "Deconvolution" in export.deploy_prototxt(layers, "tiny", 33, 47)
+
+
 def test_unknown_names_are_refused():
   with pytest.raises(ValueError, match=r"'fcn_vgg' is unknown; .*fcn_alexnet"):
     models.declare("fcn_vgg", classes=2)
@@ -123,6 +208,8 @@ def test_unknown_names_are_refused():
     models.declare("fcn_alexnet", classes=2, order="pool")
   with pytest.raises(ValueError, match="'half' is unknown; there is float32"):
     models.build(models.declare("alexnet", classes=2, width=0.1), "half")
+  with pytest.raises(ValueError, match="'fcn8s' has no option order; it has"):
+    models.declare("fcn8s", classes=2, order="pool_norm")
 
 
 def test_other_layers_are_refused():

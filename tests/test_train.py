@@ -1,20 +1,26 @@
 """Training runs of a tiny network on six made-up images of several sizes."""
 
-import importlib.util
 import json
 import os
-import pathlib
 import signal
 
 import jax
 import numpy as np
 import pytest
+from configs_there import load_config
 from small_data import label, photo, write
 
-from fcn_jax import checkpoints, initial, progress, train, writers
+from fcn_jax import (
+  checkpoints,
+  declaration,
+  initial,
+  models,
+  progress,
+  train,
+  writers,
+)
 from fcn_jax.data.prepare import Options, prepare_dataset
 
-CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 SIZES = {"a": (24, 30), "b": (30, 24), "c": (25, 31), "d": (20, 20)}
 
 
@@ -47,11 +53,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def config(data_dir):
-  path = CONFIGS / "voc_fcn_alexnet_digits.py"
-  spec = importlib.util.spec_from_file_location("recipe", path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config()
+  config = load_config("voc_fcn_alexnet_digits")
   config.model.width = 0.02
   config.init.source = "random"
   config.init.head = "gaussian"
@@ -208,6 +210,104 @@ def test_init_from_a_checkpoint_with_other_classes(config, tmp_path):
       getattr(trained, name).kernel[...],
       params_of(same)[f"['{name}']['kernel'].value"],
     )
+
+
+def test_accumulated_batches_are_one_batch(config, tmp_path):
+  """To the bit: 4 = 2 x 2 = 1 x 4 images an update, of several sizes."""
+  config.data.max_canvases = 2
+  config.data.part_size = 1
+  config.duration = "2 steps"
+  config.validate_every = "100 %"
+  found = []
+  for batch_size, steps in ((4, 1), (2, 2), (1, 4)):
+    config.batch_size, config.accumulation_steps = batch_size, steps
+    result = run(config, tmp_path / str(batch_size))
+    found.append(params_of(result))
+    records = writers.read_metrics(tmp_path / str(batch_size))
+    # Three images: an epoch is one update.
+    assert [r["step"] for r in records if r["kind"] == "train"] == [1, 2]
+  for other in found[1:]:
+    for name, value in found[0].items():
+      np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+def test_an_image_that_is_too_small_is_refused_before_training(
+  config, tmp_path, monkeypatch
+):
+  def no_padding(classes):
+    return (
+      declaration.Data("data", mean_bgr=(0.0, 0.0, 0.0)),
+      declaration.Conv("conv1", features=2, kernel=4, stride=4),
+      declaration.Conv("score", features=classes, kernel=1, head=True),
+      declaration.Upscore("up", kernel=4, stride=4),
+      declaration.Crop("crop", like="data"),
+    )
+
+  monkeypatch.setitem(models.NETWORKS, "bare", models.Entry(no_padding))
+  config.model = {"name": "bare"}
+  with pytest.raises(ValueError, match="25 pixels does not fit: crop would"):
+    run(config, tmp_path)
+  assert not (tmp_path / "checkpoints").exists()
+
+
+HEAVY = ("fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce")
+
+
+@pytest.fixture(scope="module")
+def stages(data_dir, tmp_path_factory):
+  """Each heavy recipe, narrow and short, from the stage before it."""
+  root = tmp_path_factory.mktemp("stages")
+  for name in HEAVY:
+    config = load_config(f"voc_{name}")
+    config.model.width = 0.02
+    config.data.name = "tiny"
+    config.data.data_dir = data_dir
+    config.data.max_canvases = 1
+    config.duration = "20 steps"
+    config.validate_every = config.checkpoint_every = "100 %"
+    config.log_every = "5 steps"
+    # So few steps on so few pixels: as far as 100,000 on VOC's.
+    config.base_lr = 1e-5
+    config.momentum = 0.9
+    before = {"fcn16s": "fcn32s", "fcn8s": "fcn16s"}.get(name)
+    if before:
+      config.init.path = str(root / before)
+    else:
+      config.init.source = "random"
+    run(config, root / name)
+  return root
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_the_heavy_recipes_train(name, stages):
+  """The loss, by the pixel, falls: from ln 3, or from the stage before's."""
+  records = writers.read_metrics(stages / name)
+  first, last = (r["loss"] for r in records if r["kind"] == "val")
+  assert 0.9 < last < first
+  if name in ("fcn32s", "fcn8s_atonce"):
+    assert first == pytest.approx(np.log(3), rel=1e-5)
+    assert last < first - 0.02
+  shown = [r["loss"] for r in records if r["kind"] == "train"]
+  assert all(0.5 < loss < 1.5 for loss in shown), "of a pixel, not of an image"
+  net, about, _ = checkpoints.load_model(stages / name, "latest")
+  assert about.model["name"] == name
+  if name != "fcn32s":
+    assert np.any(net.score_pool4.kernel[...]), "the skip is learned"
+  receipt = (stages / name / "receipt.txt").read_text()
+  assert ("0.0001, never learned" in receipt) == (name == "fcn8s_atonce")
+
+
+@pytest.mark.parametrize(("before", "after"), [HEAVY[:2], HEAVY[1:3]])
+def test_a_stage_begins_where_the_one_before_ended(before, after, stages):
+  """New scores of zero: only the way of upscoring differs."""
+  ended = writers.read_metrics(stages / before)[-1]
+  began = writers.read_metrics(stages / after)[0]
+  assert (ended["kind"], began["kind"], began["step"]) == ("val", "val", 0)
+  assert began["loss"] == pytest.approx(ended["loss"], abs=0.02)
+  assert (
+    "bilinear, of another stride"
+    in (stages / after / "receipt.txt").read_text()
+  )
 
 
 def test_a_failed_start_binds_no_workdir(config, tmp_path):
