@@ -196,7 +196,7 @@ def test_your_own_network_in_ten_lines(monkeypatch, tmp_path):
   image = random_image(np.random.default_rng(0), 33, 47)
   result = predict.load(tmp_path / "model")(image)
   assert result.labels.shape == (33, 47)
-  alone = np.asarray(net(image[None]))[0].argmax(-1)
+  alone = np.asarray(net(jnp.asarray(image[None])))[0].argmax(-1)
   np.testing.assert_array_equal(result.labels, alone)
   assert "Deconvolution" in export.deploy_prototxt(layers, "tiny", 33, 47)
 
