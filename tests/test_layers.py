@@ -7,29 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_nets import _convolve, _upscore, assert_near
+from small_nets import _upscore, assert_near
 
-from fcn_jax import declaration as d
 from fcn_jax import layers
-
-
-def test_pooling_by_hand():
-  """Windows of 3, 2 apart, over 1 5 2 4 7: the last one is cut to 2 4 7."""
-  x = jnp.array([1.0, 5, 2, 4, 7, 3])[None, None, :, None]
-  y = layers.max_pool(jnp.tile(x, (1, 3, 1, 1)), 3, 2)
-  assert y[0, :, :, 0].tolist() == [[5, 7, 7]]
-
-
-def test_padded_pooling_by_hand():
-  """Windows of 2, 2 apart, from -1 on: (- 1), (5 2), (4 7), and 3 alone.
-
-  With one value less the last window would be of padding: it is left out.
-  """
-  x = jnp.array([1.0, 5, 2, 4, 7, 3])[None, None, :, None]
-  y = layers.max_pool(x, 2, 2, 1)
-  assert y[0, :, :, 0].tolist() == [[1, 5, 7, 3]]
-  y = layers.max_pool(x[:, :, :5], 2, 2, 1)
-  assert y[0, :, :, 0].tolist() == [[1, 5, 7]]
 
 
 def test_lrn_by_hand():
@@ -44,45 +24,6 @@ def test_lrn_by_hand():
   np.testing.assert_allclose(
     usual[0, 0, 0], [3 / 25**0.75, 4 / 25**0.75, 0.0], rtol=1e-6
   )
-
-
-@pytest.fixture(params=["cpu", "gpu"])
-def backend(request, monkeypatch):
-  """Runs both forms of the convolutions, whatever the device is."""
-  monkeypatch.setattr(jax, "default_backend", lambda: request.param)
-
-
-def exact_conv(*arguments):
-  with jax.default_matmul_precision("highest"):
-    return layers.conv(*arguments)
-
-
-@pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize(
-  ("kernel", "stride", "pad", "groups", "features"),
-  [
-    (6, 1, 0, 1, 5),  # fc6
-    (1, 1, 0, 1, 3),  # fc7
-    (2, 1, 0, 2, 4),
-    (5, 3, 2, 1, 50),  # enough features to be strided as they are
-  ],
-)
-def test_convolution_is_the_plain_sum(kernel, stride, pad, groups, features):
-  rng = np.random.default_rng(kernel)
-  x = rng.normal(size=(2, 9, 8, 4)).astype(np.float32)
-  w = rng.normal(size=(kernel, kernel, 4 // groups, features))
-  b = rng.normal(size=features).astype(np.float32)
-  layer = d.Conv(
-    "c",
-    features=features,
-    kernel=kernel,
-    stride=stride,
-    pad=pad,
-    groups=groups,
-  )
-  run = jax.jit(exact_conv, static_argnums=(3, 4, 5))
-  ours = run(x, w.astype(np.float32), b, stride, pad, groups)
-  assert_near(ours, [_convolve(one, w, layer) + b for one in x])
 
 
 def test_the_mean_goes_off_blue_green_red():

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key, UInt8
 
+from fcn_jax import convolution, geometry, layers, pooling
 from fcn_jax import declaration as d
-from fcn_jax import geometry, layers
 
 PRECISIONS = {
   # name: (type of the activations, precision of the products)
@@ -114,7 +114,7 @@ class Network(nnx.Module):
             out = layers.subtract_mean(image, layer.mean_bgr).astype(dtype)
           case d.Conv():
             weights = getattr(self, layer.name)
-            out = layers.conv(
+            out = convolution.conv(
               x.astype(dtype),
               weights.kernel[...].astype(dtype),
               weights.bias[...].astype(dtype),
@@ -124,7 +124,7 @@ class Network(nnx.Module):
             )
             out = jax.nn.relu(out) if layer.relu else out
           case d.MaxPool():
-            out = layers.max_pool(x, layer.kernel, layer.stride, layer.pad)
+            out = pooling.max_pool(x, layer.kernel, layer.stride, layer.pad)
           case d.LRN():
             out = layers.lrn(x, layer.size, layer.alpha, layer.beta, layer.k)
           case d.Dropout():

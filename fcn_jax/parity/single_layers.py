@@ -6,7 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fcn_jax import caffe, fixed, layers, losses, metrics
+from fcn_jax import (
+  caffe,
+  convolution,
+  fixed,
+  layers,
+  losses,
+  metrics,
+  pooling,
+)
 from fcn_jax.parity.comparison import Comparison, equal, near
 from fcn_jax.parity.golden import BLOB, Golden, hwio, nhwc
 
@@ -42,7 +50,7 @@ def _forward_and_back(function: Callable, inputs, dy):
 def _pooling(case, array):
   layer = case["layer"]
   y, (dx,) = _forward_and_back(
-    lambda x: layers.max_pool(
+    lambda x: pooling.max_pool(
       x, layer["kernel_size"], layer["stride"], layer["pad"]
     ),
     [nhwc(array("x"))],
@@ -68,7 +76,7 @@ def _convolution(case, array):
   layer = case["layer"]
   options = layer["stride"], layer["pad"], layer["group"]
   y, gradients = _forward_and_back(
-    lambda x, w, b: layers.conv(x, w, b, *options),
+    lambda x, w, b: convolution.conv(x, w, b, *options),
     [nhwc(array("x")), hwio(array("w")), array("b")],
     nhwc(array("dy")),
   )
