@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import os
 import pathlib
 
@@ -11,6 +12,9 @@ from fcn_jax import models
 from fcn_jax.data.pipeline import BATCHINGS, ORDERS
 from fcn_jax.models.network import PRECISIONS
 from fcn_jax.optimizers import GAMMA_UNITS, POLICIES
+
+# What else a value may be: 1 is a float, and JSON has lists for tuples.
+_ALLOWED = {float: (float, int), tuple: (tuple, list)}
 
 FIELDS = {
   "seed": int,
@@ -53,6 +57,14 @@ FIELDS = {
   "log_every": str,
 }
 
+# Fields that runs of version 0.1.0 do not have, and what they did.
+_SINCE = {
+  "init.allow_unknown": [],
+  "init.keep_classes": False,
+  "accumulation_steps": 1,
+  "lr_gamma_per": "step",
+}
+
 # What may change between a run and its resumption: none of it enters a result.
 FREE = ("data.data_dir", "data.num_threads", "keep_latest", "log_every")
 
@@ -68,18 +80,28 @@ def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
     ValueError: naming each field.
   """
   flat = _flat(config.to_dict())
-  fields = fields | _model_fields(flat.get("model.name", ""))
+  network = flat.get("model.name", "")
+  if "model.name" in fields and network not in models.NETWORKS:
+    raise ValueError(
+      f"the config cannot be used:\n  model.name = {network!r}: there is "
+      f"{', '.join(models.NETWORKS)}"
+    )
+  fields = fields | _model_fields(network)
   problems = [f"{name}: unknown" for name in flat if name not in fields]
-  for name, kind in fields.items():
+  for name, kinds in fields.items():
     if name not in flat:
       problems.append(f"{name}: missing")
       continue
-    allowed = {float: (float, int), tuple: (tuple, list)}.get(kind, kind)
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    allowed = [
+      kind for wanted in kinds for kind in _ALLOWED.get(wanted, (wanted,))
+    ]
     value = flat[name]
-    if not isinstance(value, allowed) or (
-      kind is not bool and isinstance(value, bool)
+    if not isinstance(value, tuple(allowed)) or (
+      bool not in kinds and isinstance(value, bool)
     ):
-      problems.append(f"{name} = {value!r}: must be a {kind.__name__}")
+      wanted = " or ".join(kind.__name__ for kind in kinds)
+      problems.append(f"{name} = {value!r}: must be a {wanted}")
   if not problems:
     problems = [
       f"{name} = {flat[name]}: must be at least 1"
@@ -99,9 +121,31 @@ def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
     ]
     if len(flat.get("model.mean_bgr", (0, 0, 0))) != 3:
       problems.append("model.mean_bgr: must be three numbers, BGR")
+    problems += [
+      f"{name} = {flat[name]}: must be {wanted}"
+      for name, wanted, holds in (
+        ("base_lr", "above 0", lambda x: x > 0),
+        ("momentum", "at least 0 and below 1", lambda x: 0 <= x < 1),
+        ("weight_decay", "at least 0", lambda x: x >= 0),
+        ("clip_gradients", "at least 0", lambda x: x >= 0),
+      )
+      if name in flat and not (holds(flat[name]) and math.isfinite(flat[name]))
+    ]
+    source = flat.get("init.source")
+    if flat.get("init.keep_classes") and source != "checkpoint":
+      problems.append(
+        f"init.keep_classes: a {source} has no class names; init.source must "
+        "be checkpoint"
+      )
+    if source == "random":
+      problems += [
+        f"init.{name} = {flat[f'init.{name}']}: nothing is read where "
+        "init.source is random"
+        for name in ("allow_missing", "allow_unknown")
+        if flat[f"init.{name}"]
+      ]
     choices = {
       "precision": tuple(PRECISIONS),
-      "model.name": tuple(models.NETWORKS),
       "lr_policy": POLICIES,
       "lr_gamma_per": GAMMA_UNITS,
       "data.order": ORDERS,
@@ -126,11 +170,11 @@ def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
     raise ValueError("the config cannot be used:\n  " + "\n  ".join(problems))
 
 
-def _model_fields(name: str) -> dict[str, type]:
-  """The options of a network, as fields; of an unknown one none."""
-  if name not in models.NETWORKS:
+def _model_fields(name: str) -> dict[str, tuple[type, ...]]:
+  """The options of a network, as fields; of none none."""
+  if not name:
     return {}
-  return {f"model.{k}": type(v) for k, v in models.options(name).items()}
+  return {f"model.{k}": kinds for k, kinds in models.option_types(name).items()}
 
 
 def images_per_update(config: ConfigDict) -> int:
@@ -160,7 +204,7 @@ def claim_workdir(
     )
   ours = _text(config.to_dict())
   if begun and path.exists():
-    theirs = _text(json.loads(path.read_text()))
+    theirs = _text(json.loads(path.read_text()), _SINCE)
     if _without_free(ours) != _without_free(theirs):
       difference = difflib.unified_diff(
         theirs, ours, "there", "this run", lineterm="", n=0
@@ -191,8 +235,8 @@ def _flat(tree: dict, prefix: str = "") -> dict:
   return flat
 
 
-def _text(tree: dict) -> list[str]:
-  flat = _flat(json.loads(json.dumps(tree)))
+def _text(tree: dict, defaults: dict | None = None) -> list[str]:
+  flat = (defaults or {}) | _flat(json.loads(json.dumps(tree)))
   return [f"{key} = {json.dumps(value)}" for key, value in sorted(flat.items())]
 
 

@@ -14,6 +14,8 @@ from typing import ClassVar
 class Layer:
   """What every layer has: a name and, where it is not the one before, a bottom.
 
+  Values that make no sense are refused when a layer is declared (ValueError).
+
   Attributes:
     name: the field's name of the layer, as in a caffemodel (conv1, score_fr).
     bottom: name of the layer that is read; None: the one declared before.
@@ -26,6 +28,12 @@ class Layer:
   def others(self) -> tuple[str, ...]:
     """Names of the layers it looks at besides its bottom."""
     return ()
+
+  def _require(self, **conditions: bool) -> None:
+    wrong = [name for name, holds in conditions.items() if not holds]
+    if wrong:
+      values = ", ".join(f"{n} = {getattr(self, n)!r}" for n in wrong)
+      raise ValueError(f"layer {self.name!r}: {values} makes no sense")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,6 +73,15 @@ class Conv(Layer):
   decay_mult: tuple[float, float] = (1.0, 1.0)
   head: bool = False
 
+  def __post_init__(self):
+    self._require(
+      features=self.features >= 1,
+      kernel=self.kernel >= 1,
+      stride=self.stride >= 1,
+      pad=self.pad >= 0,
+      groups=self.groups >= 1 and self.features % self.groups == 0,
+    )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaxPool(Layer):
@@ -77,6 +94,12 @@ class MaxPool(Layer):
   stride: int
   pad: int = 0
 
+  def __post_init__(self):
+    # Every cell is in a window, and every window holds a cell.
+    self._require(
+      stride=1 <= self.stride <= self.kernel, pad=0 <= self.pad < self.kernel
+    )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LRN(Layer):
@@ -87,12 +110,18 @@ class LRN(Layer):
   beta: float = 0.75
   k: float = 1.0
 
+  def __post_init__(self):
+    self._require(size=self.size >= 1 and self.size % 2 == 1)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dropout(Layer):
   """In training, zeroes a share `rate` and scales the rest by 1/(1-rate)."""
 
   rate: float = 0.5
+
+  def __post_init__(self):
+    self._require(rate=0 <= self.rate < 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,6 +131,9 @@ class Upscore(Layer):
   kernel: int
   stride: int
   pad: ClassVar[int] = 0
+
+  def __post_init__(self):
+    self._require(stride=1 <= self.stride <= self.kernel)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,6 +152,9 @@ class Scale(Layer):
   """Multiplication by one fixed number above 0."""
 
   factor: float
+
+  def __post_init__(self):
+    self._require(factor=self.factor > 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,11 +198,17 @@ def channels(layers: Layers) -> dict[str, int]:
   """Number of channels of every blob, by layer name.
 
   Raises:
-    ValueError: a Sum of blobs that differ in it.
+    ValueError: a Sum of blobs that differ in it, or groups that do not divide
+      it.
   """
   found: dict[str, int] = {}
   for layer, bottom in with_bottoms(layers):
     below = found[bottom] if bottom else 3
+    if isinstance(layer, Conv) and below % layer.groups:
+      raise ValueError(
+        f"{layer.name} divides the {below} channels of {bottom} into "
+        f"{layer.groups} groups"
+      )
     if isinstance(layer, Sum) and found[layer.other] != below:
       raise ValueError(
         f"{layer.name} adds {bottom} and {layer.other}, which have {below} and "

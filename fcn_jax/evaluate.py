@@ -233,9 +233,12 @@ def evaluate(
   """Scores a network on a split; `options` are those of `Evaluator`.
 
   Raises:
-    ValueError: an image is too small for the network.
+    ValueError: the network does not score pixels, or does not take an image of
+      one of these sizes.
   """
-  geometry.sizes(net.layers, np.unique(dataset.sizes(split)))
+  geometry.check_segmentation(
+    net.layers, len(dataset.class_names), dataset.sizes(split)
+  )
   evaluator = Evaluator(dataset, split, **options)
   graphdef, *states = nnx.split(net, nnx.Param, ...)
   params, frozen = devices.replicate(states, evaluator.mesh)

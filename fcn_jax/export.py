@@ -66,7 +66,9 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
         if layer.relu:
           # conv1 has relu1, fc6 has relu6: Caffe's models count them through.
           number = re.sub(r"^\D+", "", name)
-          relu = f"relu{number}" if number else f"{name}_relu"
+          relu = f"relu{number}"
+          if not number or any(x["name"] == relu for x in out):
+            relu = f"{name}_relu"
           add(relu, "ReLU", [name], name)
       case d.MaxPool():
         param = {
@@ -107,8 +109,10 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
         )
       case d.Crop():
         # The size of the mean-subtracted image is that of the image.
+        image = layer.like == layers[0].name
+        like = layer.like if image else tops[layer.like]
         param = {"axis": 2, "offset": [offsets[name]]}
-        add(name, "Crop", [below, layer.like], name, crop_param=param)
+        add(name, "Crop", [below, like], name, crop_param=param)
       case d.Scale():
         param = {
           "filler": {"type": "constant", "value": layer.factor},

@@ -79,6 +79,56 @@ def sizes(layers: d.Layers, n) -> dict:
   return found
 
 
+def check_segmentation(
+  layers: d.Layers, classes: int, lengths: np.ndarray | None = None
+) -> None:
+  """Refuses a network that does not give each pixel a score for each class.
+
+  Args:
+    layers: the declaration.
+    classes: that the scores are of.
+    lengths: heights and widths of images, to be checked besides.
+
+  Raises:
+    ValueError: the last blob does not lie over the image, has other channels,
+      or does not fit an image of one of these lengths.
+  """
+  last = layers[-1].name
+  place = placements(layers)[last]
+  if (place.stride, place.start) != (1, 0):
+    raise ValueError(
+      f"this network gives scores for an image, not for its pixels: {last} has "
+      f"a cell every {place.stride} pixels from {place.start} on. Make it a "
+      "segmentation network with scripts/convert_weights.py, or end it with "
+      "Upscore and Crop(like='data')"
+    )
+  channels = d.channels(layers)[last]
+  if channels != classes:
+    raise ValueError(f"{last} has {channels} channels for {classes} classes")
+  if lengths is not None:
+    lengths = np.unique(lengths)
+    found = sizes(layers, lengths)[last]
+    _refuse(
+      lengths, found != lengths, f"does not fit: {last} is of another size"
+    )
+
+
+def next_fitting(layers: d.Layers, n: int) -> int:
+  """The smallest length from n on that a network takes.
+
+  Raises:
+    ValueError: none of the next 256 is.
+  """
+  for longer in range(n, n + 256):
+    try:
+      sizes(layers, longer)
+    except ValueError:
+      continue
+    return longer
+  sizes(layers, n)
+  raise AssertionError("sizes accepts what it refused")
+
+
 def _refuse(n: int | np.ndarray, wrong: bool | np.ndarray, why: str) -> None:
   if np.any(wrong):
     first = np.broadcast_to(n, np.shape(wrong))[wrong].ravel()[0]

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from fcn_jax import caffe, checkpoints, export, models, proof, weights
 from fcn_jax.data import Dataset
+from fcn_jax.data.palette import unnamed_classes
 from fcn_jax.receipt import Receipt
 
 _log = logging.getLogger(__name__)
@@ -99,6 +100,14 @@ def network(
       "caffemodel say --config.init.source=caffemodel"
     )
   trained, about, step = checkpoints.load_model(path)
+  ours, theirs = (x.model.get("mean_bgr") for x in (what, about))
+  if ours != theirs:
+    _log.warning(
+      "the checkpoint subtracts the mean %s, this run %s (BGR): its weights "
+      "have learned the former",
+      theirs,
+      ours,
+    )
   return net, weights.surgery(
     export.to_caffe(trained),
     net,
@@ -116,17 +125,30 @@ def _names(given: Iterable[str]) -> list[str]:
 def _head_rows(
   ours: checkpoints.About, theirs: checkpoints.About, keep: bool
 ) -> dict[int, int] | None:
-  """See `weights.surgery`: None for the same classes in the same order."""
-  if ours.class_names == theirs.class_names:
+  """See `weights.surgery`: None for the same classes in the same order.
+
+  Raises:
+    ValueError: rows are to be kept, and no class has the name of one there.
+  """
+  names = theirs.class_names
+  unnamed = names == list(unnamed_classes(len(names)))
+  same = len(names) == len(ours.class_names) if unnamed else False
+  if same or ours.class_names == names:
     return None
-  _log.info(
-    "the classes are not those of the checkpoint (%s): the head starts afresh, "
-    "%s",
-    ", ".join(theirs.class_names),
-    "but for the classes of the same name" if keep else "every row of it",
-  )
-  return {
-    i: theirs.class_names.index(name)
+  rows = {
+    i: names.index(name)
     for i, name in enumerate(ours.class_names)
-    if keep and name in theirs.class_names
+    if keep and name in names
   }
+  if keep and not rows:
+    raise ValueError(
+      "config.init.keep_classes: no class has the name of one of the "
+      f"checkpoint's ({', '.join(names)}); upper and lower case differ"
+    )
+  _log.info(
+    "the classes are not those of the checkpoint (%s): of its head are kept: "
+    "%s",
+    ", ".join(names),
+    ", ".join(ours.class_names[i] for i in rows) or "none",
+  )
+  return rows

@@ -51,7 +51,7 @@ def lrn(x: Blob, size: int, alpha: float, beta: float, k: float) -> Blob:
 
 def _lrn_scale(x, size, alpha, k):
   squares = x.astype(jnp.float32) ** 2
-  return k + (alpha / size) * _sum_of_neighbours(squares, size, size // 2)
+  return k + (alpha / size) * _sum_of_neighbours(squares, size)
 
 
 def _lrn_factor(scale, beta):
@@ -62,11 +62,11 @@ def _lrn_factor(scale, beta):
   return scale**-beta
 
 
-def _sum_of_neighbours(x: Blob, size: int, before: int) -> Blob:
-  """Sum of `size` channels, the first of them `before` ahead of each."""
+def _sum_of_neighbours(x: Blob, size: int) -> Blob:
+  """Sum of `size` channels, as many on either side."""
   channels = x.shape[-1]
-  sides = ((0, 0), (0, 0), (0, 0), (before, size - 1 - before))
-  padded = jnp.pad(x, sides)
+  half = size // 2
+  padded = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (half, half)))
   return sum(padded[..., i : i + channels] for i in range(size))
 
 
@@ -79,10 +79,8 @@ def _lrn_backward(size, alpha, beta, k, x, dy):
   scale = _lrn_scale(x, size, alpha, k)
   factor = _lrn_factor(scale, beta)
   x32, dy32 = x.astype(jnp.float32), dy.astype(jnp.float32)
-  # A channel is a neighbour of those of which it is one.
-  back = _sum_of_neighbours(
-    dy32 * x32 * factor / scale, size, size - 1 - size // 2
-  )
+  # A channel is a neighbour of those that are its own.
+  back = _sum_of_neighbours(dy32 * x32 * factor / scale, size)
   dx = dy32 * factor - (2 * alpha * beta / size) * x32 * back
   return (dx.astype(x.dtype),)
 

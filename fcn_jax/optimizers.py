@@ -86,7 +86,7 @@ def gamma_per_step(
     total_steps: of the run.
     unit: 'step' or 'percent'.
   """
-  s = total_steps / 100
+  s = max(1, total_steps) / 100
   match unit, policy:
     case "percent", "exp":
       return gamma ** (1 / s)

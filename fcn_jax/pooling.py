@@ -90,12 +90,6 @@ def _backward(kernel, stride, pad, kept, dy):
   b, i, _, j, _, c = whole.shape
   whole = whole.reshape(b, i * stride, j * stride, c)
   height, width = x.shape[1:3]
-  # Windows further apart than they are wide may end before the input does.
-  below, right = (
-    max(0, pad + n - m)
-    for n, m in zip((height, width), whole.shape[1:3], strict=True)
-  )
-  whole = jnp.pad(whole, ((0, 0), (0, below), (0, right), (0, 0)))
   return (whole[:, pad : pad + height, pad : pad + width],)
 
 

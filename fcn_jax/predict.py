@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
-from fcn_jax import checkpoints, declaration, devices, geometry, models
+from fcn_jax import checkpoints, devices, geometry, models
 from fcn_jax.data.canvases import Canvas
 from fcn_jax.data.files import File
 from fcn_jax.data.images import decode_image, to_rgb
@@ -68,11 +68,7 @@ class Predictor:
     step: int = 0,
     mesh: jax.sharding.Mesh | None = None,
   ):
-    if not isinstance(net.layers[-1], declaration.Crop):
-      raise ValueError(
-        f"{about.model['name']} gives scores for an image, not for its pixels; "
-        "make it a segmentation network with scripts/convert_weights.py"
-      )
+    geometry.check_segmentation(net.layers, len(about.class_names))
     self.network = net
     self.about = about
     self.step = step
@@ -121,19 +117,21 @@ class Predictor:
 
     Args:
       images: RGB, 0..255, none larger than the canvas.
-      canvas: (height, width).
+      canvas: (height, width); made larger where the network does not take it.
 
     Returns:
       Scores of image i at [i, :its height, :its width]; the rest has no
       meaning. b is the number of images, rounded up to a multiple of that of
       devices.
     """
+    layers = self.network.layers
+    canvas = tuple(geometry.next_fitting(layers, side) for side in canvas)
     count = devices.divisible(len(images), self.mesh)
     batch = np.zeros((count, *canvas, 3), np.uint8)
     extent = np.zeros((count, 2), np.int32)
     for i, image in enumerate(images):
       height, width = extent[i] = image.shape[:2]
-      geometry.sizes(self.network.layers, np.unique(extent[i]))
+      geometry.sizes(layers, np.unique(extent[i]))
       batch[i, :height, :width] = image
     placed = devices.shard((batch, extent), self.mesh)
     return forward(self._graphdef, *self._state, *placed)

@@ -125,7 +125,7 @@ def prove(
   if order == "unknown":
     order = receipt.target_order
   declared = models.declare_classifier(**{**model, "order": order})
-  layers = _copied(declared or (), receipt.initialised_layers())
+  layers = _copied(declared or (), network.layers, receipt.initialised_layers())
   if not layers:
     return Proof("", 0, 0.0, 0.0, order)
   copy = models.build(layers)
@@ -146,12 +146,24 @@ def prove(
   )
 
 
-def _copied(classifier: d.Layers, initialised: tuple[str, ...]) -> d.Layers:
-  """The layers of a classifier before its head, as far as they were copied."""
+def _copied(
+  classifier: d.Layers, network: d.Layers, initialised: tuple[str, ...]
+) -> d.Layers:
+  """The layers of a classifier before its head, as far as they were copied.
+
+  That is, as far as the network has them, but for the padding.
+  """
+  ours = {layer.name: layer for layer in network}
   kept: list[d.Layer] = []
   for layer in classifier:
     if layer.name in initialised or getattr(layer, "head", False):
       break
+    if isinstance(layer, d.Conv):
+      other = ours.get(layer.name)
+      if not isinstance(other, d.Conv) or layer != dataclasses.replace(
+        other, pad=layer.pad, bottom=layer.bottom
+      ):
+        break
     if not isinstance(layer, d.Dropout):
       kept.append(layer)
   return tuple(kept) if any(isinstance(x, d.Conv) for x in kept) else ()

@@ -60,9 +60,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Result:
       receipt.txt go; made if absent.
 
   Raises:
-    ValueError: a config field is unknown, missing or makes no sense, an image
-      is too small for the network, or the workdir belongs to a run with
-      another config.
+    ValueError: a config field is unknown, missing or makes no sense, the
+      network does not score pixels or does not take an image of this size, or
+      the workdir belongs to a run with another config.
     progress.NotFinite: the loss became NaN or infinite.
   """
   config_lib.check(config)
@@ -96,8 +96,9 @@ class _Run:
     self.log_every = every(config.log_every)
     self.about = initial.about(config, data)
     self.layers = self.about.declaration()
-    for split in (config.data.train_split, config.data.val_split):
-      geometry.sizes(self.layers, np.unique(data.sizes(split)))
+    geometry.check_segmentation(
+      self.layers, len(data.class_names), _lengths(config, data)
+    )
     self.evaluator = Evaluator(
       data,
       config.data.val_split,
@@ -248,6 +249,14 @@ def _all_finite(params):
   return jnp.all(
     jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(params)])
   )
+
+
+def _lengths(config, data: Dataset) -> np.ndarray:
+  """Every height and width that the network may see, cut at random or not."""
+  whole = np.unique(data.sizes(config.data.train_split))
+  shortest = np.maximum(whole - 2 * config.data.random_crop, 1)
+  cut = [np.arange(a, b + 1) for a, b in zip(shortest, whole, strict=True)]
+  return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])
 
 
 def _loader(config, data: Dataset, mesh) -> pipeline.Loader:

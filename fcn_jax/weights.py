@@ -11,6 +11,7 @@ Channels stay in Caffe's BGR order.
 """
 
 import collections
+import dataclasses
 from collections.abc import Iterable, Mapping
 
 import jax.numpy as jnp
@@ -75,6 +76,10 @@ def surgery(
   blobs = {layer.name: layer for layer in source.layers if layer.blobs}
   allowed = _check_names("allow_missing", allow_missing, targets, "network")
   unknown = _check_names("allow_unknown", allow_unknown, blobs, "source")
+  if known := [name for name in unknown if name in targets]:
+    raise ValueError(
+      f"allow_unknown: {', '.join(known)}: no stranger, the network has it, too"
+    )
   problems, rows, values = [], [], {}
   counts = collections.Counter(x.name for x in source.layers if x.blobs)
   for name, count in counts.items():
@@ -109,18 +114,25 @@ def surgery(
     elif layer.type == "Deconvolution" and fixed.is_bilinear(layer):
       rows += _dropped(layer, "bilinear, of another stride")
     else:
+      learned = ", learned" if layer.type == "Deconvolution" else ""
       problems += [
-        f"unknown: {row.source} {row.source_shape} is not in the network"
+        f"unknown: {row.source} {row.source_shape}{learned} is not in the "
+        "network"
         for row in _dropped(layer, "")
       ]
   if problems:
+    misshapen = all(line.startswith("misshapen") for line in problems)
     raise SurgeryError(
       f"{file} does not fit the network, nothing was copied:\n  "
       + "\n  ".join(problems)
-      + "\nIf the features differ throughout, the width is not that of the "
-      "file. What may start from fresh values has to be named in allow_missing "
-      "(now: " + (",".join(allowed) or "none") + "), what may be left out in "
-      "allow_unknown (now: " + (",".join(unknown) or "none") + ")."
+      + (
+        "\nIf the features differ throughout, the width is not the file's."
+        if misshapen
+        else "\nIf most of it does not fit, the file is of another network."
+      )
+      + " What may start from fresh values has to be named in allow_missing "
+      f"(now: {','.join(allowed) or 'none'}), what may be left out in "
+      f"allow_unknown (now: {','.join(unknown) or 'none'})."
     )
   _assign(network, values)
   known_as, known_order = published.known_as(source.sha1)
@@ -297,8 +309,16 @@ def _of_other_classes(found, layer, network, head_init, seed, head_rows):
   kernel[..., ours] = weight[theirs].transpose(2, 3, 1, 0)
   bias[ours] = found.blobs[1].reshape(-1)[theirs]
   kept = ", ".join(f"{b} as {a}" for a, b in head_rows.items())
-  dropped = _dropped(found, f"of other classes, but rows {kept}")
-  return (kernel, bias), [*dropped, *rows]
+  return (kernel, bias), [
+    dataclasses.replace(
+      row,
+      source=f"{layer.name}[{i}]",
+      source_shape=found.blobs[i].shape,
+      action="copied",
+      note=f"rows {kept}; others {row.note.removeprefix('head: ')}",
+    )
+    for i, row in enumerate(rows)
+  ]
 
 
 def _dropped(found: caffe.CaffeLayer | None, note: str) -> list[Row]:

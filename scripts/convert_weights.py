@@ -132,7 +132,7 @@ def _class_names() -> list[str]:
   if FLAGS.class_names is None:
     if FLAGS.num_classes == len(voc.CLASS_NAMES):
       return list(voc.CLASS_NAMES)
-    return [f"class{index}" for index in range(FLAGS.num_classes)]
+    return list(palette.unnamed_classes(FLAGS.num_classes))
   names = list(palette.read_class_names(FLAGS.class_names))
   if len(names) != FLAGS.num_classes:
     raise ValueError(

@@ -50,7 +50,8 @@ def main() -> None:
   if list(dataset.class_names) != about.class_names:
     raise ValueError(
       f"the network's classes ({', '.join(about.class_names)}) are not those "
-      f"of {name} ({', '.join(dataset.class_names)}); name another --data"
+      f"of {name} ({', '.join(dataset.class_names)}); name another --data, or "
+      "give convert_weights.py the names with --class_names"
     )
   evaluation = evaluate(net, dataset, _SPLIT.value, part_size=_PART_SIZE.value)
   print(

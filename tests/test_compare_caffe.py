@@ -158,13 +158,17 @@ def test_the_script(tmp_path):
   damaged = tmp_path / "damaged"
   damaged.mkdir()
   (damaged / "metrics.json").write_text("{")
-  right, beyond, strange, nothing, broken = run_scripts.exits(
+  lacking = tmp_path / "lacking"
+  lacking.mkdir()
+  shutil.copy(GOLDEN / "metrics.json", lacking)
+  right, beyond, strange, nothing, broken, partly = run_scripts.exits(
     SCRIPT,
     [f"--golden={tmp_path}"],
     [f"--golden={wrong}"],
     [f"--golden={tmp_path}", "--groups=metric"],
     [f"--golden={tmp_path / 'empty'}"],
     [f"--golden={damaged}"],
+    [f"--golden={lacking}"],
   )
   assert (right, beyond) == (0, 1)
   assert strange == (
@@ -172,6 +176,7 @@ def test_the_script(tmp_path):
   )
   assert "empty holds none of layers" in nothing
   assert "damaged/metrics: " in broken
+  assert "lacking, metrics: lacks 'random21/label_0'" in partly
   done = run_scripts.run(SCRIPT, f"--golden={tmp_path}", "--groups=metrics")
   assert done.returncode == 0
   assert "metrics: mean IU" in done.stdout

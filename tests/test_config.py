@@ -47,6 +47,13 @@ def test_all_mistakes_are_named_at_once(config):
     ("init.source", "", "there is caffemodel, checkpoint, random"),
     ("init.head", "one", "there is zero, gaussian"),
     ("batch_size", True, "batch_size = True: must be a int"),
+    ("base_lr", 0.0, "base_lr = 0.0: must be above 0"),
+    ("base_lr", float("nan"), "base_lr = nan: must be above 0"),
+    ("base_lr", float("inf"), "base_lr = inf: must be above 0"),
+    ("momentum", 1.0, "momentum = 1.0: must be at least 0 and below 1"),
+    ("weight_decay", -1e-4, "weight_decay = -0.0001: must be at least 0"),
+    ("clip_gradients", -1.0, "clip_gradients = -1.0: must be at least 0"),
+    ("lr_gamma_per", "epoch", "there is step, percent"),
   ],
 )
 def test_values_out_of_range_are_refused(config, field, value, message):
@@ -64,8 +71,14 @@ def test_a_networks_options_are_its_fields(config):
   text = refused(config)
   assert "model.order: missing" in text
   assert "model.mean_bgr: missing" in text
-  config.model = {"name": "fcn9s"}
-  assert "model.name = 'fcn9s': there is alexnet, vgg16" in refused(config)
+  config.model = {"name": "fcn9s", "width": 1.0}
+  text = refused(config)
+  assert "model.name = 'fcn9s': there is alexnet, vgg16" in text
+  assert "model.width" not in text
+  config.model = {"name": "fcn8s", "width": (4,) * 7, "mean_bgr": (1, 2, 3)}
+  config_lib.check(config)
+  config.model = {"name": "fcn8s", "width": "half", "mean_bgr": (1, 2, 3)}
+  assert "model.width = 'half': must be a float or tuple" in refused(config)
 
 
 def test_images_per_update(config):
@@ -126,3 +139,29 @@ def test_what_cannot_go_together_is_refused():
     config_lib.check(config)
   assert "precision = 'half'" in str(error.value)
   assert "seed = -1: must be at least 0" in str(error.value)
+
+
+def test_what_is_not_read_is_not_set(config):
+  config.init.keep_classes = True
+  config.init.source = "caffemodel"
+  assert "a caffemodel has no class names" in refused(config)
+  config.init.source = "random"
+  config.init.keep_classes = False
+  config.init.allow_missing = ("fc6",)
+  assert "init.allow_missing = ('fc6',): nothing is read" in refused(config)
+
+
+def test_a_run_from_before_a_field_goes_on(config, tmp_path):
+  """Where the field's value is what was done then."""
+  config_lib.claim_workdir(config, tmp_path)
+  path = tmp_path / "config.json"
+  stored = json.loads(path.read_text())
+  for name in ("accumulation_steps", "lr_gamma_per"):
+    del stored[name]
+  for name in ("allow_unknown", "keep_classes"):
+    del stored["init"][name]
+  path.write_text(json.dumps(stored))
+  config_lib.claim_workdir(config, tmp_path)
+  config.accumulation_steps = 2
+  with pytest.raises(ValueError, match=r"-accumulation_steps = 1"):
+    config_lib.claim_workdir(config, tmp_path)

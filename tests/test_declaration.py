@@ -119,3 +119,31 @@ def test_what_may_be_negative_is_not_pooled(layers):
   """Zeros beyond an image's extent would win."""
   with pytest.raises(ValueError, match=r"pool pools .*may be negative"):
     d.check_pooling((DATA, *layers))
+
+
+@pytest.mark.parametrize(
+  ("make", "says"),
+  [
+    (lambda: conv("c", features=0), "features = 0"),
+    (lambda: conv("c", kernel=0), "kernel = 0"),
+    (lambda: conv("c", stride=0), "stride = 0"),
+    (lambda: conv("c", pad=-1), "pad = -1"),
+    (lambda: conv("c", features=3, groups=2), "groups = 2"),
+    (lambda: d.MaxPool("c", kernel=1, stride=4), "stride = 4"),
+    (lambda: d.MaxPool("c", kernel=2, stride=2, pad=2), "pad = 2"),
+    (lambda: d.LRN("c", size=4), "size = 4"),
+    (lambda: d.Dropout("c", rate=1.0), "rate = 1.0"),
+    (lambda: d.Upscore("c", kernel=2, stride=3), "stride = 3"),
+    (lambda: d.Scale("c", factor=-1.0), "factor = -1.0"),
+  ],
+)
+def test_values_that_make_no_sense_are_refused(make, says):
+  with pytest.raises(ValueError, match="makes no sense") as error:
+    make()
+  assert str(error.value) == f"layer 'c': {says} makes no sense"
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused():
+  layers = (DATA, conv("c", features=4, groups=2))
+  with pytest.raises(ValueError, match="the 3 channels of data into 2 groups"):
+    d.channels(layers)

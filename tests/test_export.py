@@ -14,6 +14,7 @@ from google.protobuf import (
 )
 
 from fcn_jax import caffe, export, models, weights
+from fcn_jax import declaration as d
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)
@@ -239,3 +240,26 @@ def test_an_exported_network_can_be_taken_in_again(tmp_path):
   np.testing.assert_array_equal(
     again.score_fr.kernel[...], net.score_fr.kernel[...]
   )
+
+
+def test_a_crop_may_be_laid_over_any_blob(parse):
+  """Dropout is in place: its blob is that of the layer before."""
+  layers = (
+    d.Data("data", mean_bgr=(1.0, 1.0, 1.0)),
+    d.Conv("conv1", features=4, kernel=3, pad=1),
+    d.Dropout("drop1"),
+    d.Conv("a1", features=4, kernel=3, pad=2),
+    d.Dropout("drop2"),
+    d.Crop("cut", like="drop1"),
+    d.Sum("sum", other="drop1"),
+    d.Sum("twice", bottom="drop2", other="drop2"),
+    d.Crop("score", bottom="sum", like="data"),
+  )
+  net = parse(export.deploy_prototxt(layers, "n", 9, 9))
+  by_name = {layer.name: layer for layer in net.layer}
+  assert list(by_name["cut"].bottom) == ["a1", "conv1"]
+  assert list(by_name["sum"].bottom) == ["cut", "conv1"]
+  assert list(by_name["score"].bottom) == ["sum", "data"]
+  names = [layer.name for layer in net.layer]
+  assert len(set(names)) == len(names)
+  assert {"relu1", "a1_relu"} <= set(names)

@@ -175,3 +175,40 @@ def test_padded_pooling_sizes_by_hand():
 def test_what_lies_over_each_other_already_has_offset_0():
   layers = over(POOL, d.Upscore("up", kernel=2, stride=2))
   assert geometry.crop_offsets(layers) == {"crop": 0}
+
+
+SEGMENTS = over(
+  d.Conv("conv", features=3, kernel=4, stride=4),
+  d.Upscore("up", kernel=4, stride=4),
+)
+
+
+def test_a_segmentation_network_scores_each_pixel_for_each_class():
+  check = geometry.check_segmentation
+  check(SEGMENTS, 3)
+  check(SEGMENTS, 3, np.array([[4, 8], [12, 8]]))
+  with pytest.raises(ValueError, match="crop has 3 channels for 4 classes"):
+    check(SEGMENTS, 4)
+  with pytest.raises(ValueError, match="9 pixels does not fit"):
+    check(SEGMENTS, 3, np.array([[8, 9]]))
+  with pytest.raises(ValueError, match="has a cell every 4 pixels from 3"):
+    check(SEGMENTS[:2], 3)
+  with pytest.raises(ValueError, match="scores for an image, not for its pix"):
+    check(models.declare("vgg16", 3), 3)
+  # Pixel over pixel, but the last of five is missing.
+  short = (
+    DATA,
+    d.Conv("conv", features=2, kernel=2, stride=2),
+    d.Upscore("up", kernel=2, stride=2),
+  )
+  check(short, 2, np.array([4]))
+  with pytest.raises(ValueError, match="5 pixels does not fit: up is of anoth"):
+    check(short, 2, np.array([4, 5]))
+
+
+def test_the_next_length_that_fits():
+  assert geometry.next_fitting(SEGMENTS, 9) == 12
+  assert geometry.next_fitting(SEGMENTS, 8) == 8
+  never = over(d.Conv("conv", features=1, kernel=999))
+  with pytest.raises(ValueError, match="offset"):
+    geometry.next_fitting(never, 5)

@@ -209,7 +209,7 @@ def test_as_many_other_classes_start_afresh(config, tmp_path, caplog):
     net, _, receipt = network(config)
   assert not np.any(net.score_fr.bias[...])
   assert receipt.initialised_layers() == ("score_fr",)
-  assert "(ground, dog, bird): the head starts afresh" in caplog.text
+  assert "(ground, dog, bird): of its head are kept: none" in caplog.text
 
 
 def test_classes_of_the_same_name_may_be_kept(config, tmp_path):
@@ -225,8 +225,36 @@ def test_classes_of_the_same_name_may_be_kept(config, tmp_path):
   np.testing.assert_array_equal(
     net.score_fr.kernel[..., 2], source.score_fr.kernel[..., 1]
   )
-  dropped = [r.note for r in receipt.rows if r.action == "dropped"]
-  assert dropped == ["of other classes, but rows 0 as 0, 1 as 2"] * 2
+  kept = [r.note for r in receipt.rows if r.source.startswith("score_fr")]
+  assert kept == ["rows 0 as 0, 1 as 2; others zero"] * 2
+  assert receipt.initialised_layers() == ()
+  config.init.path = store(tmp_path / "other", source, ("Ground", "b", "c"))
+  with pytest.raises(ValueError, match=r"keep_classes: no class .*Ground, b"):
+    network(config)
+
+
+def test_classes_that_nobody_named_are_matched_by_number(config, tmp_path):
+  """convert_weights.py calls them class0, class1, ... without --class_names."""
+  config.init.source = "checkpoint"
+  source = trained()
+  names = ("class0", "class1", "class2")
+  config.init.path = store(tmp_path / "model", source, names)
+  net, _, receipt = network(config)
+  assert_same(net, source, (*CONVS, "score_fr"))
+  assert receipt.initialised_layers() == ()
+  fewer = trained(classes=2)
+  config.init.path = store(tmp_path / "fewer", fewer, names[:2])
+  assert network(config)[2].initialised_layers() == ("score_fr",)
+
+
+def test_another_mean_than_the_checkpoints_is_told(config, tmp_path, caplog):
+  config.init.source = "checkpoint"
+  config.init.path = store(tmp_path / "model", trained())
+  network(config)
+  assert "mean" not in caplog.text
+  config.model.mean_bgr = (104.0, 117.0, 123.0)
+  network(config)
+  assert "subtracts the mean [116.0, 116.0, 116.0], this run" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -285,5 +313,5 @@ def test_a_checkpoint_of_another_width_is_refused(config, tmp_path):
   config.init.source = "checkpoint"
   config.init.path = store(tmp_path / "model", trained())
   config.model.width = 0.03
-  with pytest.raises(weights.SurgeryError, match="the width is not that of"):
+  with pytest.raises(weights.SurgeryError, match="the width is not the file"):
     network(config)

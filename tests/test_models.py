@@ -73,7 +73,7 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("name", models.NETWORKS)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_of_the_published_features(name):
   classes, parameters = PARAMETERS[name]
   assert count(models.declare(name, classes=classes)) == parameters
@@ -120,9 +120,10 @@ def test_a_width_is_a_share_or_seven_numbers():
 
 def test_no_network_is_untested():
   """Parameters here; Caffe's numbers: see test_parity."""
-  assert PARAMETERS.keys() == models.NETWORKS.keys()
-  for name, entry in models.NETWORKS.items():
-    assert entry.classifier in ("", *models.NETWORKS)
+  strangers = models.NETWORKS.keys() - PARAMETERS.keys()
+  assert not strangers, "give their parameters in PARAMETERS"
+  for name in PARAMETERS:
+    assert models.NETWORKS[name].classifier in ("", *PARAMETERS)
     defaults = models.options(name)
     assert defaults["width"] == 1.0
     assert len(defaults["mean_bgr"]) == 3
@@ -199,6 +200,39 @@ def test_your_own_network_in_ten_lines(monkeypatch, tmp_path):
   alone = np.asarray(net(jnp.asarray(image[None])))[0].argmax(-1)
   np.testing.assert_array_equal(result.labels, alone)
   assert "Deconvolution" in export.deploy_prototxt(layers, "tiny", 33, 47)
+
+
+def test_options_of_a_network(monkeypatch):
+  def toy(classes, depth: int = 3, pair: tuple[int, int] = (1, 2), free=0.5):
+    return classes, depth, pair, free
+
+  def bare(classes, depth):
+    return classes, depth
+
+  monkeypatch.setitem(models.NETWORKS, "toy", models.Entry(toy))
+  monkeypatch.setitem(models.NETWORKS, "bare", models.Entry(bare))
+  assert models.options("toy") == {"depth": 3, "pair": (1, 2), "free": 0.5}
+  assert models.option_types("toy") == {
+    "depth": (int,),
+    "pair": (tuple,),
+    "free": (float,),
+  }
+  assert models.option_types("fcn8s")["width"] == (float, tuple)
+  with pytest.raises(ValueError, match="'bare': option depth has no default"):
+    models.options("bare")
+
+
+def test_names_that_a_network_has_itself_are_refused():
+  data = d.Data("data", mean_bgr=(0.0, 0.0, 0.0))
+  for name in ("layers", "precision", "blobs", "eval"):
+    with pytest.raises(ValueError, match=f"cannot be called {name}"):
+      models.build((data, d.Conv(name, features=2, kernel=1)))
+
+
+@pytest.mark.parametrize("width", [0, -1.0, float("nan"), float("inf")])
+def test_a_width_that_makes_no_sense_is_refused(width):
+  with pytest.raises(ValueError, match="give a share of the published"):
+    models.declare("fcn8s", 3, width=width)
 
 
 def test_unknown_names_are_refused():

@@ -1,6 +1,7 @@
 """fcn_jax.optimizers, by hand; Caffe's runs: see test_parity."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +55,7 @@ def test_gamma_per_percent_as_digits_has_it(policy, gamma, per_step):
   of = optimizers.gamma_per_step
   assert of(policy, gamma, 700, "percent") == pytest.approx(per_step)
   assert of(policy, gamma, 700, "step") == gamma
+  assert math.isfinite(of(policy, gamma, 0, "percent")), "a run of no steps"
 
 
 def test_an_unknown_policy_is_refused():

@@ -8,8 +8,10 @@ import small_network
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from small_nets import random_image, randomise
 
-from fcn_jax import models, predict
+from fcn_jax import declaration as d
+from fcn_jax import geometry, models, predict
 
 GREY = np.full((20, 30, 3), 90, np.uint8)
 
@@ -188,5 +190,29 @@ def test_ties_go_to_the_lower_class():
 def test_a_classifier_is_refused():
   about = small_network.about("alexnet")
   net = models.build(about.declaration())
-  with pytest.raises(ValueError, match="alexnet gives scores for an image"):
+  with pytest.raises(ValueError, match="scores for an image, not for its"):
     predict.Predictor(net, about)
+
+
+def test_a_canvas_that_the_network_does_not_take_is_made_larger(monkeypatch):
+  """Of 41 x 33 pixels, since the network takes odd sizes alone."""
+
+  def odd(classes):
+    return (
+      d.Data("data", mean_bgr=(0.0, 0.0, 0.0)),
+      d.Conv("conv1", features=4, kernel=3, stride=2),
+      d.Conv("score_fr", features=classes, kernel=1, relu=False, head=True),
+      d.Upscore("upscore", kernel=3, stride=2),
+      d.Crop("upscorec", like="data"),
+      d.Scale("score", factor=2.0),
+    )
+
+  layers = odd(3)
+  assert geometry.crop_offsets(layers) == {"upscorec": 0}
+  with pytest.raises(ValueError, match="64 pixels does not fit"):
+    geometry.sizes(layers, 64)
+  net = randomise(layers, seed=1)
+  image = random_image(np.random.default_rng(0), 41, 33)
+  result = predict.Predictor(net, small_network.about())(image)
+  alone = np.asarray(net(jnp.asarray(image[None])))[0]
+  np.testing.assert_array_equal(result.labels, alone.argmax(-1))

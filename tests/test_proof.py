@@ -170,3 +170,28 @@ def test_a_network_of_no_classifier_has_no_proof(monkeypatch):
   net = models.build(models.declare(**model))
   receipt = proof.convert(export.to_caffe(net), net, model)
   assert receipt.proof.startswith("none")
+
+
+def test_a_part_of_a_trunk_is_proven_as_far_as_it_goes(vgg16, monkeypatch):
+  """A network on pool5 of VGG-16, and one whose fc6 is another."""
+
+  def short(classes, width=1.0, mean_bgr=(1.0, 2.0, 3.0), fc6=0):
+    trunk = models.vgg16.trunk(width, mean_bgr, 100)
+    end = [layer.name for layer in trunk].index("pool5") + 1
+    more = [d.Conv("fc6", features=fc6, kernel=3)] if fc6 else []
+    return (
+      *trunk[:end],
+      *more,
+      d.Conv("score_fr", features=classes, kernel=1, relu=False, head=True),
+      d.Upscore("upscore", kernel=64, stride=32),
+      d.Crop("score", like="data"),
+    )
+
+  monkeypatch.setitem(models.NETWORKS, "short", models.Entry(short, "vgg16"))
+  for fc6 in (0, 5):
+    model = VGG | {"name": "short", "fc6": fc6}
+    net = models.build(models.declare(**model))
+    options = {"allow_missing": ["fc6"] if fc6 else []}
+    unknown = ["fc7"] if fc6 else ["fc6", "fc7"]
+    receipt = proof.convert(vgg16, net, model, allow_unknown=unknown, **options)
+    assert receipt.proof.startswith("holds: pool5")

@@ -41,3 +41,12 @@ def test_heads_start_at_zero_or_small():
   assert rows[0].note == "head: gaussian, std 0.01, seed 3"
   with pytest.raises(ValueError, match="there is zero and gaussian"):
     random_weights.draw(head, net, "one", 0)
+
+
+def test_every_layer_takes_its_share_of_the_images_scale():
+  """VGG-16 has 15 before its head: 64 ** (-1 / 15) = 0.758."""
+  net = models.build(models.declare("fcn8s", 3, width=0.1))
+  weights.initialise(net, seed=0)
+  # conv5_1: 9 * 52 inputs; from 24336 draws.
+  expected = (2 / (9 * 52)) ** 0.5 * 0.758
+  assert np.std(net.conv5_1.kernel[...]) == pytest.approx(expected, rel=0.03)

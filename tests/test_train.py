@@ -19,6 +19,7 @@ from fcn_jax import (
   train,
   writers,
 )
+from fcn_jax.data import load_dataset
 from fcn_jax.data.prepare import Options, prepare_dataset
 
 SIZES = {"a": (24, 30), "b": (30, 24), "c": (25, 31), "d": (20, 20)}
@@ -247,6 +248,12 @@ def test_an_image_that_is_too_small_is_refused_before_training(
   config.model = {"name": "bare"}
   with pytest.raises(ValueError, match="25 pixels does not fit: crop would"):
     run(config, tmp_path)
+  monkeypatch.undo()
+  config.model.name = "vgg16"
+  config.model.width = 0.02
+  config.model.mean_bgr = (1.0, 2.0, 3.0)
+  with pytest.raises(ValueError, match="scores for an image, not for its pix"):
+    run(config, tmp_path)
   assert not (tmp_path / "checkpoints").exists()
 
 
@@ -344,3 +351,24 @@ def test_records_of_a_run_without_a_checkpoint_are_not_taken_for_ours(
   result = run(config, tmp_path)
   (record,) = writers.read_metrics(tmp_path)
   assert record["mean_iu"] == result.evaluation.scores.mean_iu != 0.99
+
+
+def test_no_more_images_go_through_at_once_than_a_batch_has(config, data_dir):
+  data = load_dataset("tiny", data_dir)
+  mesh = train.devices.data_mesh()
+  config.batch_size, config.data.part_size = 2, 8
+  config.accumulation_steps = 3
+  loader = train._loader(config, data, mesh)
+  assert loader.part_size == train.devices.divisible(2, mesh)
+  assert loader.drawing.batch_size == 6
+
+
+def test_what_random_cuts_may_leave_is_looked_at_too(config, data_dir):
+  """Of 24, 25, 30, 31 pixels a cut of up to 1 at each end; of val's 20 none."""
+  data = load_dataset("tiny", data_dir)
+  assert set(train._lengths(config, data)) == {20, 24, 25, 30, 31}
+  config.data.random_crop = 1
+  expected = {20, *range(22, 26), *range(28, 32)}
+  assert set(train._lengths(config, data)) == expected
+  config.data.random_crop = 99
+  assert set(train._lengths(config, data)) == set(range(1, 32))

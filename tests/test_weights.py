@@ -358,9 +358,12 @@ def test_rows_of_classes_that_both_know_are_kept():
     )
     assert not np.any(ours.kernel[..., 2:])
     assert ours.bias[...].tolist() == [0, 2, 0, 0]
-  notes = {r.source: r.note for r in receipt.rows if r.action == "dropped"}
-  assert notes.pop("score_fr[0]") == "of other classes, but rows 0 as 0, 2 as 1"
-  assert set(notes) == {"score_fr[1]", "score_pool4[0]", "score_pool4[1]"}
+  rows = {row.source: row for row in receipt.rows}
+  for source, shape in (("score_fr[0]", (5, 12, 1, 1)), ("score_fr[1]", (5,))):
+    assert rows[source].action == "copied"
+    assert rows[source].source_shape == shape
+    assert rows[source].note == "rows 0 as 0, 2 as 1; others zero"
+  assert "score_fr" not in receipt.initialised_layers()
   # None in common: all is fresh, although the shape is the same.
   net = vgg("fcn16s", classes=5)
   weights.surgery(as_caffe(trained), net, head_rows={})

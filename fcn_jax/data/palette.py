@@ -27,6 +27,11 @@ def voc_palette() -> UInt8[np.ndarray, "256 3"]:
   return palette
 
 
+def unnamed_classes(number: int) -> tuple[str, ...]:
+  """class0, class1, ...: names of classes whose names nobody gave."""
+  return tuple(f"class{i}" for i in range(number))
+
+
 def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:
   """Class names, one per line; line i (from 0) names label i.
 

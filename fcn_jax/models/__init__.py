@@ -3,6 +3,7 @@ classifier that its weights come from.
 """
 
 import inspect
+import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -47,10 +48,32 @@ def options(name: str) -> dict[str, Any]:
   """The options of a registered network, with their defaults.
 
   Raises:
-    ValueError: the name is not registered.
+    ValueError: the name is not registered, or an option has no default.
   """
-  parameters = inspect.signature(_entry(name).declare).parameters
-  return {k: p.default for k, p in parameters.items() if k != "classes"}
+  return {key: option.default for key, option in _parameters(name).items()}
+
+
+def option_types(name: str) -> dict[str, tuple[type, ...]]:
+  """What values the options of a registered network may have."""
+  found = {}
+  for key, option in _parameters(name).items():
+    hints = typing.get_args(option.annotation) or (option.annotation,)
+    if typing.get_origin(option.annotation) is tuple:
+      hints = (option.annotation,)
+    kinds = [typing.get_origin(hint) or hint for hint in hints]
+    if option.annotation is option.empty:
+      kinds = [type(option.default)]
+    found[key] = tuple(kinds)
+  return found
+
+
+def _parameters(name: str) -> dict[str, inspect.Parameter]:
+  parameters = dict(inspect.signature(_entry(name).declare).parameters)
+  del parameters["classes"]
+  bare = [k for k, p in parameters.items() if p.default is p.empty]
+  if bare:
+    raise ValueError(f"model {name!r}: option {', '.join(bare)} has no default")
+  return parameters
 
 
 def declare(name: str, classes: int, **given) -> declaration.Layers:

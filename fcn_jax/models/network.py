@@ -21,6 +21,9 @@ PRECISIONS = {
 _FILLS_BEYOND = (d.Data, d.Conv, d.MaxPool, d.Crop)
 
 
+_OWN_NAMES = ("layers", "precision")
+
+
 class Frozen(nnx.Variable):
   """A fixed array: in every checkpoint, never in a gradient or an update."""
 
@@ -60,6 +63,9 @@ class Network(nnx.Module):
         f"precision {precision!r} is unknown; there is {', '.join(PRECISIONS)}"
       )
     d.check_pooling(declared)
+    taken = [x.name for x in declared if hasattr(Network, x.name)]
+    if taken := taken + [x.name for x in declared if x.name in _OWN_NAMES]:
+      raise ValueError(f"a layer cannot be called {', '.join(taken)}")
     self.layers = tuple(declared)
     self.precision = precision
     channels = d.channels(self.layers)

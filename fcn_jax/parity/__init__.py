@@ -2,12 +2,13 @@
 
 The folder holds small nets, layers, solver runs, metrics and sizes, each as a
 JSON file and a .npz (tests/golden has one, and its README the layout).  Seeds,
-sizes and widths may be any; what a folder lacks is not compared.
+sizes and widths may be any; a group whose JSON a folder lacks is not compared.
 """
 
 import os
 from collections.abc import Iterator
 
+from fcn_jax.caffe import CaffeModelError
 from fcn_jax.parity import (
   caffemodels,
   figures,
@@ -43,7 +44,7 @@ def compare(
 
   Raises:
     GoldenError: the folder holds nothing of these groups, or a file of it is
-      damaged.
+      damaged or lacks something.
   """
   golden = Golden(folder)
   there = [group for group in groups if golden.has(group)]
@@ -53,8 +54,11 @@ def compare(
       "figures, such as tests/golden"
     )
   for group in there:
-    for comparison in GROUPS[group](golden):
-      yield comparison.of(group)
+    try:
+      for comparison in GROUPS[group](golden):
+        yield comparison.of(group)
+    except (KeyError, CaffeModelError) as error:
+      raise GoldenError(f"{folder}, {group}: lacks {error}") from error
 
 
 __all__ = ["GROUPS", "Comparison", "Golden", "GoldenError", "compare", "table"]
