@@ -7,13 +7,15 @@ from collections.abc import Callable
 from absl import app
 from absl import logging as absl_logging
 
+from fcn_jax import compilation_cache
+
 
 def start(main: Callable[[], int | None]) -> None:
   """Parses the flags and runs a script's main; its return is the exit code.
 
-  The project's log goes to stderr in plain lines, libraries' only from
-  warnings on.  An error that names what the user can mend is printed without
-  a traceback, exit code 1.
+  Compiled programs are kept on disk.  The project's log goes to stderr in plain
+  lines, libraries' only from warnings on.  An error that names what the user
+  can mend is printed without a traceback, exit code 1.
   """
 
   def run(argv: list[str]) -> int | None:
@@ -28,6 +30,7 @@ def start(main: Callable[[], int | None]) -> None:
     log.setLevel(logging.INFO)
     log.addHandler(handler)
     log.propagate = False
+    compilation_cache.use()
     try:
       return main()
     except (ValueError, OSError, FloatingPointError) as error:

@@ -14,6 +14,11 @@ best settings (pip install torch), compiled where that is faster.
   forward   scores of a batch
   step      forward, backward and update
   memory    peak of a process that does either, once the batch is made
+  input     made-up JPEGs with VOC's sizes and their labels, decoded and placed
+            on canvases in one thread, beside a plain loop of Pillow and numpy
+  train     an epoch of them, batch 1, from files and from memory; the number of
+            compiled programs; the time from the command to the first step
+  predict   a folder of them, masks written, beside the scores alone
 """
 
 import contextlib
@@ -23,17 +28,18 @@ import pathlib
 import platform
 import subprocess
 import sys
+import tempfile
 
 import jax
 import numpy as np
 from absl import flags
 
 from fcn_jax import command_line, flops, models
-from fcn_jax.benchmark import compute, floor
+from fcn_jax.benchmark import compute, floor, voc_like, whole
 from fcn_jax.benchmark.turns import Timing, take_turns
 from fcn_jax.models.network import PRECISIONS
 
-_WHATS = ("forward", "step", "memory")
+_WHATS = ("forward", "step", "memory", "input", "train", "predict")
 _WHAT = flags.DEFINE_list("what", ["forward", "step"], ", ".join(_WHATS))
 _MODEL = flags.DEFINE_string("model", "fcn_alexnet", "The network.")
 _SIZE = flags.DEFINE_string("size", "375x500", "HEIGHTxWIDTH of the images.")
@@ -42,6 +48,14 @@ _PRECISION = flags.DEFINE_enum(
   "precision", "float32", list(PRECISIONS), "Of the products."
 )
 _PEERS = flags.DEFINE_list("peers", ["plain"], "plain, torch; empty: none.")
+_IMAGES = flags.DEFINE_integer(
+  "images", 24, "Made-up images, for input, train and predict.", 1
+)
+_SIZES = flags.DEFINE_string(
+  "sizes",
+  str(pathlib.Path(__file__).with_name("voc2012_sizes.json")),
+  "JSON list of [height, width, how often], of which their sizes are drawn.",
+)
 _REPEATS = flags.DEFINE_integer("repeats", 9, "Of each piece of work.", 7)
 _JSON = flags.DEFINE_string("json", None, "Also write the rows there.")
 
@@ -190,6 +204,46 @@ def measure_memory() -> list[dict]:
   return rows
 
 
+def measure_whole(what: str, folder: pathlib.Path, data) -> list[dict]:
+  """Rows of 'input', 'train' or 'predict'."""
+  images = len(data.ids("train"))
+  model, precision = _MODEL.value, _PRECISION.value
+  notes = {}
+  match what:
+    case "input":
+      timings = whole.measure_input(folder, data, _REPEATS.value)
+      notes = {"of": "plain loop"}
+    case "train":
+      timings, programs, canvases = whole.measure_epoch(
+        data, model, precision, 3
+      )
+      notes = {"of": "from memory", "programs": programs}
+      notes |= {"canvases": [list(canvas) for canvas in canvases]}
+    case "predict":
+      timings, programs = whole.measure_predict(folder, model, precision, 3)
+      notes = {"of": "alone", "programs": programs}
+  other = timings[notes.pop("of")].median
+  rows = [
+    {
+      "what": what,
+      "name": name,
+      **as_fields(timing),
+      "images_per_second": images / timing.median,
+      "share_of_other": other / timing.median,
+    }
+    for name, timing in timings.items()
+  ]
+  rows[0] |= notes
+  if what == "train":
+    root = pathlib.Path(__file__).parents[1]
+    started = whole.seconds_to_first_step(root, folder, model)
+    rows += [
+      {"what": what, "name": f"first step, {name}", "seconds": seconds}
+      for name, seconds in started.items()
+    ]
+  return rows
+
+
 def environment() -> dict:
   """The machine and the versions."""
   device = jax.devices()[0]
@@ -211,7 +265,7 @@ def environment() -> dict:
 
 def text(row: dict) -> str:
   """A row as a line."""
-  parts = [f"{row['what']:8} {row['name']:16}"]
+  parts = [f"{row['what']:8} {row['name']:23}"]
   if "bytes" in row:
     return f"{parts[0]} {row['bytes'] / 2**30:7.2f} GiB"
   parts.append(f"{1e3 * row['seconds']:9.1f} ms")
@@ -219,6 +273,11 @@ def text(row: dict) -> str:
     parts.append(f"({1e3 * row['least']:.1f} to {1e3 * row['most']:.1f})")
   if "images_per_second" in row:
     parts.append(f"{row['images_per_second']:7.2f} images/s")
+  if "share_of_other" in row:
+    parts.append(f"{row['share_of_other']:5.0%}")
+  if "programs" in row:
+    parts.append(f"{row['programs']} programs")
+  if "gflops_per_second" in row:
     parts.append(f"{row['gflops_per_second']:7.0f} GFLOP/s")
     parts.append(f"{row['share_of_floor']:5.0%} of the floor")
     if row["name"] != "fcn_jax":
@@ -241,11 +300,22 @@ def main() -> None:
   about = environment()
   print("  ".join(f"{key} {value}" for key, value in about.items()))
   rows = []
-  for what in _WHAT.value:
-    made = measure_memory() if what == "memory" else measure_compute(what)
-    for row in made:
-      print(text(row), flush=True)
-    rows += made
+  with tempfile.TemporaryDirectory() as name:
+    folder, data = pathlib.Path(name), None
+    for what in _WHAT.value:
+      if what == "memory":
+        made = measure_memory()
+      elif what in ("forward", "step"):
+        made = measure_compute(what)
+      else:
+        if data is None:
+          counts = json.loads(pathlib.Path(_SIZES.value).read_text())
+          voc_like.write(folder, counts, _IMAGES.value)
+          data = voc_like.prepare(folder)
+        made = measure_whole(what, folder, data)
+      for row in made:
+        print(text(row), flush=True)
+      rows += made
   if _JSON.value:
     path = pathlib.Path(_JSON.value).expanduser()
     path.write_text(json.dumps({"environment": about, "rows": rows}, indent=1))

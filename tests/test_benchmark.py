@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import run_scripts
 
-from fcn_jax.benchmark import compute, floor, memory, turns
+from fcn_jax import models
+from fcn_jax.benchmark import (
+  compute,
+  floor,
+  memory,
+  turns,
+  voc_like,
+  whole,
+)
+from fcn_jax.data.canvases import assign
 
 SCRIPT = "scripts/benchmark.py"
 
@@ -55,6 +64,54 @@ def test_memory_of_a_process_grows_with_it():
   held = np.ones(2**26, np.uint8)
   assert memory.of_process() >= before
   assert memory.of_process() > held.nbytes
+
+
+COUNTS = [[30, 40, 3], [40, 30, 1]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("voc_like")
+  voc_like.write(folder, COUNTS, 8)
+  return folder, voc_like.prepare(folder)
+
+
+def test_sizes_are_drawn_by_their_shares():
+  sizes = voc_like.draw_sizes(COUNTS, 8)
+  assert sorted(sizes) == [(30, 40)] * 6 + [(40, 30)] * 2
+  path = run_scripts.ROOT / "scripts/voc2012_sizes.json"
+  counts = json.loads(path.read_text())
+  assert sum(row[2] for row in counts) == 1464
+  assert len(set(voc_like.draw_sizes(counts, 1464))) == len(counts) == 244
+  assert max(max(row[:2]) for row in counts) == 500
+
+
+def test_the_plain_loop_does_the_same_work(made):
+  """What the pipeline reads is what the plain loop reads, to the bit."""
+  folder, data = made
+  reading = whole.loader(data, threads=0)
+  which = assign(data.sizes("train"), reading.canvases)
+  for i, stem in enumerate(data.ids("train")):
+    [part] = reading.batch(i).parts
+    canvas = reading.canvases[which[i]]
+    image, label = voc_like.read_plainly(folder, stem, canvas)
+    np.testing.assert_array_equal(part.image[0], image)
+    np.testing.assert_array_equal(part.label[0], label)
+    assert {0, 255} < set(np.unique(label))
+
+
+def test_whole_work_is_timed_and_its_programs_counted(made, monkeypatch):
+  folder, data = made
+  narrow = models.build(models.declare("fcn_alexnet", 21, width=0.02))
+  monkeypatch.setattr(compute, "network", lambda *_: narrow)
+  timings = whole.measure_input(folder, data, 2)
+  assert {len(timing.seconds) for timing in timings.values()} == {2}
+  timings, programs, canvases = whole.measure_epoch(data, "m", "float32", 1)
+  assert set(timings) == {"from files", "from memory"}
+  assert programs == len(canvases) == 2
+  timings, programs = whole.measure_predict(folder, "fcn_alexnet", "p", 1)
+  assert set(timings) == {"masks written", "alone"}
+  assert programs == 1  # both sizes lie on 64 x 64
 
 
 def test_the_script_on_a_small_image(tmp_path):

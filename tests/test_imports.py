@@ -20,6 +20,7 @@ ORDER = (
   ("fixed", "random_weights", "published"),
   ("weights", "export", "download"),
   ("proof",),
+  ("compilation_cache",),
   ("command_line", "stopping"),
   ("data",),
   ("checkpoints", "config", "writers"),

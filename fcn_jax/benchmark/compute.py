@@ -34,6 +34,11 @@ def batch(height: int, width: int, images: int) -> pipeline.Batch:
   return jax.device_put(made)
 
 
+def split(net: models.Network):
+  """(graphdef, params, frozen)."""
+  return nnx.split(net, nnx.Param, ...)
+
+
 def solver(net: models.Network, params, images: int):
   """Caffe's SGD, as in the VOC recipes."""
   return optimizers.caffe_sgd(
@@ -46,9 +51,7 @@ def solver(net: models.Network, params, images: int):
 
 def forward(model: str, precision: str, given: pipeline.Batch):
   """() -> None: scores of a batch."""
-  graphdef, params, frozen = nnx.split(
-    network(model, precision), nnx.Param, ...
-  )
+  graphdef, params, frozen = split(network(model, precision))
   run = jax.jit(lambda p, f, i, e: nnx.merge(graphdef, p, f)(i, e))
   return lambda: _wait(run(params, frozen, given.image, given.extent))
 
@@ -56,7 +59,7 @@ def forward(model: str, precision: str, given: pipeline.Batch):
 def step(model: str, precision: str, given: pipeline.Batch):
   """() -> None: forward, backward and update, the state in place."""
   net = network(model, precision)
-  graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
+  graphdef, params, frozen = split(net)
   update = solver(net, params, len(given.image))
   training = Training(graphdef, update, True, jax.random.key(0))
   run = jax.jit(training.train_step, donate_argnums=0)
