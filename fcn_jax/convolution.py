@@ -3,6 +3,8 @@
 Which form that is, is decided here and nowhere else.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -66,6 +68,7 @@ def _conv_one_group(x, kernel, stride: int, sides: Sides):
       return patches @ kernel.reshape(-1, kernel.shape[-1])
     if stride > 1:
       return _strided_on_cpu(x, kernel, stride, sides)
+    return _unstrided_on_cpu(x, kernel, sides)
   return _xla_conv(x, kernel, stride, sides)
 
 
@@ -73,6 +76,45 @@ def _xla_conv(x, kernel, stride: int, sides: Sides):
   return lax.conv_general_dilated(
     x, kernel, (stride, stride), sides, dimension_numbers=_NHWC
   )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _unstrided_on_cpu(x, kernel, sides: Sides):
+  """conv2 and the like; the kernel's gradient is one matrix product per tap.
+
+  XLA's own gradient of a kernel reaches 26 to 120 GFLOP/s where the products
+  reach 38 to 220 (3 x 3 of VGG-16 and 5 x 5 of AlexNet, 2 cores).
+  """
+  return _xla_conv(x, kernel, 1, sides)
+
+
+def _unstrided_forward(x, kernel, sides):
+  return _xla_conv(x, kernel, 1, sides), (x, kernel)
+
+
+def _unstrided_backward(sides, kept, dy):
+  x, kernel = kept
+  _, back = jax.vjp(lambda x: _xla_conv(x, kernel, 1, sides), x)
+  (dx,) = back(dy)
+  height, width = dy.shape[1:3]
+  padded = jnp.pad(x, ((0, 0), *sides, (0, 0)))
+  sent = dy.reshape(-1, dy.shape[-1])
+
+  def of_tap(i, j):
+    seen = padded[:, i : i + height, j : j + width]
+    return jnp.matmul(
+      seen.reshape(-1, x.shape[-1]).T,
+      sent,
+      precision=lax.Precision.HIGHEST,
+      preferred_element_type=jnp.float32,
+    )
+
+  rows, columns = kernel.shape[:2]
+  taps = [of_tap(i, j) for i in range(rows) for j in range(columns)]
+  return dx, jnp.stack(taps).reshape(kernel.shape).astype(kernel.dtype)
+
+
+_unstrided_on_cpu.defvjp(_unstrided_forward, _unstrided_backward)
 
 
 # XLA's strided convolution on a CPU is 3 to 10 times slower with fewer
