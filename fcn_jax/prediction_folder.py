@@ -100,7 +100,8 @@ class PredictionFolder:
     if not self._palette_in_masks:
       mask = Image.fromarray(result.labels)
     write_image(place("masks", "png"), mask)
-    write_image(place("overlays", "png"), result.overlay())
+    # A photograph hardly gets smaller by more effort, and that takes longer.
+    write_image(place("overlays", "png"), result.overlay(), compress_level=1)
     if self.save_probabilities:
       half = result.probabilities.astype(np.float16)
       path = place("probabilities", "npz")

@@ -144,10 +144,12 @@ class Result:
     return f"<Result {height} x {width}: {found}>"
 
 
-def write_image(path: pathlib.Path, image: Image.Image) -> None:
+def write_image(
+  path: pathlib.Path, image: Image.Image, compress_level: int = 6
+) -> None:
   """Writes a PNG, complete or not at all."""
   with replacing(path) as temporary:
-    image.save(temporary, "PNG")
+    image.save(temporary, "PNG", compress_level=compress_level)
 
 
 @contextlib.contextmanager

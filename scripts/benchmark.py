@@ -212,6 +212,7 @@ def measure_whole(what: str, folder: pathlib.Path, data) -> list[dict]:
   match what:
     case "input":
       timings = whole.measure_input(folder, data, _REPEATS.value)
+      images *= whole.EPOCHS
       notes = {"of": "plain loop"}
     case "train":
       timings, programs, canvases = whole.measure_epoch(

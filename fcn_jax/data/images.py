@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from fcn_jax.data.files import DataError
 
@@ -87,7 +87,7 @@ def to_rgb(image: Image.Image, name: str = "") -> UInt8[np.ndarray, "h w 3"]:
   try:
     if image.mode == "F":
       raise ValueError("floating point has no fixed range")
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
   except ValueError as error:
     raise DataError(
       f"{name}: mode {image.mode} cannot be made RGB ({error}); save it with "
@@ -96,8 +96,10 @@ def to_rgb(image: Image.Image, name: str = "") -> UInt8[np.ndarray, "h w 3"]:
 
 
 def oriented(image: Image.Image) -> Image.Image:
-  """The image turned as its EXIF orientation says."""
+  """The image turned as its EXIF orientation says; the same one if upright."""
   try:
+    if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+      return image  # exif_transpose would copy it
     return ImageOps.exif_transpose(image)
   # A damaged EXIF block is no reason to lose the picture.
   except Exception:
