@@ -108,7 +108,7 @@ def test_save_refuses_a_format_that_loses_ids(tmp_path):
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
   (tmp_path / "a.png").write_bytes(b"old")
 
-  def full(self, path, *_):
+  def full(self, path, *_, **__):
     path.write_bytes(b"half")
     raise OSError("no space left")
 

@@ -82,8 +82,10 @@ def to_rgb(image: Image.Image, name: str = "") -> UInt8[np.ndarray, "h w 3"]:
       )
     grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
-  # Pillow warns of palette transparency given as bytes; alpha goes anyway.
-  image.info.pop("transparency", None)
+  if "transparency" in image.info:
+    # Pillow warns of palette transparency given as bytes; alpha goes anyway.
+    image = image.copy()
+    del image.info["transparency"]
   try:
     if image.mode == "F":
       raise ValueError("floating point has no fixed range")
