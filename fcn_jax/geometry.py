@@ -119,14 +119,15 @@ def next_fitting(layers: d.Layers, n: int) -> int:
   Raises:
     ValueError: none of the next 256 is.
   """
+  refusals = []
   for longer in range(n, n + 256):
     try:
       sizes(layers, longer)
-    except ValueError:
-      continue
-    return longer
-  sizes(layers, n)
-  raise AssertionError("sizes accepts what it refused")
+    except ValueError as error:
+      refusals.append(error)
+    else:
+      return longer
+  raise refusals[0]
 
 
 def _refuse(n: int | np.ndarray, wrong: bool | np.ndarray, why: str) -> None:

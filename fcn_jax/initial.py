@@ -131,9 +131,8 @@ def _head_rows(
     ValueError: rows are to be kept, and no class has the name of one there.
   """
   names = theirs.class_names
-  unnamed = names == list(unnamed_classes(len(names)))
-  same = len(names) == len(ours.class_names) if unnamed else False
-  if same or ours.class_names == names:
+  unnamed = list(unnamed_classes(len(ours.class_names)))
+  if names in (ours.class_names, unnamed):
     return None
   rows = {
     i: names.index(name)

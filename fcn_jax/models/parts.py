@@ -30,13 +30,12 @@ def scaled(
   Raises:
     ValueError: not as many features as published, or one below 1.
   """
+  features: tuple[int, ...] = ()
   if isinstance(width, tuple | list):
     features = tuple(width)
-  else:
-    finite = width if 0 < width < float("inf") else 1.0
-    features = tuple(max(2, 2 * round(n * finite / 2)) for n in published)
-  share = isinstance(width, tuple | list) or 0 < width < float("inf")
-  if len(features) != len(published) or min(features) < 1 or not share:
+  elif 0 < width < float("inf"):
+    features = tuple(max(2, 2 * round(n * width / 2)) for n in published)
+  if len(features) != len(published) or min(features) < 1:
     raise ValueError(
       f"width {width!r}: give a share of the published features, or "
       f"{len(published)} numbers, those of {names}"
