@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from fcn_jax import pictures
+from fcn_jax.data.palette import background_classes
 
 _LARGEST_SHOWN = 1600  # pixels on the longer side of what a notebook shows
 
@@ -110,12 +111,8 @@ class Result:
     write_image(path, self.mask())
 
   @property
-  def _background(self) -> list[int]:
-    return [
-      label
-      for label, name in enumerate(self.class_names)
-      if name.strip("_ ").lower() == "background"
-    ]
+  def _background(self) -> tuple[int, ...]:
+    return background_classes(self.class_names)
 
   @property
   def _entries(self) -> list[pictures.Entry]:

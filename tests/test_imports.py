@@ -23,7 +23,7 @@ ORDER = (
   ("compilation_cache",),
   ("command_line", "stopping"),
   ("data",),
-  ("checkpoints", "config", "writers"),
+  ("checkpoints", "config", "error_map", "writers"),
   ("initial", "image_files", "pictures", "progress"),
   ("result",),
   ("evaluate", "predict", "prediction_folder"),

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from fcn_jax.data.files import DataError
 from fcn_jax.data.palette import (
   ColorMap,
+  background_classes,
   parse_class_names,
   parse_color,
   read_class_names,
@@ -29,6 +30,12 @@ def test_class_names(tmp_path):
   file = tmp_path / "classes.txt"
   file.write_bytes(b"\xef\xbb\xbfbackground\r\ntraffic light\r\n\r\n")
   assert read_class_names(file) == ("background", "traffic light")
+
+
+def test_background_is_known_by_its_name():
+  names = ("Background", "cat", "__background__", "in the background")
+  assert background_classes(names) == (0, 2)
+  assert background_classes(("sky", "tree")) == ()
 
 
 @pytest.mark.parametrize(

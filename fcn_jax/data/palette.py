@@ -32,6 +32,15 @@ def unnamed_classes(number: int) -> tuple[str, ...]:
   return tuple(f"class{i}" for i in range(number))
 
 
+def background_classes(class_names: Iterable[str]) -> tuple[int, ...]:
+  """The ids of classes named 'background', in whatever letters."""
+  return tuple(
+    label
+    for label, name in enumerate(class_names)
+    if name.strip("_ ").lower() == "background"
+  )
+
+
 def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:
   """Class names, one per line; line i (from 0) names label i.
 
