@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from fcn_jax import devices, geometry, losses, metrics, models
 from fcn_jax.data import Dataset, pipeline
@@ -27,6 +28,7 @@ class Evaluation:
     valid: number of valid pixels of each image.
     right: right pixels of each image by Caffe's rule (a tie is wrong).
     pixels: number of pixels of each image, void included.
+    predictions: class ids of the images that were to be kept, by image id.
   """
 
   class_names: tuple[str, ...]
@@ -36,6 +38,9 @@ class Evaluation:
   valid: Int[np.ndarray, " n"]
   right: Int[np.ndarray, " n"]
   pixels: Int[np.ndarray, " n"]
+  predictions: Mapping[str, UInt8[np.ndarray, "h w"]] = dataclasses.field(
+    default_factory=dict
+  )
 
   @functools.cached_property
   def histogram(self) -> Int[np.ndarray, "c c"]:
@@ -144,14 +149,14 @@ def _cell(value: float) -> str:
 
 
 def evaluation_step(graphdef, params, frozen, batch: pipeline.Batch):
-  """What `Evaluation` holds of each image of a batch."""
+  """What `Evaluation` holds of each image of a batch, and its prediction."""
   net = nnx.merge(graphdef, params, frozen)
   scores = net(batch.image, batch.extent)
   total, valid = losses.cross_entropy(scores, batch.label)
   right, _ = metrics.caffe_accuracy_counts(scores, batch.label)
   prediction = scores.argmax(-1)
   counts = metrics.confusion(batch.label, prediction, scores.shape[-1])
-  return counts, total, valid, right
+  return counts, total, valid, right, prediction.astype(jnp.uint8)
 
 
 class Evaluator:
@@ -190,6 +195,7 @@ class Evaluator:
     *,
     progress: Callable[[int, int], None] = lambda done, images: None,
     stop: Callable[[], bool] = lambda: False,
+    keep: Collection[str] = (),
   ) -> Evaluation | None:
     """Scores the network on the whole split.
 
@@ -197,18 +203,26 @@ class Evaluator:
       graphdef, params, frozen: from `nnx.split(net, nnx.Param, ...)`.
       progress: told the images done, and their number.
       stop: asked now and then; when it says True, None is returned.
+      keep: ids of the images whose predictions are kept.
     """
     ids = self.dataset.ids(self.split)
     sizes = self.dataset.sizes(self.split)
     order: list[int] = []
     counted = []
+    predictions = {}
     for drawn in pipeline.in_canvas_order(
       self.dataset, self.split, self.canvases, self.part_size
     ):
       if stop():
         return None
       batch = devices.shard(drawn.parts[0], self.mesh)
-      found = jax.device_get(self._step(graphdef, params, frozen, batch))
+      *found, predicted = self._step(graphdef, params, frozen, batch)
+      found = jax.device_get(found)
+      for place, index in enumerate(drawn.indices):
+        if ids[index] in keep:
+          height, width = sizes[index]
+          labels = np.asarray(predicted)[place, :height, :width]
+          predictions[ids[index]] = labels.copy()
       counted.append([array[: len(drawn.indices)] for array in found])
       order += drawn.indices
       progress(len(order), len(ids))
@@ -224,6 +238,7 @@ class Evaluator:
       valid=valid,
       right=right,
       pixels=sizes.astype(np.int64).prod(1),
+      predictions=predictions,
     )
 
 

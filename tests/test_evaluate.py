@@ -69,6 +69,25 @@ def test_part_size_and_canvases_change_nothing(net, dataset, evaluator):
   np.testing.assert_array_equal(one.valid, other.valid)
 
 
+def test_what_is_to_be_kept_is_what_was_counted(net, dataset, evaluator):
+  """At each image's own size, in a batch of another canvas' or not."""
+  plain = evaluator(*split(net))
+  assert plain.predictions == {}
+  found = evaluator(*split(net), keep={"id1", "id2", "id4"})
+  np.testing.assert_array_equal(found.confusions, plain.confusions)
+  np.testing.assert_array_equal(found.total_loss, plain.total_loss)
+  assert sorted(found.predictions) == ["id1", "id2", "id4"]
+  for image_id, prediction in found.predictions.items():
+    place = found.image_ids.index(image_id)
+    label = dataset.samples[place].label
+    assert prediction.dtype == np.uint8
+    assert prediction.shape == label.shape
+    histogram = np.zeros((5, 5), int)
+    valid = label != 255
+    np.add.at(histogram, (label[valid], prediction[valid]), 1)
+    np.testing.assert_array_equal(histogram, found.confusions[place])
+
+
 def test_it_stops_when_asked(net, evaluator):
   asked = []
 
