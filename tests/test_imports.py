@@ -17,7 +17,7 @@ ORDER = (
   ("plain",),
   ("models",),
   ("losses", "metrics", "optimizers", "caffe", "devices", "receipt"),
-  ("fixed", "random_weights", "published"),
+  ("bootstrap", "fixed", "random_weights", "published", "worst"),
   ("weights", "export", "download"),
   ("proof",),
   ("compilation_cache",),
