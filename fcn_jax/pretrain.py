@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from fcn_jax import (
   caffe,
+  checkpoints,
   config,
   devices,
   export,
@@ -23,12 +24,13 @@ from fcn_jax import (
   progress,
   weights,
 )
-from fcn_jax.data import crops, pipeline
+from fcn_jax.data import crops, palette, pipeline
 from fcn_jax.evaluate import evaluation_step
 from fcn_jax.train_step import Stepper, Training, TrainState
 
 SIDE = models.declare("alexnet", classes=1)[0].size
 
+FILE = "classifier.caffemodel"
 FIELDS = {
   "seed": int,
   "precision": str,
@@ -69,7 +71,7 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
   """
   config.check(recipe, FIELDS)
   folder = pathlib.Path(workdir).expanduser()
-  output = folder / "classifier.caffemodel"
+  output = folder / FILE
   if output.exists():
     raise FileExistsError(f"{output} is there; name another --workdir")
   mesh = devices.data_mesh()
@@ -148,6 +150,40 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
     np.bincount(splits["val"].classes).max() / len(splits["val"].files),
   )
   return accuracy
+
+
+def load_classifier(
+  workdir: str | pathlib.Path,
+) -> tuple[models.Network, checkpoints.About]:
+  """The classifier that `train_classifier` wrote, ready to be called.
+
+  >>> net, about = load_classifier("runs/quickstart/classifier")
+  >>> scores = net(images)  # uint8 [b, 227, 227, 3] to float32 [b, 1, 1, 5]
+
+  Raises:
+    FileNotFoundError: the workdir holds none.
+    ValueError: its files do not belong together.
+  """
+  folder = pathlib.Path(workdir).expanduser()
+  for name in (FILE, "classes.txt", "config.json"):
+    if not (folder / name).is_file():
+      raise FileNotFoundError(
+        f"{folder} holds no {name}; give the workdir of "
+        "scripts/pretrain_classifier.py"
+      )
+  recipe = json.loads((folder / "config.json").read_text())
+  names = (folder / "classes.txt").read_text().splitlines()
+  source = caffe.read_caffemodel(folder / FILE)
+  about = checkpoints.About(
+    model={"name": "alexnet", "classes": len(names), **recipe["model"]},
+    class_names=names,
+    palette=palette.voc_palette().tolist(),
+    config=recipe,
+    source=f"{FILE}, SHA-1 {source.sha1}",
+  )
+  net = models.build(about.declaration())
+  weights.surgery(source, net, file=str(folder / FILE))
+  return net, about
 
 
 def _not_finite(step: int, what: str) -> progress.NotFinite:

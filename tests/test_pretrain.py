@@ -90,9 +90,20 @@ def test_a_run_leaves_a_classifier_that_surgery_accepts(recipe, tmp_path):
   moved = np.abs(net.conv1.kernel[...] - before.conv1.kernel[...])
   assert 3e-4 < moved.max() < 1e-3
 
+  classifier, about = pretrain.load_classifier(workdir)
+  assert about.class_names == ["dark", "light", "middle"]
+  assert classifier.layers == models.declare(**about.model)
+  stored = next(x.blobs[0] for x in source.layers if x.name == "fc8")
+  np.testing.assert_array_equal(classifier.fc8.kernel[...][0, 0].T, stored)
+
   with pytest.raises(FileExistsError, match="name another --workdir"):
     pretrain.train_classifier(recipe, str(workdir))
   assert caffe.read_caffemodel(path).sha1 == source.sha1
+
+
+def test_a_folder_without_a_classifier_is_told(tmp_path):
+  with pytest.raises(FileNotFoundError, match=r"holds no classifier\.caffem"):
+    pretrain.load_classifier(tmp_path)
 
 
 @pytest.mark.parametrize(
