@@ -17,7 +17,7 @@ ORDER = (
   ("plain",),
   ("models",),
   ("losses", "metrics", "optimizers", "caffe", "devices", "receipt"),
-  ("bootstrap", "fixed", "random_weights", "published", "worst"),
+  ("bootstrap", "distribution", "fixed", "random_weights", "published", "worst"),
   ("weights", "export", "download"),
   ("proof",),
   ("compilation_cache",),
@@ -26,7 +26,7 @@ ORDER = (
   ("checkpoints", "config", "error_map", "writers"),
   ("initial", "image_files", "pictures", "progress"),
   ("result",),
-  ("evaluate", "predict", "prediction_folder"),
+  ("activations", "evaluate", "predict", "prediction_folder"),
   ("predict_files", "train_step"),
   ("train", "pretrain", "parity", "benchmark"),
 )
