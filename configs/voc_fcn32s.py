@@ -72,4 +72,5 @@ def get_config() -> ConfigDict:
   config.checkpoint_every = "4000 steps"
   config.keep_latest = 2  # the best by mean IU is kept besides
   config.log_every = "20 steps"
+  config.report = True  # report.html, drawn anew at every validation
   return config

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -55,6 +56,7 @@ FIELDS = {
   "checkpoint_every": str,
   "keep_latest": int,
   "log_every": str,
+  "report": bool,
 }
 
 # Fields that runs of version 0.1.0 do not have, and what they did.
@@ -63,10 +65,17 @@ _SINCE = {
   "init.keep_classes": False,
   "accumulation_steps": 1,
   "lr_gamma_per": "step",
+  "report": False,
 }
 
 # What may change between a run and its resumption: none of it enters a result.
-FREE = ("data.data_dir", "data.num_threads", "keep_latest", "log_every")
+FREE = (
+  "data.data_dir",
+  "data.num_threads",
+  "keep_latest",
+  "log_every",
+  "report",
+)
 
 
 def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
@@ -219,6 +228,21 @@ def claim_workdir(
   temporary = path.with_suffix(".tmp")
   temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
   os.replace(temporary, path)
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+  """The fields of a run's config.json, by dotted name.
+
+  What a run from before a field did stands in the field's place.
+
+  Raises:
+    ValueError: not JSON, or not of a config.
+  """
+  tree = json.loads(path.read_text())
+  if not isinstance(tree, dict):
+    raise ValueError("it holds no fields")
+  flat = _flat(tree)
+  return flat | {k: v for k, v in _SINCE.items() if k not in flat}
 
 
 def _holds_files(folder: pathlib.Path) -> bool:

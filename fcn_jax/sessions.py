@@ -1,0 +1,154 @@
+"""What a workdir remembers of each start of its run: how, where, to what end.
+
+metrics.jsonl holds the figures; this is what stands beside them in a report.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shlex
+import sys
+import time
+from typing import Any
+
+import jax
+
+FILE = "sessions.jsonl"
+_PACKAGES = ("fcn_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+
+FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """How long a run is.
+
+  Attributes:
+    total_steps: updates of the whole run.
+    steps_per_epoch: updates in which every training image is seen once.
+    images_per_step: images whose gradients are added up in an update.
+    validate_every: updates between two validations.
+    training_images: number of them.
+    validation_images: number of them.
+  """
+
+  total_steps: int
+  steps_per_epoch: int
+  images_per_step: int
+  validate_every: int
+  training_images: int
+  validation_images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+  """One start of a run.
+
+  Attributes:
+    began: seconds since 1970.
+    from_step: updates made before.
+    command: the command line, to be pasted into a shell.
+    environment: versions, device and host, by name.
+    schedule: of the run.
+    ended: seconds since 1970; None: it runs, or was killed.
+    last_step: updates made when it ended.
+    outcome: 'finished', 'stopped' (by a signal), 'failed' or None.
+    message: why it failed.
+  """
+
+  began: float
+  from_step: int
+  command: str
+  environment: dict[str, str]
+  schedule: Schedule
+  ended: float | None = None
+  last_step: int | None = None
+  outcome: str | None = None
+  message: str = ""
+
+
+def begin(workdir: pathlib.Path, from_step: int, schedule: Schedule) -> None:
+  """Notes that a run starts, or goes on, in this process."""
+  _append(
+    workdir,
+    {
+      "began": time.time(),
+      "from_step": from_step,
+      "command": shlex.join(["python", *sys.argv]),
+      "environment": environment(),
+      "schedule": dataclasses.asdict(schedule),
+    },
+  )
+
+
+def end(
+  workdir: pathlib.Path, last_step: int | None, outcome: str, message: str = ""
+) -> None:
+  """Notes how the session that began last has ended."""
+  _append(
+    workdir,
+    {
+      "ended": time.time(),
+      "last_step": last_step,
+      "outcome": outcome,
+      "message": message,
+    },
+  )
+
+
+def read_sessions(workdir: str | pathlib.Path) -> list[Session]:
+  """The sessions of a workdir, in order; none where nothing was noted."""
+  path = pathlib.Path(workdir) / FILE
+  if not path.exists():
+    return []
+  sessions: list[Session] = []
+  for line in path.read_text().splitlines():
+    try:
+      noted = json.loads(line)
+    except json.JSONDecodeError:
+      continue  # of a run that was killed while writing
+    if "began" in noted:
+      schedule = Schedule(**noted.pop("schedule"))
+      sessions.append(Session(**noted, schedule=schedule))
+    elif sessions:
+      sessions[-1] = dataclasses.replace(sessions[-1], **noted)
+  return sessions
+
+
+def environment() -> dict[str, str]:
+  """Versions, device and host, for people to read."""
+  there = jax.devices()
+  usable = getattr(os, "sched_getaffinity", None)
+  cores = len(usable(0)) if usable else os.cpu_count()
+  return {
+    "device": f"{len(there)} x {there[0].device_kind} ({there[0].platform})",
+    "host": f"{cores} cores, {_processor()}",
+    "system": platform.platform(),
+    "python": platform.python_version(),
+    **{name: _version(name) for name in _PACKAGES},
+  }
+
+
+def _version(package: str) -> str:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return "not installed"
+
+
+def _processor() -> str:
+  """The name of the CPU; Linux tells it in a file only."""
+  try:
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  except OSError:
+    lines = []
+  names = [line.split(":", 1)[1] for line in lines if "model name" in line]
+  return names[0].strip() if names else platform.machine()
+
+
+def _append(workdir: pathlib.Path, noted: dict[str, Any]) -> None:
+  with (workdir / FILE).open("a") as stream:
+    stream.write(json.dumps(noted) + "\n")
