@@ -11,7 +11,8 @@ def facts(size, *counts):
   table = np.zeros(256, np.int64)
   table[: len(counts) - 1] = counts[:-1]
   table[255] = counts[-1]
-  return Facts(size, table, None, b"")
+  cells = np.zeros((8, 9), np.float32)
+  return Facts(size, table, None, b"", cells)
 
 
 def test_table_by_hand():

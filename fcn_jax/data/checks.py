@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tqdm
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from PIL import Image
 
 from fcn_jax.data.builder import Pair
 from fcn_jax.data.files import DataError
 from fcn_jax.data.findings import Finding
+from fcn_jax.data.fingerprints import grey_cells
 from fcn_jax.data.images import open_image, to_rgb
 from fcn_jax.data.labels import LabelError, LabelReader, RawLabel
 from fcn_jax.data.palette import VOID
@@ -32,12 +33,14 @@ class Facts:
     counts: pixels per label, void at 255.
     palette: colours of a paletted label file, else None.
     digest: of the image file's bytes.
+    cells: what the image shows, roughly (fingerprints.grey_cells).
   """
 
   size: tuple[int, int]
   counts: Int64[np.ndarray, "256"]
   palette: UInt8[np.ndarray, "n 3"] | None
   digest: bytes
+  cells: Float32[np.ndarray, "8 9"]
 
 
 def check_splits(
@@ -80,14 +83,14 @@ def check_pair(
 ) -> tuple[Facts | None, list[Finding]]:
   """Decodes one pair; without facts if anything stands against it."""
   findings = []
-  size = raw = None
+  rgb = raw = None
   digest = b""
   try:
     data = pair.image.read()
     digest = hashlib.sha256(data).digest()
     image = open_image(data, pair.image.name)
     stored = image.height, image.width
-    size = to_rgb(image, pair.image.name).shape[:2]
+    rgb = to_rgb(image, pair.image.name)
   except DataError as error:
     findings.append(_unreadable("image", pair.image.name, error))
   try:
@@ -98,14 +101,15 @@ def check_pair(
     )
   except DataError as error:
     findings.append(_unreadable("label", pair.label.name, error))
-  if size and raw and raw.index.shape != size:
-    findings.append(_size_finding(pair, size, stored, raw.index.shape))
+  if rgb is not None and raw and raw.index.shape != rgb.shape[:2]:
+    findings.append(_size_finding(pair, rgb.shape[:2], stored, raw.index.shape))
   if raw:
     findings += _label_findings(pair.label.name, raw, classes)
   if findings:
     return None, findings
   counts = np.bincount(raw.index.ravel(), minlength=256)
-  return Facts(size, counts, raw.palette, digest), []
+  cells = grey_cells(rgb)
+  return Facts(rgb.shape[:2], counts, raw.palette, digest, cells), []
 
 
 def _unreadable(what: str, name: str, error: DataError) -> Finding:

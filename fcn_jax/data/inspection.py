@@ -1,0 +1,210 @@
+"""All that can be asked of a data set before training, errors and doubts."""
+
+import collections
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fcn_jax.data.builder import Pair
+from fcn_jax.data.checks import Facts, check_splits
+from fcn_jax.data.findings import Finding
+from fcn_jax.data.fingerprints import find_closest
+from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.palette import VOID
+
+Splits = Mapping[str, Sequence[Pair]]
+_COMPARED = (("train", "val"), ("train", "test"), ("val", "test"))
+
+
+def inspect(
+  splits: Splits, reader: LabelReader, class_names: Sequence[str]
+) -> tuple[dict[Pair, Facts], list[Finding]]:
+  """What prepare_dataset checks, and three more things that may be meant so.
+
+  Those three give warnings: classes that no pixel or only one split has,
+  palettes that differ, and images that look alike in two splits.
+
+  Returns:
+    Facts of the sound pairs, and all findings.
+  """
+  facts, findings = check_splits(splits, reader, class_names)
+  findings += check_classes(splits, facts, class_names)
+  findings += check_palettes(facts)
+  findings += check_likeness(splits, facts)
+  return facts, findings
+
+
+def check_classes(
+  splits: Splits, facts: Mapping[Pair, Facts], class_names: Sequence[str]
+) -> list[Finding]:
+  """Classes without a pixel anywhere, or in only one of train and val, test.
+
+  Lists such as trainval, which hold images of others, are not looked at where
+  there is a train. Nothing is found as long as facts of a pair are missing.
+  """
+  if any(pair not in facts for pairs in splits.values() for pair in pairs):
+    return []
+  counts = {
+    split: sum(
+      (facts[pair].counts for pair in pairs),
+      np.zeros(256, np.int64),
+    )
+    for split, pairs in splits.items()
+    if split in ("train", "val", "test") or "train" not in splits
+  }
+  train = counts.pop("train", None)
+  findings = []
+  for label, name in enumerate(class_names):
+    what = f"label {label}, {name!r}"
+    here = train is not None and train[label] > 0
+    there = {split: int(table[label]) for split, table in counts.items()}
+    if not here and not any(there.values()):
+      findings.append(
+        Finding(
+          "class without a pixel",
+          what,
+          "no label has it",
+          "look whether the class names are in the labels' order; without "
+          "pixels it is never learnt, and left out of mean IU",
+          warning=True,
+        )
+      )
+      continue
+    if train is None:
+      continue
+    for split, pixels in there.items():
+      if not here and pixels:
+        findings.append(
+          Finding(
+            f"class in {split} that train lacks",
+            what,
+            f"{pixels} pixels in {split}, none in train",
+            "it cannot be learnt and lowers the scores: move an image of it "
+            "to train",
+            warning=True,
+          )
+        )
+      if here and not pixels:
+        findings.append(
+          Finding(
+            f"class in train that {split} lacks",
+            what,
+            f"{train[label]} pixels in train, none in {split}",
+            f"{split} cannot tell how well it is learnt: move an image of it "
+            f"to {split}",
+            warning=True,
+          )
+        )
+  return findings
+
+
+def check_palettes(facts: Mapping[Pair, Facts]) -> list[Finding]:
+  """Paletted labels that give a label they use another colour than most do.
+
+  Colours of labels that a file does not use say nothing. Nor do palettes count
+  for training: only how results are shown depends on them.
+  """
+  colors = {
+    pair: _colors_in_use(fact)
+    for pair, fact in facts.items()
+    if fact.palette is not None
+  }
+  votes = collections.defaultdict(collections.Counter)
+  for used in colors.values():
+    for label, color in used.items():
+      votes[label][color] += 1
+  usual = {label: votes[label].most_common(1)[0] for label in votes}
+  findings = []
+  for pair, used in colors.items():
+    odd = [label for label in used if used[label] != usual[label][0]]
+    if odd:
+      color, files = usual[odd[0]]
+      more = f", and {len(odd) - 1} more labels" if len(odd) > 1 else ""
+      findings.append(
+        Finding(
+          "palette that differs from that of other labels",
+          pair.label.name,
+          f"label {odd[0]} has the colour {used[odd[0]]}, in {files} files "
+          f"{color}{more}",
+          "indices count, colours do not: look whether they mean the same; "
+          "results will be shown in VOC's colours unless palettes agree",
+          warning=True,
+        )
+      )
+  return findings
+
+
+def _colors_in_use(fact: Facts) -> dict[int, tuple[int, int, int]]:
+  return {
+    int(label): tuple(fact.palette[label].tolist())
+    for label in np.flatnonzero(fact.counts[: len(fact.palette)])
+  }
+
+
+def check_colors(
+  palette: UInt8[np.ndarray, "256 3"],
+  facts: Mapping[Pair, Facts],
+  class_names: Sequence[str],
+) -> list[Finding]:
+  """Classes that occur and have the colour of another one, or void's."""
+  total = sum((f.counts for f in facts.values()), np.zeros(256, np.int64))
+  names = {**dict(enumerate(class_names)), VOID: "(void)"}
+  first, findings = {}, []
+  for label in np.flatnonzero(total).tolist():
+    color = tuple(palette[label].tolist())
+    if color in first:
+      findings.append(
+        Finding(
+          "colour of two classes",
+          f"label {label}, {names[label]!r}",
+          f"{color}, as {names[first[color]]!r}",
+          "pictures will not tell them apart: prepare the data again with "
+          "labels or a colour map that give each class a colour",
+          warning=True,
+        )
+      )
+    first.setdefault(color, label)
+  return findings
+
+
+def check_likeness(
+  splits: Splits, facts: Mapping[Pair, Facts]
+) -> list[Finding]:
+  """Images of val or test that look like one of train, or test like val.
+
+  Each is named once, with the one most like it. Those of the same id or bytes
+  are left to checks.check_overlap.
+  """
+  findings = []
+  for first, second in _COMPARED:
+    known = [pair for pair in splits.get(first, ()) if pair in facts]
+    ids = {pair.image_id for pair in splits.get(first, ())}
+    digests = {facts[pair].digest for pair in known}
+    new = [
+      pair
+      for pair in splits.get(second, ())
+      if pair in facts
+      and pair.image_id not in ids
+      and facts[pair].digest not in digests
+    ]
+    closest = find_closest(_cells(new, facts), _cells(known, facts))
+    for pair, index, bits in zip(new, *closest, strict=True):
+      if index >= 0:
+        findings.append(
+          Finding(
+            f"images that look alike in {first} and {second}",
+            pair.image.name,
+            f"{bits} of 64 bits of its difference hash differ from those of "
+            f"{known[index].image.name}",
+            "look at both: if they show the same scores would flatter, so "
+            "take it out of one split",
+            warning=True,
+          )
+        )
+  return findings
+
+
+def _cells(pairs: Sequence[Pair], facts: Mapping[Pair, Facts]) -> np.ndarray:
+  empty = np.zeros((0, 8, 9), np.float32)
+  return np.stack([facts[pair].cells for pair in pairs]) if pairs else empty
