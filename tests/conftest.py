@@ -8,6 +8,7 @@ import jax
 import jaxtyping
 import pytest
 from absl import flags
+from browser import chromium, open_page  # noqa: F401
 
 # Before the first import of the package: its signatures are checked at every
 # call in the tests.

@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -30,11 +31,12 @@ ORDER = (
   ("compilation_cache",),
   ("command_line", "stopping"),
   ("data",),
-  ("checkpoints", "config", "error_map", "writers"),
-  ("initial", "image_files", "pictures", "progress"),
-  ("result",),
+  ("checkpoints", "config", "error_map", "sessions", "writers"),
+  ("initial", "image_files", "pictures", "progress", "runs"),
+  ("result", "validation_pictures"),
   ("activations", "evaluate", "predict", "prediction_folder"),
   ("predict_files", "train_step"),
+  ("reports",),
   ("train", "pretrain", "parity", "benchmark"),
 )
 ALLOWED = {("metrics", "losses")}  # both of them know void
@@ -47,8 +49,11 @@ ONLY = {
   "tensorboardX": {"writers"},
   "tensorflow_datasets": {"data"},
   "grain": {"data"},
+  "jinja2": {"reports"},
+  "markupsafe": {"reports"},
+  "matplotlib": {"reports"},
 }
-NEVER = {"tensorflow", "torch", "pickle", "matplotlib", "clu", "cv2", "scipy"}
+NEVER = {"tensorflow", "torch", "pickle", "clu", "cv2", "scipy"}
 
 
 def modules() -> dict[str, pathlib.Path]:
@@ -134,14 +139,30 @@ def test_packages_have_their_rooms(path):
     assert package not in tops or own in rooms, package
 
 
+def test_only_charts_are_drawn_with_matplotlib():
+  knowing = {
+    name
+    for name, path in MODULES.items()
+    if any(i.split(".")[0] == "matplotlib" for i in imports(path))
+  }
+  assert knowing == {"reports.charts"}
+
+
 def test_files_are_rooms_not_halls():
   """No utils.py; one idea a file, read in one sitting."""
   assert not [name for name in MODULES if "util" in name or "helper" in name]
 
 
 def test_the_package_needs_nothing_that_is_not_asked_for():
-  """Importing it all loads no TensorFlow (torch: tensorboardX asks for it)."""
-  import fcn_jax.predict
-  import fcn_jax.train  # noqa: F401
+  """Importing it all loads no TensorFlow (torch: tensorboardX asks for it).
 
-  assert not {"tensorflow", "matplotlib"} & set(sys.modules)
+  Nor what draws charts, before there is one to draw.
+  """
+  load = (
+    "import sys, fcn_jax.train, fcn_jax.predict, fcn_jax.reports.charts; "
+    "print(*{'tensorflow', 'matplotlib'} & set(sys.modules))"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", load], capture_output=True, text=True, check=True
+  )
+  assert not done.stdout.strip()

@@ -1,0 +1,108 @@
+"""Self-contained HTML pages from templates, written whole or not at all."""
+
+import base64
+import io
+import itertools
+import math
+import os
+import pathlib
+from typing import Any
+
+import jinja2
+import numpy as np
+from jaxtyping import UInt8
+from markupsafe import Markup
+from PIL import Image
+
+from fcn_jax import pictures
+
+TEMPLATES = [pathlib.Path(__file__).parent / "templates"]  # searched in turn
+
+
+def write(
+  path: str | os.PathLike, template: str, **context: Any
+) -> pathlib.Path:
+  """Writes a page; folders above it are made, and an older one is replaced.
+
+  Args:
+    path: of the HTML file; '~' stands for the home folder.
+    template: its name in reports/templates, as 'metrics.html.j2'.
+    **context: what the template names. All of it is escaped but Markup.
+
+  Returns:
+    The path, absolute.
+
+  Raises:
+    jinja2.UndefinedError: the template names something that was not given.
+    OSError: the page cannot be written.
+  """
+  path = pathlib.Path(path).expanduser().absolute()
+  text = render(template, **context)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(path.name + ".tmp")
+  try:
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+  return path
+
+
+def render(template: str, **context: Any) -> str:
+  """The text of a page; the same context gives the same text."""
+  # One environment a page: `unique` counts from 1 in each.
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  numbers = itertools.count(1)
+
+  def inline(name: str) -> Markup:
+    """The text of a file of ours: shared CSS or script."""
+    return Markup(environment.loader.get_source(environment, name)[0])
+
+  environment.globals.update(
+    unique=lambda kind: f"{kind}-{next(numbers)}", inline=inline
+  )
+  environment.filters.update(
+    percent=pictures.percent, score=score, count=count, color=color
+  )
+  return environment.get_template(template).render(context)
+
+
+def score(value: float | None) -> str:
+  """A score in 0..1 or a loss: '0.4812'; a dash where there is none."""
+  return "–" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def count(value: int) -> str:
+  """A number of things, in groups of three digits: '1,449'."""
+  return f"{value:,}"
+
+
+def color(rgb: tuple[int, int, int]) -> str:
+  """RGB, 0..255, as CSS writes it: '#c08000'."""
+  return "#{:02x}{:02x}{:02x}".format(*(int(c) for c in rgb))
+
+
+def png(image: UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]) -> str:
+  """A data URI of a PNG, which keeps every pixel: labels and graphics."""
+  return _data_uri(image, "PNG", optimize=True)
+
+
+def jpeg(
+  image: UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"],
+  quality: int = 88,
+) -> str:
+  """A data URI of a JPEG, a tenth of the size: photographs."""
+  return _data_uri(image, "JPEG", quality=quality)
+
+
+def _data_uri(image: np.ndarray, kind: str, **options: Any) -> str:
+  stream = io.BytesIO()
+  Image.fromarray(image).save(stream, kind, **options)
+  coded = base64.b64encode(stream.getvalue()).decode()
+  return f"data:image/{kind.lower()};base64,{coded}"
