@@ -1,4 +1,4 @@
-from fcn_jax.data.findings import Finding, report
+from fcn_jax.data.findings import Finding, report, verdict
 
 
 def test_ten_of_a_kind_then_a_count():
@@ -16,3 +16,10 @@ def test_ten_of_a_kind_then_a_count():
     "warning: soft (1)",
     "  y.png: 8; look",
   ]
+
+
+def test_verdict_counts_both():
+  one = Finding("a", "f", "v", "r")
+  doubt = Finding("a", "f", "v", "r", warning=True)
+  assert verdict([]) == "no errors, no warnings"
+  assert verdict([one, doubt, doubt]) == "1 error, 2 warnings"

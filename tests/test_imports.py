@@ -31,9 +31,16 @@ ORDER = (
   ("compilation_cache",),
   ("command_line", "stopping"),
   ("data",),
-  ("checkpoints", "config", "error_map", "sessions", "writers"),
+  (
+    "checkpoints",
+    "config",
+    "dataset_flags",
+    "error_map",
+    "sessions",
+    "writers",
+  ),
   ("initial", "image_files", "pictures", "progress", "runs"),
-  ("image_set", "result", "validation_pictures"),
+  ("evaluation", "image_set", "result", "validation_pictures"),
   (
     "activations",
     "evaluate",

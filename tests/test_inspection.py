@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_data import label, write
+from stored_data import StoredDataset
 from test_fingerprints import scene
 
 from fcn_jax.data.builder import Pair
@@ -16,9 +17,11 @@ from fcn_jax.data.inspection import (
   check_likeness,
   check_palettes,
   inspect,
+  inspect_prepared,
 )
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.data.palette import voc_palette
+from fcn_jax.data.pipeline import Sample
 
 NAMES = ("ground", "thing", "sky")
 
@@ -167,3 +170,14 @@ def test_palettes_may_be_short(palette):
   palette = np.array(palette, np.uint8).reshape(-1, 3)
   known = {pair("a"): facts({0: 1, 5: 3}, palette)}
   assert check_palettes(known) == []
+
+
+def test_prepared_data_and_its_colours():
+  image = np.asarray(scene(4, 6, 8))
+  mask = np.array([[0, 1] * 4] * 6, np.uint8)
+  data = StoredDataset([Sample(image, mask), Sample(image, mask)], NAMES[:2])
+  pairs, known, findings = inspect_prepared(data, ("train",))
+  assert [p.image.name for p in pairs["train"]] == ["train/id0", "train/id1"]
+  assert known[pairs["train"][1]].counts[:2].tolist() == [24, 24]
+  # The stored palette is black all over.
+  assert kinds(findings) == [("colour of two classes", "label 1, 'thing'")]

@@ -43,3 +43,16 @@ def report(findings: Iterable[Finding]) -> str:
     if len(group) > _SHOWN:
       lines.append(f"  ... and {len(group) - _SHOWN} more of this kind")
   return "\n".join(lines)
+
+
+def verdict(findings: Iterable[Finding]) -> str:
+  """How many there are: '2 errors, 1 warning'."""
+  warnings = [finding.warning for finding in findings]
+  errors = warnings.count(False)
+  return (
+    f"{_number(errors, 'error')}, {_number(warnings.count(True), 'warning')}"
+  )
+
+
+def _number(count: int, what: str) -> str:
+  return f"{count or 'no'} {what}{'' if count == 1 else 's'}"

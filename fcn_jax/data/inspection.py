@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from fcn_jax.data import records
 from fcn_jax.data.builder import Pair
 from fcn_jax.data.checks import Facts, check_splits
+from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.fingerprints import find_closest
 from fcn_jax.data.labels import LabelReader
@@ -33,6 +35,23 @@ def inspect(
   findings += check_palettes(facts)
   findings += check_likeness(splits, facts)
   return facts, findings
+
+
+def inspect_prepared(
+  dataset: Dataset, splits: Sequence[str]
+) -> tuple[dict[str, list[Pair]], dict[Pair, Facts], list[Finding]]:
+  """The same of a prepared data set, whose colours are looked at as well.
+
+  Returns:
+    The records of each split as pairs, facts of the sound ones, findings.
+
+  Raises:
+    DataError: no such split.
+  """
+  pairs = {split: records.pairs(dataset, split) for split in splits}
+  facts, findings = inspect(pairs, LabelReader(), dataset.class_names)
+  findings += check_colors(dataset.palette, facts, dataset.class_names)
+  return pairs, facts, findings
 
 
 def check_classes(
