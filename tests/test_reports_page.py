@@ -2,6 +2,8 @@
 
 import base64
 import io
+import pathlib
+import tomllib
 
 import browser
 import jinja2
@@ -9,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fcn_jax.data.files import DataError
 from fcn_jax.pictures import Entry
 from fcn_jax.reports import page
 
+ROOT = pathlib.Path(__file__).parents[1]
 TEMPLATE = """
 {% extends "page.html.j2" %}
 {% from "macros/figures.html.j2" import key_figures, picture %}
@@ -82,23 +86,63 @@ def test_a_page_in_chromium(template, tmp_path, open_page, size, dark):
 def test_a_name_that_was_not_given_is_an_error_and_nothing_is_written(
   template, tmp_path
 ):
+  template.write_text(TEMPLATE)
+  path = page.write(tmp_path / "page.html", "test.html.j2", **context())
+  before = path.read_text()
   template.write_text("{{ name }} {{ other }}")
-  path = tmp_path / "page.html"
-  path.write_text("before")
   with pytest.raises(jinja2.UndefinedError, match="other"):
     page.write(path, "test.html.j2", name="a")
-  assert path.read_text() == "before"
+  assert path.read_text() == before
   assert {p.name for p in tmp_path.iterdir()} == {"page.html", "templates"}
 
 
 def test_a_page_is_replaced_and_equal_the_second_time(template, tmp_path):
   template.write_text(TEMPLATE)
-  path = page.write(tmp_path / "page.html", "test.html.j2", **context("the first name"))
+  path = page.write(
+    tmp_path / "page.html", "test.html.j2", **context("the first name")
+  )
   page.write(path, "test.html.j2", **context())
   first = path.read_bytes()
   page.write(path, "test.html.j2", **context())
   assert path.read_bytes() == first
   assert b"the first name" not in first
+
+
+def test_nothing_but_a_page_of_ours_is_overwritten(template, tmp_path):
+  template.write_text(TEMPLATE)
+  path = tmp_path / "page.html"
+  path.write_text("<html>mine</html>")
+  with pytest.raises(DataError, match="no page that fcn_jax has written"):
+    page.write(path, "test.html.j2", **context())
+  assert path.read_text() == "<html>mine</html>"
+  with pytest.raises(
+    DataError, match=r"notes.txt: a page's name ends in \.html"
+  ):
+    page.claim(tmp_path / "notes.txt")
+  (tmp_path / "folder.html").mkdir()
+  with pytest.raises(DataError, match="no page that"):
+    page.claim(tmp_path / "folder.html")
+
+
+def test_an_installation_has_all_files_of_the_templates():
+  """The globs of pyproject.toml find each of them, and packages are named."""
+  project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+  named = project["tool"]["setuptools"]
+  package = ROOT / "fcn_jax/reports"
+  found = {
+    path
+    for pattern in named["package-data"]["fcn_jax.reports"]
+    for path in package.glob(pattern)
+    if path.is_file()
+  }
+  there = {p for p in (package / "templates").rglob("*") if p.is_file()}
+  assert found == there
+  assert {"page.html.j2", "page.css", "viewer.js"} <= {p.name for p in found}
+  packages = {
+    ".".join(path.parent.relative_to(ROOT).parts)
+    for path in (ROOT / "fcn_jax").rglob("__init__.py")
+  }
+  assert set(named["packages"]) == packages
 
 
 def decoded(uri):

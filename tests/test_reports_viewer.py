@@ -138,6 +138,19 @@ def test_entries_by_hand():
   assert [e.share * 240 for e in found] == pytest.approx([98, 60, 42, 40])
 
 
+def test_errors_by_hand():
+  label = np.array([[0, 1, 1, 2, 255]], np.uint8)
+  prediction = np.array([[0, 1, 0, 1, 1]], np.uint8)
+  found = viewer.error_layer(label, prediction, NAMES)
+  assert found.ids.tolist() == [[0, 0, 2, 1, 255]]
+  assert [(e.label, e.name, e.color, e.share) for e in found.entries] == [
+    (0, "right", None, 0.4),
+    (1, "wrong", (213, 94, 0), 0.2),
+    (2, "missed", (86, 180, 233), 0.2),
+    (255, "void", None, 0.2),
+  ]
+
+
 def test_what_does_not_fit_is_refused():
   small = viewer.Layer("Error", np.zeros((3, 5), np.uint8), [])
   with pytest.raises(ValueError, match="layer Error is 5 x 3, the image 20 x"):
@@ -192,7 +205,7 @@ def test_the_cursor_by_mouse_touch_and_keyboard(show):
   top = viewer.Top(
     NAMES,
     np.stack([np.minimum(ids, 2), (ids + 1) % 3], -1).astype(np.uint8),
-    np.stack([np.full(ids.shape, 204), np.full(ids.shape, 1)], -1).astype("u1"),
+    np.stack([np.full(ids.shape, 80), np.full(ids.shape, 0)], -1).astype("u1"),
   )
   view = viewer.view(
     "x", GREY, [layer(), layer("Label", ids[::-1].copy())], top

@@ -28,12 +28,13 @@ filters `score`, `percent`, `count` and `color`, and the functions
 `inline(file)` (the text of a file in templates/: a page's own script or style
 lies there) and `unique(kind)` (an id that no other element of the page has).
 
-* page.py: write(), and png() and jpeg(), which make data URIs of arrays.
+* page.py: write(); claim(), which refuses a path before long work begins;
+  png() and jpeg(), which make data URIs of arrays.
 * charts.py: curves(), bars(), histogram(); only that file knows matplotlib,
   and loads it when the first chart is drawn.
 * viewer.py: view(), a photograph with layers of class ids: coloured in the
   browser, with sliders, a legend that lights up and hides classes, and the
-  class under the cursor.
+  class under the cursor. entries() makes legends, error_layer() an error map.
 * templates/macros: legends and swatches (classes), tables, figures, viewer.
 * templates/page.css: the look of all pages; its --series-1 .. 6 colour charts.
 

@@ -15,7 +15,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from fcn_jax import pictures
+from fcn_jax.data.files import DataError
 
+_MARK = '<meta name="generator" content="fcn_jax">'  # in page.html.j2
 TEMPLATES = [pathlib.Path(__file__).parent / "templates"]  # searched in turn
 
 
@@ -34,11 +36,11 @@ def write(
 
   Raises:
     jinja2.UndefinedError: the template names something that was not given.
+    DataError: the path is refused, see `claim`.
     OSError: the page cannot be written.
   """
-  path = pathlib.Path(path).expanduser().absolute()
   text = render(template, **context)
-  path.parent.mkdir(parents=True, exist_ok=True)
+  path = claim(path)
   temporary = path.with_name(path.name + ".tmp")
   try:
     temporary.write_text(text, encoding="utf-8")
@@ -46,6 +48,35 @@ def write(
   finally:
     temporary.unlink(missing_ok=True)
   return path
+
+
+def claim(path: str | os.PathLike) -> pathlib.Path:
+  """The absolute path of a page to come; to be asked before long work begins.
+
+  Folders above it are made.
+
+  Raises:
+    DataError: it does not end in .html, or holds something that is no page of
+      ours, which is not overwritten.
+    OSError: its folder cannot be made.
+  """
+  path = pathlib.Path(path).expanduser().absolute()
+  if path.suffix.lower() not in (".html", ".htm"):
+    raise DataError(f"{path}: a page's name ends in .html; add that")
+  if path.exists() and not _is_ours(path):
+    raise DataError(
+      f"{path} is no page that fcn_jax has written; name another file, so that "
+      "nothing of yours is overwritten"
+    )
+  path.parent.mkdir(parents=True, exist_ok=True)
+  return path
+
+
+def _is_ours(path: pathlib.Path) -> bool:
+  if not path.is_file():
+    return False
+  with path.open("rb") as stream:
+    return _MARK.encode() in stream.read(1000)
 
 
 def render(template: str, **context: Any) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from fcn_jax.data.palette import VOID
+from fcn_jax.data.palette import VOID, background_classes
+from fcn_jax.error_map import COLORS, Kind, error_map
 from fcn_jax.pictures import Entry
 from fcn_jax.reports import page
 
@@ -45,12 +46,12 @@ class Top:
   Attributes:
     names: of all class ids.
     ids: class ids, as large as the image.
-    probabilities: of these, 0..255 for 0..1.
+    percents: the probabilities of these, 0..100.
   """
 
   names: Sequence[str]
   ids: UInt8[np.ndarray, "h w k"]
-  probabilities: UInt8[np.ndarray, "h w k"]
+  percents: UInt8[np.ndarray, "h w k"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ class ShownTop:
 
   names: tuple[str, ...]
   ids: str
-  probabilities: str
+  percents: str
   number: int
 
 
@@ -150,7 +151,7 @@ def view(
     and ShownTop(
       names=tuple(top.names),
       ids=_packed(top.ids, shown),
-      probabilities=_packed(top.probabilities, shown),
+      percents=_packed(top.percents, shown),
       number=top.ids.shape[2],
     ),
   )
@@ -180,15 +181,14 @@ def entries(
   ids: UInt8[np.ndarray, "h w"],
   names: Sequence[str],
   palette: UInt8[np.ndarray, "256 3"],
-  uncolored: Sequence[str] = ("background",),
 ) -> list[Entry]:
   """The legend of labels: what occurs, most frequent first, void last.
 
   Args:
     ids: class ids and void.
     names: of the class ids.
-    palette: RGB of each class id.
-    uncolored: names of classes under which the image stays as it is.
+    palette: RGB of each class id. Under a class named 'background' the image
+      stays as it is.
 
   Raises:
     ValueError: an id without a name.
@@ -199,13 +199,38 @@ def entries(
     raise ValueError(
       f"id {len(names) + unknown[0]} is no class: there are {len(names)}"
     )
-  found = []
+  found, plain = [], (*background_classes(names), VOID)
   for label in np.flatnonzero(counts).tolist():
     name = "void" if label == VOID else names[label]
-    plain = name.strip("_ ").lower() in uncolored or label == VOID
-    rgb = None if plain else tuple(palette[label].tolist())
+    rgb = None if label in plain else tuple(palette[label].tolist())
     found.append(Entry(label, name, rgb, int(counts[label]) / ids.size))
   return sorted(found, key=lambda entry: (entry.label == VOID, -entry.share))
+
+
+def error_layer(
+  label: UInt8[np.ndarray, "h w"],
+  prediction: UInt8[np.ndarray, "h w"],
+  class_names: Sequence[str],
+) -> Layer:
+  """The layer 'Errors', `error_map.error_map`; right pixels are not coloured.
+
+  Args:
+    label: class ids and void.
+    prediction: class ids.
+    class_names: of the class ids.
+  """
+  kinds = error_map(label, prediction, background_classes(class_names))
+  kinds[kinds == Kind.VOID] = VOID
+  names = [kind.text for kind in Kind if kind != Kind.VOID]
+  colors = np.zeros((256, 3), np.uint8)
+  colors[: len(COLORS)] = COLORS
+  legend = [
+    dataclasses.replace(entry, color=None)
+    if entry.label == Kind.RIGHT
+    else entry
+    for entry in entries(kinds, names, colors)
+  ]
+  return Layer("Errors", kinds, legend)
 
 
 def _packed(array: UInt8[np.ndarray, "h w *k"], shown: tuple[int, int]) -> str:

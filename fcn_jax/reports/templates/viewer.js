@@ -53,7 +53,7 @@
     const legends = [...section.querySelectorAll("[data-layer]")];
     const hint = readout.textContent;
     let layers = null; // of each legend: ids, distance
-    let top = null; // names, ids, probabilities, number
+    let top = null; // names, ids, percents, number
     let lit = null; // class id
     let place = null; // [x, y] of the cursor
 
@@ -119,7 +119,7 @@
       if (top) {
         const likely = [];
         for (let k = i * top.number; k < (i + 1) * top.number; k++) {
-          const percent = Math.round(100 * top.probabilities[k] / 255);
+          const percent = top.percents[k];
           likely.push(`${top.names[top.ids[k]]} (${top.ids[k]}) ` +
             (percent ? `${percent} %` : "< 1 %"));
         }
@@ -210,8 +210,8 @@
       const json = find("script.top");
       if (json) {
         top = JSON.parse(json.textContent);
-        [top.ids, top.probabilities] = await Promise.all(
-          [top.ids, top.probabilities].map(inflate));
+        [top.ids, top.percents] = await Promise.all(
+          [top.ids, top.percents].map(inflate));
       }
       layers = decoded;
       canvas.width = width;
