@@ -44,6 +44,14 @@ class Intervals:
   digits_accuracy: Interval
   per_class_iu: Float[np.ndarray, "c 2"]
 
+  @property
+  def said(self) -> str:
+    """How they were made, in a sentence."""
+    return (
+      f"The {LEVEL:.0%} intervals are percentiles of {self.resamples} "
+      f"bootstrap resamples of the images (seed {self.seed})."
+    )
+
   def figures(self, class_names: tuple[str, ...]) -> dict[str, Any]:
     """All of them by name, as in the JSON of scripts/evaluate.py."""
     return {

@@ -54,6 +54,8 @@ class Scores:
     fw_iu: mean of `per_class_iu`, weighted by the share of labelled pixels.
     per_class_iu: intersection over union; 0 for a class predicted but never
       labelled, NaN for one that is neither.
+    per_class_accuracy: share of each class's labelled pixels that is found;
+      NaN for a class that is never labelled.
   """
 
   pixel_accuracy: float
@@ -61,6 +63,7 @@ class Scores:
   mean_iu: float
   fw_iu: float
   per_class_iu: np.ndarray
+  per_class_accuracy: np.ndarray
 
 
 def scores(histogram: Int[np.ndarray, "classes classes"]) -> Scores:
@@ -80,12 +83,38 @@ def scores(histogram: Int[np.ndarray, "classes classes"]) -> Scores:
     mean_iu=_nanmean(iu),
     fw_iu=float((share[present] * iu[present]).sum()),
     per_class_iu=iu,
+    per_class_accuracy=found,
   )
 
 
 def _nanmean(values: np.ndarray) -> float:
   known = values[~np.isnan(values)]
   return float(known.mean()) if known.size else float("nan")
+
+
+def row_shares(
+  histogram: Int[np.ndarray, "c c"],
+) -> Float[np.ndarray, "c c"]:
+  """Of each label's pixels the share of each prediction: rows add up to 1.
+
+  The row of a class that is never labelled is NaN.
+  """
+  with np.errstate(invalid="ignore"):
+    return histogram / histogram.sum(1, keepdims=True)
+
+
+def largest_confusions(
+  histogram: Int[np.ndarray, "c c"], number: int
+) -> list[tuple[int, int]]:
+  """The (label, prediction) of most wrong pixels, the largest first.
+
+  At most `number`, and none without pixels; equal ones in order of class ids.
+  """
+  wrong = histogram.copy()
+  np.fill_diagonal(wrong, 0)
+  order = np.argsort(-wrong, axis=None, kind="stable")
+  cells = np.column_stack(np.unravel_index(order, wrong.shape))[:number]
+  return [(int(a), int(b)) for a, b in cells if wrong[a, b]]
 
 
 def majority_baseline(histogram: Int[np.ndarray, "c c"]) -> tuple[int, Scores]:

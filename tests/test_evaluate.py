@@ -1,15 +1,15 @@
-"""fcn_jax.evaluate: counts of a small network, and figures by hand."""
+"""fcn_jax.evaluate: counts of a small network against a plain one's."""
 
-import json
-import math
-
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_nets import random_image, random_net, reference, split
 from stored_data import StoredDataset
 
+from fcn_jax import metrics
 from fcn_jax.data.pipeline import Sample
-from fcn_jax.evaluate import Evaluation, Evaluator, evaluate
+from fcn_jax.evaluate import Evaluator, evaluate
+from fcn_jax.worst import worst_by_any
 
 NAMES = ("ground", "cat", "dog", "bird", "boat")
 SIZES = ((40, 33), (33, 40), (39, 33), (40, 33), (20, 31))
@@ -88,6 +88,40 @@ def test_what_is_to_be_kept_is_what_was_counted(net, dataset, evaluator):
     np.testing.assert_array_equal(histogram, found.confusions[place])
 
 
+def test_the_worst_images_are_predicted_again(net, dataset):
+  """They are what was counted, whatever batch mates they had."""
+  plain = evaluate(net, dataset, "train", max_canvases=2, part_size=2)
+  found = evaluate(net, dataset, "train", worst=2, max_canvases=2, part_size=2)
+  np.testing.assert_array_equal(found.confusions, plain.confusions)
+  places = worst_by_any(plain.confusions, 2)
+  assert list(plain.predictions) == []
+  assert sorted(found.predictions) == [f"id{place}" for place in places]
+  assert 2 <= len(places) <= 4
+  for place in places:
+    label, prediction = (
+      dataset.samples[place].label,
+      found.predictions[f"id{place}"],
+    )
+    counted = metrics.confusion(
+      jnp.array(label[None]), jnp.array(prediction[None]), 5
+    )
+    np.testing.assert_array_equal(counted[0], found.confusions[place])
+
+
+def test_only_their_batches_go_through_the_network(net, dataset, monkeypatch):
+  evaluator = Evaluator(dataset, "train", max_canvases=2, part_size=1)
+  went, step = [], evaluator._step
+  monkeypatch.setattr(
+    evaluator, "_step", lambda *a: went.append(a[-1].extent) or step(*a)
+  )
+  found = evaluator.predictions(*split(net), ["id4", "id1"])
+  assert {name: labels.shape for name, labels in found.items()} == {
+    "id1": SIZES[1],
+    "id4": SIZES[4],
+  }
+  assert sorted(tuple(e[0].tolist()) for e in went) == [SIZES[4], SIZES[1]]
+
+
 def test_it_stops_when_asked(net, evaluator):
   asked = []
 
@@ -97,84 +131,3 @@ def test_it_stops_when_asked(net, evaluator):
 
   assert evaluator(*split(net), stop=stop) is None
   assert len(asked) == 2
-
-
-def evaluation(*confusions, **arrays) -> Evaluation:
-  """Of images of three classes."""
-  confusions = np.array(confusions)
-  valid = confusions.sum((1, 2))
-  fields = {
-    "class_names": NAMES[:3],
-    "image_ids": tuple(f"id{i}" for i in range(len(confusions))),
-    "confusions": confusions,
-    "total_loss": 0.5 * valid,
-    "valid": valid,
-    "right": np.trace(confusions, axis1=1, axis2=2),
-    "pixels": valid + 3,
-  }
-  return Evaluation(**(fields | arrays))
-
-
-def test_figures_by_hand():
-  """Two images: 3 of 4 pixels right, then 1 of 2; 3 void pixels in each.
-
-  Together ground 4 of 5 found, and seen once too often: IU 4 / 6; the cat's
-  only pixel is not: IU 0; there is no dog.  DIGITS' mean is over the images.
-  """
-  found = evaluation(
-    [[3, 1, 0], [0, 0, 0], [0, 0, 0]], [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
-  )
-  figures = found.figures()
-  assert figures["pixel_accuracy"] == pytest.approx(4 / 6)
-  assert figures["mean_accuracy"] == pytest.approx((4 / 5 + 0) / 2)
-  assert figures["mean_iu"] == pytest.approx((4 / 6 + 0) / 2)
-  assert figures["fw_iu"] == pytest.approx(5 / 6 * 4 / 6)
-  assert figures["digits_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
-  assert figures["loss"] == pytest.approx(0.5)
-  assert figures["majority_baseline"] == {
-    "class": "ground",
-    "pixel_accuracy": pytest.approx(5 / 6),
-    "mean_accuracy": pytest.approx(1 / 2),
-    "mean_iu": pytest.approx(5 / 12),
-    "fw_iu": pytest.approx(25 / 36),
-  }
-  ious = figures["per_class_iu"]
-  assert list(ious) == ["ground", "cat", "dog"]
-  assert ious["ground"] == pytest.approx(2 / 3)
-  assert ious["cat"] == 0
-  assert math.isnan(ious["dog"])
-  assert (figures["images"], figures["void_pixels"]) == (2, 6)
-  json.dumps(figures)
-
-
-def test_the_loss_is_a_mean_over_images():
-  """An image of void alone counts as 0, as in Caffe."""
-  empty = np.zeros((3, 3), int)
-  found = evaluation(
-    np.eye(3, dtype=int) * 2, empty, total_loss=np.array([3, 0.0])
-  )
-  assert found.loss == pytest.approx((3 / 6 + 0) / 2)
-  assert found.digits_accuracy == 1
-
-
-def test_the_line_and_the_table_show_the_baseline():
-  found = evaluation([[2, 1, 0], [1, 4, 0], [0, 0, 0]])
-  line = found.summary()
-  # IU 2 / 4 and 4 / 6; of cats alone: 0 and 5 / 8.
-  assert line.startswith(
-    "mean IU 0.5833, pixel accuracy 0.7500 (only cat: 0.3125, 0.6250)"
-  )
-  table = found.table().splitlines()
-  assert table[0].split() == ["class", "IU", "found", "pixels"]
-  assert table[2].split() == ["cat", "0.6667", "0.8000", "5"]
-  assert table[3].split() == ["dog", "-", "-", "0"]
-  assert table[6].split() == ["mean", "IU", "0.5833", "0.3125"]
-
-
-def test_a_network_that_predicts_one_class_has_collapsed():
-  everything = [[900, 0, 0], [100, 0, 0], [0, 0, 0]]
-  assert evaluation(everything).collapsed_to == "ground"
-  nearly = [[900, 0, 0], [98, 2, 0], [0, 0, 0]]
-  assert evaluation(nearly).collapsed_to is None
-  rightly = [[1000, 0, 0], [5, 0, 0], [0, 0, 0]]
-  assert evaluation(rightly).collapsed_to is None

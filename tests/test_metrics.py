@@ -125,6 +125,22 @@ def test_the_baseline_predicts_the_commonest_class():
   assert scores.fw_iu == pytest.approx(5 / 8 * 5 / 8)
 
 
+def test_confusions_by_hand():
+  """6 of 10 ground pixels found, 3 taken for cats, 1 for a dog; no dog."""
+  histogram = np.array([[6, 3, 1], [3, 5, 0], [0, 0, 0]])
+  shares = metrics.row_shares(histogram)
+  np.testing.assert_allclose(
+    shares, [[0.6, 0.3, 0.1], [3 / 8, 5 / 8, 0], [np.nan] * 3]
+  )
+  scores = metrics.scores(histogram)
+  np.testing.assert_allclose(scores.per_class_accuracy, np.diag(shares))
+  assert scores.mean_accuracy == pytest.approx((0.6 + 5 / 8) / 2)
+  assert metrics.largest_confusions(histogram, 9) == [(0, 1), (1, 0), (0, 2)]
+  assert metrics.largest_confusions(histogram, 1) == [(0, 1)]
+  assert metrics.largest_confusions(np.diag([4, 2]), 5) == []
+  assert histogram[0, 0] == 6  # it is not written to
+
+
 def test_only_background_on_voc_2012_val(shared):
   """Pixel accuracy 0.733, mean IU 0.0349."""
   path = shared / "data/voc2012_statistics.json"

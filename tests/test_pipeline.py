@@ -268,6 +268,17 @@ def test_in_canvas_order_every_image_comes_once():
       np.testing.assert_array_equal(image, true.image)
 
 
+def test_in_canvas_order_batches_without_a_wanted_image_are_left_out():
+  canvases = ((5, 6), (7, 6))
+  every = list(pipeline.in_canvas_order(STORED, "train", canvases, 2, 0))
+  wanted = [True, False, False, False, True]
+  some = list(pipeline.in_canvas_order(STORED, "train", canvases, 2, 0, wanted))
+  assert [d.indices for d in some] == [(0, 1), (3, 4)]
+  for one, same in zip(some, (every[0], every[2]), strict=True):
+    for array, expected in zip(one.parts[0], same.parts[0], strict=True):
+      np.testing.assert_array_equal(array, expected)
+
+
 def test_cut_images_take_their_labels_along():
   height, width = 9, 12
   place = np.arange(height * width, dtype=np.uint8).reshape(height, width)

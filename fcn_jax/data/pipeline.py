@@ -243,14 +243,26 @@ def in_canvas_order(
   canvases: tuple[canvas_lib.Canvas, ...],
   part_size: int,
   num_threads: int = 2,
+  wanted: Sequence[bool] | None = None,
 ) -> Iterator[Drawn]:
-  """Every image of a split once, canvas by canvas, for evaluation."""
+  """Every image of a split once, canvas by canvas, for evaluation.
+
+  Args:
+    dataset, split: where the images are.
+    canvases: where they are placed.
+    part_size: images per part.
+    num_threads: decoding threads.
+    wanted: of each image; parts without one that is are left out, the others
+      are as they would be.
+  """
   which = canvas_lib.assign(dataset.sizes(split), canvases)
   chunks = []
   for number, canvas in enumerate(canvases):
     members = np.flatnonzero(which == number)
     for first in range(0, len(members), part_size):
-      chunks.append((canvas, members[first : first + part_size]))
+      chunk = members[first : first + part_size]
+      if wanted is None or any(wanted[i] for i in chunk):
+        chunks.append((canvas, chunk))
   source = dataset.source(split)
 
   def load(chunk) -> Drawn:
