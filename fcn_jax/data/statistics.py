@@ -1,0 +1,201 @@
+"""Figures of a data set: pixels of classes, sizes of images, and padding."""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Int64
+
+from fcn_jax.data.builder import Pair
+from fcn_jax.data.canvases import Canvas, assign, choose_canvases
+from fcn_jax.data.checks import Facts
+from fcn_jax.data.palette import VOID
+
+MOST_CANVASES = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Padding:
+  """What it costs to pad a split's images to a few canvases.
+
+  Attributes:
+    canvases: (height, width) of each, smallest first.
+    images: how many go to each.
+    share: of the pixels that are computed, those that are padding; what the
+      network itself adds is not counted.
+  """
+
+  canvases: tuple[Canvas, ...]
+  images: tuple[int, ...]
+  share: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SplitStatistics:
+  """What was counted on the images of a split.
+
+  Attributes:
+    class_names: the name of class id i at place i.
+    image_ids: in record order.
+    sizes: (height, width) of each image.
+    counts: pixels of each image by label, void at 255.
+  """
+
+  class_names: tuple[str, ...]
+  image_ids: tuple[str, ...]
+  sizes: Int64[np.ndarray, "n 2"]
+  counts: Int64[np.ndarray, "n 256"]
+
+  @property
+  def labels(self) -> list[int]:
+    """The class ids, and void's."""
+    return [*range(len(self.class_names)), VOID]
+
+  @functools.cached_property
+  def pixels(self) -> Int64[np.ndarray, "256"]:
+    """Pixels by label."""
+    return self.counts.sum(0)
+
+  @functools.cached_property
+  def images(self) -> Int64[np.ndarray, "256"]:
+    """Images that have a label, by label."""
+    return np.count_nonzero(self.counts, axis=0)
+
+  @property
+  def share_of_pixels(self) -> Float[np.ndarray, "256"]:
+    """Pixels by label as a share of those that are not void; void's of all."""
+    valid = self.pixels[:VOID].sum()
+    share = self.pixels / max(1, valid)
+    share[VOID] = self.pixels[VOID] / max(1, self.pixels.sum())
+    return share
+
+  @property
+  def share_of_images(self) -> Float[np.ndarray, "256"]:
+    """Images that have a label as a share of all, by label."""
+    return self.images / max(1, len(self.counts))
+
+  @property
+  def image_shares(self) -> Float[np.ndarray, "n 256"]:
+    """Share of each image's pixels by label, void in the whole."""
+    return self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1)
+
+  @property
+  def weights(self) -> Float[np.ndarray, " classes"]:
+    """Median-frequency weight of each class (`median_frequency_weights`)."""
+    return median_frequency_weights(self.counts, len(self.class_names))
+
+  @functools.cached_property
+  def often(self) -> list[tuple[tuple[int, int], int]]:
+    """Different sizes (height, width) with their numbers, commonest first."""
+    sizes = map(tuple, self.sizes.tolist())
+    return collections.Counter(sizes).most_common()
+
+  @functools.cached_property
+  def paddings(self) -> list[Padding]:
+    """For 1 to MOST_CANVASES canvases, as far as another one helps."""
+    found: list[Padding] = []
+    if not len(self.sizes):
+      return found
+    for number in range(1, MOST_CANVASES + 1):
+      canvases = choose_canvases(self.sizes, number)
+      if found and len(canvases) < number:
+        break
+      found.append(padding(self.sizes, canvases))
+    return found
+
+  def figures(self) -> dict[str, Any]:
+    """All figures by name, as in the JSON of scripts/explore_dataset.py."""
+    names = (*self.class_names, "(void)")
+
+    def table(values, labels):
+      return {
+        name: values[label].item()
+        for name, label in zip(names, labels, strict=False)
+      }
+
+    classes = self.labels[:-1]
+    return {
+      "images": len(self.image_ids),
+      "pixels": table(self.pixels, self.labels),
+      "share_of_pixels": table(self.share_of_pixels, self.labels),
+      "images_with": table(self.images, self.labels),
+      "share_of_images": table(self.share_of_images, self.labels),
+      "median_frequency_weight": table(self.weights, classes),
+      "sizes_height_width_count": sorted(
+        [height, width, count] for (height, width), count in self.often
+      ),
+      "canvases": [dataclasses.asdict(one) for one in self.paddings],
+      "image_shares": {
+        image_id: {
+          names[min(label, len(names) - 1)]: shares[label].item()
+          for label in np.flatnonzero(shares).tolist()
+        }
+        for image_id, shares in zip(
+          self.image_ids, self.image_shares, strict=True
+        )
+      },
+    }
+
+
+def count_split(
+  pairs: Sequence[Pair],
+  facts: Mapping[Pair, Facts],
+  class_names: Sequence[str],
+) -> SplitStatistics:
+  """Figures of the pairs of a split of which there are facts."""
+  known = [pair for pair in pairs if pair in facts]
+  sizes = [facts[pair].size for pair in known]
+  counts = [facts[pair].counts for pair in known]
+  return SplitStatistics(
+    tuple(class_names),
+    tuple(pair.image_id for pair in known),
+    np.array(sizes, np.int64).reshape(-1, 2),
+    np.array(counts, np.int64).reshape(-1, 256),
+  )
+
+
+def median_frequency_weights(
+  counts: Int[np.ndarray, "n 256"], classes: int
+) -> Float[np.ndarray, " classes"]:
+  """Weights that make up for classes of few pixels.
+
+  The frequency of a class is its share of the pixels, void left out, of the
+  images that have it; its weight is the median frequency of all classes that
+  occur, divided by its own. Eigen and Fergus, "Predicting depth, surface
+  normals and semantic labels" (2015), section 6.3.1; also used for SegNet.
+
+  Args:
+    counts: pixels of each image by label, void at 255.
+    classes: number of classes.
+
+  Returns:
+    The weights, NaN for a class that does not occur.
+  """
+  counts = counts.astype(np.int64)
+  of_classes = counts[:, :classes]
+  valid = counts[:, :VOID].sum(1)
+  whole = ((of_classes > 0) * valid[:, None]).sum(0)
+  there = whole > 0
+  frequency = of_classes.sum(0)[there] / whole[there]
+  weights = np.full(classes, np.nan)
+  if there.any():
+    weights[there] = np.median(frequency) / frequency
+  return weights
+
+
+def padding(
+  sizes: Int64[np.ndarray, "n 2"], canvases: tuple[Canvas, ...]
+) -> Padding:
+  """The cost of these canvases, each image on the first that holds it.
+
+  >>> padding(np.array([[3, 4], [6, 4]]), ((6, 4),)).share
+  0.25
+  """
+  which = assign(sizes, canvases)
+  areas = np.array(canvases).prod(1)
+  images = np.bincount(which, minlength=len(canvases))
+  share = 1 - sizes.prod(1).sum() / areas[which].sum()
+  return Padding(canvases, tuple(images.tolist()), float(share))
