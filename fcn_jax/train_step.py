@@ -21,14 +21,16 @@ from fcn_jax.data import pipeline
 class TrainState:
   """All that training changes, and the fixed arrays beside it.
 
+  Where a step is compiled without arrays, there are shapes in their place.
+
   Attributes:
-    step: updates made.
+    step: updates made; int32 [].
     params: learned; nnx State.
     frozen: the bilinear kernels; nnx State.
     opt_state: of the solver.
   """
 
-  step: Int[Array, ""]
+  step: Any
   params: Any
   frozen: Any
   opt_state: Any
@@ -127,14 +129,39 @@ class Stepper:
       found.append(each)
     return self._update(state, total), found
 
+  def compile(
+    self, state: TrainState, part: pipeline.Batch
+  ) -> list[jax.stages.Compiled]:
+    """The programs of a step for parts like this one, without a step.
 
-def make_solver(config: ConfigDict, layers, params, total_steps: int, epoch):
-  """The optax transformation of a config, and its learning-rate schedule."""
+    Steps that follow do not compile them again.
+
+    Args:
+      state, part: the arrays, or their shapes (jax.ShapeDtypeStruct, with the
+        sharding).
+    """
+    if self._one_part:
+      return [self._train_step.lower(state, part).compile()]
+    total = state.params
+    accumulate = self._accumulate.lower(
+      total, state.params, state.frozen, state.step, part
+    )
+    return [accumulate.compile(), self._update.lower(state, total).compile()]
+
+
+def make_schedule(config: ConfigDict, total_steps: int, epoch: int):
+  """A config's learning rate: updates made to the rate of the next one.
+
+  Args:
+    config: the recipe.
+    total_steps: of the run.
+    epoch: steps in an epoch.
+  """
 
   def steps(duration):
     return optimizers.steps_in(duration, total_steps, epoch)
 
-  schedule = optimizers.learning_rate(
+  return optimizers.learning_rate(
     config.lr_policy,
     config.base_lr,
     gamma=optimizers.gamma_per_step(
@@ -145,6 +172,11 @@ def make_solver(config: ConfigDict, layers, params, total_steps: int, epoch):
     power=config.lr_power,
     max_iter=total_steps,
   )
+
+
+def make_solver(config: ConfigDict, layers, params, total_steps: int, epoch):
+  """The optax transformation of a config, and its learning-rate schedule."""
+  schedule = make_schedule(config, total_steps, epoch)
   solver = optimizers.caffe_sgd(
     schedule,
     optimizers.multipliers(layers, params),

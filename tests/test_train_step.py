@@ -277,3 +277,28 @@ def test_durations_of_a_recipe_may_be_epochs():
   rates = {step: float(schedule(jnp.asarray(step))) for step in range(30)}
   falls = [s for s in range(1, 30) if rates[s] < 0.5 * rates[s - 1]]
   assert falls == [7, 12, 15]
+
+
+@pytest.mark.parametrize("one_part", [True, False])
+def test_what_was_compiled_beforehand_is_what_steps_run(one_part, caplog):
+  training, state = start(randomise(BY_HAND, 0))
+  mesh = devices.data_mesh()
+  stepper = train_step.Stepper(training, mesh, one_part)
+  state = devices.replicate(state, mesh)
+  drawn = Drawn((0,), divide(samples([(4, 5)]), ((4, 5),), 1))
+  part = devices.shard(drawn.parts[0], mesh)
+  shapes = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), part
+  )
+  with jax.log_compiles(), caplog.at_level("WARNING"):
+    programs = stepper.compile(state, shapes)
+    assert len(programs) == 2 - one_part
+    before = caplog.text.count("Compiling jit(")
+    assert before == len(programs)
+    for _ in range(2):
+      state, _ = stepper(state, drawn)
+    names = ("train_step", "accumulate", "update")
+    assert [caplog.text.count(f"Compiling jit({n})") for n in names] == (
+      [1, 0, 0] if one_part else [0, 1, 1]
+    )
+  assert int(state.step) == 2
