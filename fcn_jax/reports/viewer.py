@@ -144,14 +144,14 @@ def view(
     size=size,
     shown=shown,
     layers=tuple(
-      ShownLayer(layer.name, _packed(layer.ids, shown), tuple(layer.entries))
+      ShownLayer(layer.name, packed(layer.ids, shown), tuple(layer.entries))
       for layer in layers
     ),
     top=top
     and ShownTop(
       names=tuple(top.names),
-      ids=_packed(top.ids, shown),
-      percents=_packed(top.percents, shown),
+      ids=packed(top.ids, shown),
+      percents=packed(top.percents, shown),
       number=top.ids.shape[2],
     ),
   )
@@ -233,7 +233,8 @@ def error_layer(
   return Layer("Errors", kinds, legend)
 
 
-def _packed(array: UInt8[np.ndarray, "h w *k"], shown: tuple[int, int]) -> str:
+def packed(array: UInt8[np.ndarray, "h w *k"], shown: tuple[int, int]) -> str:
+  """The pixels of the array that are shown, deflated, in base64."""
   rows, columns = map(nearest, array.shape[:2], shown)
   chosen = array[rows[:, None], columns]
   return base64.b64encode(zlib.compress(chosen.tobytes(), 9)).decode()

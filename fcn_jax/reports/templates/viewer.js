@@ -234,4 +234,6 @@
   }
 
   document.querySelectorAll("section.viewer").forEach(bring);
+  // For pages that add a viewer later, and arrays of their own.
+  window.viewers = {bring, inflate, HATCH, VOID};
 })();
