@@ -127,6 +127,22 @@ def test_bars_have_their_lengths():
   ]
 
 
+def test_whiskers_reach_from_end_to_end():
+  """Also where a bar ends beyond its whisker, or there is neither."""
+  intervals = np.array([[0.4, 0.75], [0.3, 0.5], [np.nan, np.nan]])
+  chart = charts.bars(
+    ["cat", "dog", "cow"], [0.5, 0.25, np.nan], "IU", intervals=intervals
+  )
+  axes = chart.figure.axes[0]
+  whiskers = axes.collections[0].get_segments()
+  for number, whisker in enumerate(whiskers[:2]):
+    expected = [[end, number] for end in intervals[number]]
+    np.testing.assert_allclose(whisker, expected)
+  # Numbers stand right of whatever reaches further.
+  assert [text.xy[0] for text in axes.texts] == [0.75, 0.5, 0]
+  assert [text.get_text() for text in axes.texts] == ["0.5", "0.25", "none"]
+
+
 def test_a_png_is_white_behind():
   with Image.open(io.BytesIO(two_curves().png(dots_per_inch=50))) as image:
     assert image.format == "PNG"
@@ -159,3 +175,15 @@ def test_a_chart_in_a_page(tmp_path, open_page, monkeypatch, dark):
     ".every((id, i, all) => all.indexOf(id) === i)"
   )
   assert opened.get_by_role("img", name="A chart").count() == 2
+
+
+def test_a_logarithmic_axis_has_plain_numbers():
+  """Powers of ten; where there are not two of them, 2 and 5 times as much."""
+  x = np.arange(2)
+  wide = charts.Series("a", x, np.array([1e-6, 1e-2]))
+  found = texts(charts.curves([wide], "step", "rate", log=True))
+  assert {"1e-06", "0.0001", "0.01"} <= set(found)
+  narrow = charts.Series("a", x, np.array([0.0003, 0.005]))
+  found = texts(charts.curves([narrow], "step", "rate", log=True))
+  assert {"0.0005", "0.001", "0.002", "0.005"} <= set(found)
+  assert not [text for text in found if "$" in text]

@@ -120,6 +120,7 @@ def curves(
       )
     if log:
       axes.set_yscale("log")
+      _plain_numbers(axes.yaxis)
     if limits:
       axes.set_ylim(*limits)
     if len(series) + bool(baseline) > 1:
@@ -132,6 +133,7 @@ def bars(
   values: Sequence[float],
   x: str,
   *,
+  intervals: Float[np.ndarray, "n 2"] | None = None,
   baseline: tuple[str, float] | None = None,
   limits: tuple[float, float] | None = None,
 ) -> Chart:
@@ -141,6 +143,7 @@ def bars(
     names: of the bars.
     values: their lengths; NaN is said to be none.
     x: what the lengths are, with units.
+    intervals: lower and upper end of the whisker of each bar.
     baseline: name and place of a vertical line.
     limits: of the lengths; None: what the values need.
   """
@@ -148,14 +151,29 @@ def bars(
   with _axes(x, "", height) as (figure, axes):
     places = np.arange(len(names))
     lengths = np.nan_to_num(np.asarray(values, float))
-    drawn = axes.barh(places, lengths, height=0.7, color=COLORS[0])
-    axes.bar_label(
-      drawn,
-      ["none" if np.isnan(v) else f"{v:.4g}" for v in values],
-      padding=3,
-      color=_INK,
-      fontsize=9,
-    )
+    axes.barh(places, lengths, height=0.7, color=COLORS[0])
+    ends = lengths
+    if intervals is not None:
+      low, high = intervals.T
+      ends = np.fmax(lengths, high)
+      axes.errorbar(
+        (low + high) / 2,
+        places,
+        xerr=(high - low) / 2,
+        fmt="none",
+        ecolor=_INK,
+        elinewidth=1.2,
+        capsize=3,
+      )
+    for place, end, value in zip(places, ends, values, strict=True):
+      axes.annotate(
+        "none" if np.isnan(value) else f"{value:.4g}",
+        (end, place),
+        (3, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+      )
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
@@ -201,6 +219,7 @@ def histogram(
     axes.grid(False, axis="x")
     if log:
       axes.set_xscale("log")
+      _plain_numbers(axes.xaxis)
   return Chart(figure)
 
 
@@ -219,6 +238,19 @@ def _axes(x: str, y: str, height: float = 3.2) -> Iterator[tuple]:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     yield figure, axes
+
+
+def _plain_numbers(axis) -> None:
+  """0.01 at a logarithmic axis, in place of a formula."""
+  from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+  low, high = sorted(axis.get_view_interval())
+  axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+  if high < 100 * low:  # else the powers of ten are enough
+    axis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+  else:
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _legend(figure, axes) -> None:
