@@ -197,7 +197,8 @@ def test_a_legend_lights_up_and_hides(show):
 
 
 def lines(opened):
-  return opened.locator(".readout span").all_inner_texts()
+  found = opened.locator(".readout span").all_inner_texts()
+  return [line.replace("\u00a0", " ") for line in found]
 
 
 def test_the_cursor_by_mouse_touch_and_keyboard(show):
@@ -244,6 +245,19 @@ def test_the_cursor_by_mouse_touch_and_keyboard(show):
   for _ in range(2):
     opened.keyboard.press("Shift+ArrowDown")
   assert lines(opened)[:2] == ["Column 12, row 11", "Prediction: void (255)"]
+
+
+def test_errors_are_told_without_ids(show):
+  prediction = np.minimum(labels()[:, ::-1], 2)
+  errors = viewer.error_layer(labels(), prediction, NAMES)
+  opened = show(viewer.view("x", GREY, [errors]))
+  opened.locator(".stage").focus()
+  assert lines(opened) == ["Column 10, row 6", "Errors: wrong"]
+  check(
+    opened, painted(errors.ids, colors={1: (213, 94, 0), 2: (86, 180, 233)})
+  )
+  button = opened.get_by_role("button", name="missed")
+  assert button.inner_text().split()[0] == "missed"
 
 
 def test_columns_and_rows_are_those_of_the_whole_image(show):

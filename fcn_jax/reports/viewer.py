@@ -32,11 +32,13 @@ class Layer:
     ids: of every pixel, as large as the image; 255 is void.
     entries: id, name, colour and share of every id that occurs, in the order
       of the legend. Void is hatched, whatever its colour.
+    has_class_ids: whether ids are those of classes, and told to the reader.
   """
 
   name: str
   ids: UInt8[np.ndarray, "h w"]
   entries: Sequence[Entry]
+  has_class_ids: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class ShownLayer:
   name: str
   ids: str
   entries: tuple[Entry, ...]
+  has_class_ids: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +147,12 @@ def view(
     size=size,
     shown=shown,
     layers=tuple(
-      ShownLayer(layer.name, packed(layer.ids, shown), tuple(layer.entries))
+      ShownLayer(
+        layer.name,
+        packed(layer.ids, shown),
+        tuple(layer.entries),
+        layer.has_class_ids,
+      )
       for layer in layers
     ),
     top=top
@@ -230,7 +238,7 @@ def error_layer(
     else entry
     for entry in entries(kinds, names, colors)
   ]
-  return Layer("Errors", kinds, legend)
+  return Layer("Errors", kinds, legend, has_class_ids=False)
 
 
 def packed(array: UInt8[np.ndarray, "h w *k"], shown: tuple[int, int]) -> str:

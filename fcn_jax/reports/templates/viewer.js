@@ -114,14 +114,15 @@
       legends.forEach((legend, number) => {
         const id = layers[number].ids[i];
         const {name} = legend.querySelector(`[data-id="${id}"]`).dataset;
-        lines.push(`${legend.dataset.layer}: ${name} (${id})`);
+        const told = "classIds" in legend.dataset ? `${name} (${id})` : name;
+        lines.push(`${legend.dataset.layer}: ${told}`);
       });
       if (top) {
         const likely = [];
         for (let k = i * top.number; k < (i + 1) * top.number; k++) {
           const percent = top.percents[k];
           likely.push(`${top.names[top.ids[k]]} (${top.ids[k]}) ` +
-            (percent ? `${percent} %` : "< 1 %"));
+            (percent ? `${percent}\u00a0%` : "<\u00a01\u00a0%"));
         }
         lines.push(`Most likely: ${likely.join(", ")}`);
       }
