@@ -95,7 +95,7 @@ class Run:
       return None
     recent = [1 / r["images_per_second"] for r in self.train[-_RECENT:]]
     steps = self.total_steps - self.step
-    seconds = steps * self.images_per_step * float(np.mean(recent))
+    seconds = steps * self.images_per_step * float(np.median(recent))
     if self.val:
       every = self.sessions[-1].schedule.validate_every
       validations = -(-self.total_steps // every) - self.step // every
