@@ -1,7 +1,7 @@
 """Training: a jit-compiled, masked cross-entropy step and the loop around it.
 
-The loop, in order: validate and checkpoint where due (before the first step
-too), draw a batch, add up the gradients of its parts, update once, log.
+The loop, in order: validate, checkpoint and report where due (before the first
+step too), draw a batch, add up the gradients of its parts, update once, log.
 """
 
 import dataclasses
@@ -24,12 +24,14 @@ from fcn_jax import (
   models,
   optimizers,
   progress,
+  sessions,
   writers,
 )
 from fcn_jax import config as config_lib
 from fcn_jax.data import Dataset, load_dataset, pipeline
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.evaluate import Evaluation, Evaluator
+from fcn_jax.reports import live
 from fcn_jax.stopping import Stopping
 from fcn_jax.train_step import Stepper, Training, TrainState, make_solver
 
@@ -56,8 +58,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Result:
 
   Args:
     config: see the files in configs/.
-    workdir: where checkpoints, metrics.jsonl, tensorboard/, config.json and
-      receipt.txt go; made if absent.
+    workdir: where checkpoints, metrics.jsonl, tensorboard/, config.json,
+      receipt.txt, report.html and what it is drawn from go; made if absent.
 
   Raises:
     ValueError: a config field is unknown, missing or makes no sense, the
@@ -133,6 +135,7 @@ class _Run:
     with (
       # Where there is no checkpoint, no record is of this run.
       writers.Writer(self.folder, -1 if start is None else start) as writer,
+      self._live(start) as report,
       progress.Progress(self._plan(), step, writer) as shown,
     ):
       for drawn in _chain_end(self.loader.steps(step, self.total)):
@@ -141,17 +144,25 @@ class _Run:
         if due or step % self.checkpoint_every == 0 or stop():
           shown.flush()
           began = time.monotonic()
-          if due and self._mean_iu(step) is None and not stop():
-            evaluation = self._validate(state, training, writer, step, stop)
+          unscored = due and self._mean_iu(step) is None and not stop()
+          if unscored:
+            keep = report.image_ids
+            evaluation = self._validate(
+              state, training, writer, step, stop, keep
+            )
           self._save(saved, state, step)
+          if unscored and evaluation:
+            report.validated(step, evaluation)
           shown.leave_out(time.monotonic() - began)
         if last or stop():
           break
         state, each = stepper(state, drawn)
         step += 1
         shown.step(step, drawn, each)
-    scored = self._mean_iu(self.total)
-    if step == self.total and scored is not None:
+      scored = self._mean_iu(self.total)
+      finished = step == self.total and scored is not None
+      report.end(step, not finished)
+    if finished:
       _log.info("finished: step %d, mean IU %.4f", step, scored)
       return Result(state, evaluation, None)
     return Result(state, evaluation, stop.signal)
@@ -197,6 +208,24 @@ class _Run:
       normalize=self.config.loss.normalize,
     )
 
+  def _live(self, start: int | None) -> live.Live:
+    schedule = sessions.Schedule(
+      total_steps=self.total,
+      steps_per_epoch=self.loader.drawing.steps_per_epoch,
+      images_per_step=self.loader.drawing.batch_size,
+      validate_every=self.validate_every,
+      training_images=self.loader.drawing.images,
+      validation_images=len(self.dataset.ids(self.config.data.val_split)),
+    )
+    return live.Live(
+      self.folder,
+      self.dataset,
+      self.config.data.val_split,
+      schedule,
+      start,
+      self.config.report,
+    )
+
   def _mean_iu(self, step: int) -> float | None:
     """The score of this step, if the workdir holds it."""
     for record in writers.read_metrics(self.folder):
@@ -204,7 +233,7 @@ class _Run:
         return record["mean_iu"]
     return None
 
-  def _validate(self, state, training, writer, step, stop):
+  def _validate(self, state, training, writer, step, stop, keep):
     began = time.monotonic()
     evaluation = self.evaluator(
       training.graphdef,
@@ -212,11 +241,15 @@ class _Run:
       state.frozen,
       progress=progress.bar("validating"),
       stop=stop,
+      keep=keep,
     )
     if evaluation is None:
       return None
-    seconds = time.monotonic() - began
-    writer.write(step, "val", {**evaluation.figures(), "seconds": seconds})
+    figures = evaluation.figures()
+    if step > 0 and evaluation.collapsed_to:
+      figures["collapsed_to"] = evaluation.collapsed_to
+    figures["seconds"] = time.monotonic() - began
+    writer.write(step, "val", figures)
     _log.info("step %d: %s", step, evaluation.summary())
     if step > 0 and evaluation.collapsed_to:
       _log.warning(

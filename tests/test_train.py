@@ -69,6 +69,7 @@ def config(data_dir):
   config.checkpoint_every = "1 step"
   config.log_every = "1 step"
   config.base_lr = 1e-3
+  config.report = False
   return config
 
 
@@ -273,6 +274,7 @@ def stages(data_dir, tmp_path_factory):
     config.duration = "20 steps"
     config.validate_every = config.checkpoint_every = "100 %"
     config.log_every = "5 steps"
+    config.report = False
     # So few steps on so few pixels: as far as 100,000 on VOC's.
     config.base_lr = 1e-5
     config.momentum = 0.9

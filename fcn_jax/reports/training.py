@@ -1,0 +1,334 @@
+"""report.html of a workdir: how a training goes, or went."""
+
+import dataclasses
+import datetime
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from fcn_jax import runs, sessions, validation_pictures
+from fcn_jax.evaluation import NAMES
+from fcn_jax.pictures import Entry
+from fcn_jax.reports import page, run_curves, viewer
+from fcn_jax.result import replacing
+
+FILE = "report.html"
+SCORES = NAMES | {"loss": "loss"}
+
+
+def write_training(
+  workdir: str | os.PathLike, path: str | os.PathLike | None = None
+) -> pathlib.Path:
+  """Draws the report of a run, finished or not, from its workdir alone.
+
+  Args:
+    workdir: of the run.
+    path: of the page; None: report.html in the workdir.
+
+  Raises:
+    ValueError: it is no workdir.
+  """
+  run = runs.read_run(workdir)
+  album = validation_pictures.read(run.workdir)
+  return page.write(
+    path or run.workdir / FILE,
+    "training.html.j2",
+    name=runs.names([run.workdir])[0],
+    run=run,
+    state=state(run),
+    drawn=_moment(datetime.datetime.now().timestamp()),
+    going_on=bool(run.sessions) and run.outcome is None,
+    key_figures=_key_figures(run),
+    drawings=drawings(run),
+    scores=_scores(run),
+    classes=_classes(run),
+    validations=_validations(run),
+    pictures=_pictures(album) if album else None,
+    split=run.config["data.val_split"],
+    config=[(name, _plain(value)) for name, value in run.config.items()],
+    sessions=_sessions(run.sessions),
+    environment=list(run.sessions[-1].environment.items())
+    if run.sessions
+    else [],
+  )
+
+
+def write_charts(
+  workdir: str | os.PathLike, folder: str | os.PathLike
+) -> list[pathlib.Path]:
+  """Writes each chart of the report as a PNG, and returns their paths.
+
+  Raises:
+    ValueError: it is no workdir, or it has no records yet.
+  """
+  run = runs.read_run(workdir)
+  found = drawings(run)
+  if not found:
+    raise ValueError(f"{workdir}: there are no records to draw yet")
+  return save_charts(found, folder)
+
+
+def save_charts(
+  found: Sequence[run_curves.Drawing], folder: str | os.PathLike
+) -> list[pathlib.Path]:
+  """Writes charts as PNGs, complete or not at all, and returns their paths."""
+  folder = pathlib.Path(folder).expanduser()
+  folder.mkdir(parents=True, exist_ok=True)
+  paths = []
+  for drawing in found:
+    path = folder / f"{drawing.file}.png"
+    with replacing(path) as temporary:
+      temporary.write_bytes(drawing.chart.png())
+    paths.append(path)
+  return paths
+
+
+def drawings(run: runs.Run) -> list[run_curves.Drawing]:
+  """The charts of a run that have something to show."""
+  baseline, flat = {}, None
+  if run.latest:
+    majority = run.latest["majority_baseline"]
+    only = f"only {majority['class']}"
+    baseline = {key: (only, majority[key]) for key in SCORES if key in majority}
+    classes = len(run.latest["per_class_iu"])
+    flat = (f"all classes alike: ln {classes}", math.log(classes))
+  rows = (
+    ("Loss of a valid pixel", "loss", flat),
+    ("Mean IU", "mean_iu", baseline.get("mean_iu")),
+    ("Pixel accuracy", "pixel_accuracy", baseline.get("pixel_accuracy")),
+    ("Learning rate", "learning_rate", None),
+    ("Images per second", "images_per_second", None),
+  )
+  quantities = {
+    "loss": (run_curves.TRAIN_LOSS, run_curves.VAL_LOSS),
+    "mean_iu": (run_curves.MEAN_IU,),
+    "pixel_accuracy": (run_curves.PIXEL_ACCURACY,),
+    "learning_rate": (run_curves.RATE,),
+    "images_per_second": (run_curves.SPEED,),
+  }
+  found = []
+  for title, file, line in rows:
+    curves = [run_curves.curve(q.name, run, q) for q in quantities[file]]
+    curves = [curve for curve in curves if curve.steps.size]
+    if curves:
+      found.append(run_curves.draw(title, file, curves, line))
+  return found
+
+
+def state(run: runs.Run) -> str:
+  """Where the run stands, in a sentence or two."""
+  step, total = run.step, run.total_steps
+  at = f"step {step:,}"
+  if total is not None:
+    at += f" of {total:,}"
+    at += f" ({100 * step / total:.0f} %)" if total else ""
+  spent = duration(run.seconds_spent)
+  match run.outcome:
+    case sessions.FINISHED:
+      return f"Finished at {at} after {spent}."
+    case sessions.STOPPED:
+      return (
+        f"Stopped at {at} after {spent}; the same command resumes from the "
+        "last checkpoint."
+      )
+    case sessions.FAILED:
+      return f"Failed at {at}: {run.sessions[-1].message}"
+  if not run.sessions:
+    return f"At {at} after {spent}."
+  left = run.seconds_left
+  text = f"Training: at {at} after {spent}"
+  return f"{text}; about {duration(left)} left." if left else f"{text}."
+
+
+def duration(seconds: float) -> str:
+  """'45 s', '3 min 20 s', '2 h 5 min', '3 d 4 h'."""
+  whole = round(seconds)
+  minutes, seconds = divmod(whole, 60)
+  hours, minutes = divmod(minutes, 60)
+  days, hours = divmod(hours, 24)
+  if days:
+    return f"{days} d {hours} h"
+  if hours:
+    return f"{hours} h {minutes} min"
+  return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def _key_figures(run: runs.Run) -> list[tuple[str, str, str]]:
+  if not run.latest:
+    return []
+  latest, best, score = run.latest, run.best, page.score
+  majority = latest["majority_baseline"]
+  only = f"only {majority['class']}"
+  found = [
+    (
+      "Mean IU",
+      score(latest["mean_iu"]),
+      f"{only} {score(majority['mean_iu'])}",
+    ),
+    ("Best mean IU", score(best["mean_iu"]), f"step {best['step']:,}"),
+    (
+      "Pixel accuracy",
+      score(latest["pixel_accuracy"]),
+      f"{only} {score(majority['pixel_accuracy'])}",
+    ),
+    ("Validation loss", score(latest["loss"]), ""),
+  ]
+  if run.train:
+    last = run.train[-1]
+    found.append(("Training loss", score(last["loss"]), ""))
+    found.append(("Images per second", f"{last['images_per_second']:.3g}", ""))
+  return found
+
+
+def _scores(run: runs.Run) -> list[list[str]]:
+  """Rows of name, latest, best and baseline."""
+  if not run.latest:
+    return []
+  majority = run.latest["majority_baseline"]
+  return [
+    [
+      name[0].upper() + name[1:],
+      page.score(run.latest.get(key)),
+      page.score(run.best.get(key)),
+      page.score(majority.get(key)),
+    ]
+    for key, name in SCORES.items()
+  ]
+
+
+def _classes(run: runs.Run) -> list[list[Any]]:
+  """Rows of class, latest IU, best validation's IU, its highest, curve."""
+  if not run.latest:
+    return []
+  rows = []
+  for name, latest in run.latest["per_class_iu"].items():
+    values = [record["per_class_iu"].get(name) for record in run.val]
+    values = np.array([math.nan if v is None else v for v in values], float)
+    known = values[~np.isnan(values)]
+    rows.append(
+      [
+        name,
+        page.score(latest),
+        page.score(run.best["per_class_iu"].get(name)),
+        page.score(known.max() if known.size else None),
+        sparkline(values, [record["step"] for record in run.val]),
+      ]
+    )
+  return rows
+
+
+def sparkline(values: np.ndarray, steps: Sequence[int]) -> Markup:
+  """A small curve of scores, from 0 at its lower edge to 1 at its upper."""
+  width, height, last = 120, 24, max(1, max(steps, default=1))
+  points = [
+    f"{width * step / last:.1f},{height * (1 - value):.1f}"
+    for step, value in zip(steps, values, strict=True)
+    if not math.isnan(value)
+  ]
+  return Markup(
+    '<svg class="sparkline" viewBox="-2 -2 {} {}" width="{}" height="{}" '
+    'aria-hidden="true"><path d="M0 {}H{}"/><polyline points="{}"/></svg>'
+  ).format(
+    width + 4,
+    height + 4,
+    width + 4,
+    height + 4,
+    height,
+    width,
+    " ".join(points),
+  )
+
+
+def _validations(run: runs.Run) -> list[list[str]]:
+  keys = ("mean_iu", "pixel_accuracy", "mean_accuracy", "fw_iu", "loss")
+  return [
+    [
+      f"{record['step']:,}",
+      *(page.score(record.get(key)) for key in keys),
+      duration(record.get("seconds", 0.0)),
+    ]
+    for record in run.val
+  ]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownPicture:
+  """A validation image: its label first, then its predictions by step."""
+
+  view: viewer.View
+  size: tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownPictures:
+  """What the slider of the page moves through.
+
+  Attributes:
+    steps: of the validations whose predictions are there.
+    pictures: of each image.
+    entries: every class that occurs in one of them, and void.
+  """
+
+  steps: tuple[int, ...]
+  pictures: tuple[ShownPicture, ...]
+  entries: tuple[Entry, ...]
+
+
+def _pictures(album: validation_pictures.Album) -> ShownPictures | None:
+  steps = {step for picture in album.pictures for step in picture.predictions}
+  # All of them have the steps that one has.
+  steps = sorted(
+    step
+    for step in steps
+    if all(step in picture.predictions for picture in album.pictures)
+  )
+  if not steps:
+    return None
+  found, entries = [], {}
+  for picture in album.pictures:
+    layers = []
+    for name, ids in [
+      ("Label", picture.truth),
+      *((f"Step {step}", picture.predictions[step]) for step in steps),
+    ]:
+      there = viewer.entries(ids, album.class_names, album.palette)
+      layers.append(viewer.Layer(name, ids, there))
+      entries |= {entry.label: entry for entry in there}
+    view = viewer.view(picture.image_id, picture.image, layers)
+    found.append(ShownPicture(view, picture.size))
+  return ShownPictures(
+    tuple(steps),
+    tuple(found),
+    tuple(entries[label] for label in sorted(entries)),
+  )
+
+
+def _sessions(noted: Sequence[sessions.Session]) -> list[list[str]]:
+  return [
+    [
+      _moment(session.began),
+      _moment(session.ended) if session.ended else "–",
+      session.outcome or "–",
+      f"{session.from_step:,}",
+      "–" if session.last_step is None else f"{session.last_step:,}",
+      session.environment.get("device", "–"),
+      session.environment.get("host", "–"),
+    ]
+    for session in noted
+  ]
+
+
+def _moment(seconds: float) -> str:
+  return f"{datetime.datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+
+
+def _plain(value: Any) -> str:
+  """A value of a config as one writes it; a text of none is told by a dash."""
+  if isinstance(value, list | tuple):
+    return ", ".join(map(str, value)) or "–"
+  return "–" if value == "" else str(value)
