@@ -77,9 +77,11 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def without_nan(value: Any) -> Any:
-  """The value, or tree of dicts, with None (null in JSON) for NaN and inf."""
+  """The value, or tree of dicts and lists, with None for NaN and inf."""
   if isinstance(value, dict):
     return {key: without_nan(item) for key, item in value.items()}
+  if isinstance(value, list):
+    return [without_nan(item) for item in value]
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value

@@ -1,7 +1,10 @@
-"""Scores a trained network on a split: a table, and the same as JSON.
+r"""Scores a trained network on a split: a table, the same as JSON, and a page.
 
   python scripts/evaluate.py --checkpoint=runs/voc --split=val \
-    --output=metrics.json
+    --output=metrics.json --report=evaluation.html
+
+The page shows the confusion matrix, the scores of the classes with 95 %
+intervals, and the images the network does worst on, with their errors.
 """
 
 import json
@@ -13,6 +16,8 @@ from absl import flags
 from fcn_jax import checkpoints, command_line, writers
 from fcn_jax.data import load_dataset
 from fcn_jax.evaluate import evaluate
+from fcn_jax.reports import page
+from fcn_jax.reports.evaluation import write_evaluation
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -26,6 +31,20 @@ _DATA_DIR = flags.DEFINE_string(
 )
 _SPLIT = flags.DEFINE_string("split", "val", "What to score on.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.")
+_REPORT = flags.DEFINE_string("report", None, "HTML file for the page.")
+_WORST = flags.DEFINE_integer(
+  "worst", 20, "Images on the page, by each score.", lower_bound=0
+)
+_BOOTSTRAP = flags.DEFINE_integer(
+  "bootstrap",
+  None,
+  "Resamples of the images for intervals of all scores; 0: no intervals. By "
+  "default 1000 with --report, else 0.",
+  lower_bound=0,
+)
+_BOOTSTRAP_SEED = flags.DEFINE_integer(
+  "bootstrap_seed", 0, "Of the resamples.", lower_bound=0
+)
 _PRECISION = flags.DEFINE_enum(
   "precision", "float32", ["float32", "tf32", "bfloat16"], "Of the products."
 )
@@ -53,12 +72,30 @@ def main() -> None:
       f"of {name} ({', '.join(dataset.class_names)}); name another --data, or "
       "give convert_weights.py the names with --class_names"
     )
-  evaluation = evaluate(net, dataset, _SPLIT.value, part_size=_PART_SIZE.value)
+  if _REPORT.value:
+    page.claim(_REPORT.value)
+  evaluation = evaluate(
+    net,
+    dataset,
+    _SPLIT.value,
+    worst=_WORST.value if _REPORT.value else 0,
+    part_size=_PART_SIZE.value,
+  )
+  resamples = _BOOTSTRAP.value
+  if resamples is None:
+    resamples = 1000 if _REPORT.value else 0
+  intervals = None
+  if resamples:
+    intervals = evaluation.intervals(resamples, _BOOTSTRAP_SEED.value)
+  title = f"{_CHECKPOINT.value}, step {step}"
   print(
-    f"{_CHECKPOINT.value}, step {step}, on {len(evaluation.image_ids)} images "
-    f"of {name}/{_SPLIT.value}\n\n{evaluation.table()}"
+    f"{title}, on {len(evaluation.image_ids)} images of {name}/{_SPLIT.value}"
+    f"\n\n{evaluation.table(intervals)}"
   )
   if _OUTPUT.value:
+    figures = evaluation.figures()
+    if intervals:
+      figures["intervals"] = intervals.figures(evaluation.class_names)
     _write(
       pathlib.Path(_OUTPUT.value).expanduser(),
       {
@@ -66,8 +103,18 @@ def main() -> None:
         "step": step,
         "data": name,
         "split": _SPLIT.value,
-        **evaluation.figures(),
+        **figures,
       },
+    )
+  if _REPORT.value:
+    write_evaluation(
+      _REPORT.value,
+      evaluation,
+      dataset,
+      _SPLIT.value,
+      name=title,
+      intervals=intervals,
+      worst=_WORST.value,
     )
 
 
