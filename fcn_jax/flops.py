@@ -41,11 +41,18 @@ def train_step(layers: d.Layers, height: int, width: int) -> int:
   return total
 
 
+def parameters_of(layer: d.Layer, channels: int) -> int:
+  """Learnable numbers of one layer that reads so many channels."""
+  if not isinstance(layer, d.Conv):
+    return 0
+  return layer.features * (layer.kernel**2 * channels // layer.groups + 1)
+
+
 def parameters(layers: d.Layers) -> int:
-  """Learnable numbers."""
+  """Learnable numbers of all layers."""
   channels = d.channels(layers)
   return sum(
-    layer.features * (layer.kernel**2 * channels[bottom] // layer.groups + 1)
+    parameters_of(layer, channels[bottom])
     for layer, bottom in d.with_bottoms(layers)
-    if isinstance(layer, d.Conv)
+    if bottom
   )

@@ -17,9 +17,19 @@ ORDER = (
   ("convolution", "flops", "layers", "pooling"),
   ("plain",),
   ("models",),
-  ("losses", "metrics", "optimizers", "caffe", "devices", "receipt"),
+  (
+    "caffe",
+    "crop_derivation",
+    "devices",
+    "losses",
+    "machine_memory",
+    "metrics",
+    "optimizers",
+    "receipt",
+  ),
   (
     "bootstrap",
+    "description",
     "distribution",
     "fixed",
     "random_weights",
@@ -49,6 +59,7 @@ ORDER = (
     "voc_submission",
   ),
   ("predict_files", "train_step"),
+  ("learning_rate_preview", "training_memory"),
   ("reports",),
   ("train", "pretrain", "parity", "benchmark"),
 )
