@@ -29,9 +29,9 @@ ORDER = (
   ),
   (
     "bootstrap",
-    "description",
     "distribution",
     "fixed",
+    "network_description",
     "random_weights",
     "published",
     "worst",
