@@ -42,6 +42,19 @@ def softmax(scores: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
   return jax.nn.softmax(scores)
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def most_likely_classes(
+  scores: Float[Array, "b h w c"], number: int
+) -> tuple[UInt8[Array, "b h w k"], Float[Array, "b h w k"]]:
+  """Class ids of the highest scores and their softmax, highest first.
+
+  The first is `most_likely`. There are `number`, or as many as classes.
+  """
+  highest, ids = jax.lax.top_k(scores, min(number, scores.shape[-1]))
+  total = jax.nn.logsumexp(scores, axis=-1, keepdims=True)
+  return ids.astype(jnp.uint8), jnp.exp(highest - total)
+
+
 class Predictor:
   """A trained network; call it on an image.
 

@@ -5,15 +5,16 @@ Threads decode ahead and write behind while the devices compute.
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, Int, UInt8
 
-from fcn_jax import predict
+from fcn_jax import devices, losses, metrics, predict
 from fcn_jax.data.canvases import Canvas, assign, choose_canvases
 from fcn_jax.data.files import DataError
 from fcn_jax.data.images import decode_image
@@ -21,6 +22,7 @@ from fcn_jax.image_files import ImageFile, image_sizes
 from fcn_jax.prediction_folder import PredictionFolder
 from fcn_jax.result import Result
 
+TOP = 3  # classes of a pixel that an observer is told of
 _MOST_STEPS = 32  # different sides that canvases are chosen from, on an axis
 
 # What became of files: a record for the summary, or what was wrong.
@@ -35,6 +37,39 @@ class Part:
   files: tuple[ImageFile, ...]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Seen:
+  """What an observer is told of one image.
+
+  Attributes:
+    file: the image.
+    result: what the network says of it.
+    top_ids: the most likely classes of each pixel, most likely first.
+    top_probabilities: of these, 0..1.
+    label: class ids, 255 = void; None without labels.
+    confusion: pixels by [label, prediction], void left out; None without
+      labels.
+  """
+
+  file: ImageFile
+  result: Result
+  top_ids: UInt8[np.ndarray, "h w k"]
+  top_probabilities: Float32[np.ndarray, "h w k"]
+  label: UInt8[np.ndarray, "h w"] | None
+  confusion: Int[np.ndarray, "c c"] | None
+
+
+@runtime_checkable
+class Observer(Protocol):
+  """Somebody who looks on, as a report; asked and told by several threads."""
+
+  def label_of(self, file: ImageFile) -> UInt8[np.ndarray, "h w"] | None:
+    """The label of an image; None where there are none."""
+
+  def see(self, seen: Seen) -> None:
+    """Told of each image that was segmented, in any order."""
+
+
 def predict_files(
   predictor: predict.Predictor,
   files: Sequence[ImageFile],
@@ -43,6 +78,7 @@ def predict_files(
   palette: UInt8[np.ndarray, "256 3"] | None = None,
   max_canvases: int = 3,
   num_threads: int = 2,
+  observer: Observer | None = None,
   progress: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
   """Segments image files and writes what was found, and the summary.
@@ -55,6 +91,7 @@ def predict_files(
     max_canvases: how many sizes to pad the images to, at most; the network is
       compiled for each.
     num_threads: for decoding, and as many for writing.
+    observer: asked for labels, and told of each image.
     progress: called after each file.
 
   Returns:
@@ -81,11 +118,14 @@ def predict_files(
   ):
     writing = collections.deque()
     parts = plan(files, max_canvases, predictor.mesh.size)
-    for part, images, unreadable in _ahead(readers, parts, 2 * num_threads):
+    decode = functools.partial(_decode, observer)
+    for part, images, unreadable in _ahead(
+      readers, decode, parts, 2 * num_threads
+    ):
       note(unreadable)
       if images:
         try:
-          job = _Job(predictor, part.canvas, images, folder, palette)
+          job = _Job(predictor, part.canvas, images, folder, palette, observer)
         except jax.errors.JaxRuntimeError as error:
           note(_not_computed(images, error))
         else:
@@ -119,6 +159,14 @@ def plan(
   return parts
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Decoded:
+  """An image, and its label if an observer has one."""
+
+  image: UInt8[np.ndarray, "h w 3"]
+  label: UInt8[np.ndarray, "h w"] | None
+
+
 class _Job:
   """What the devices compute of a part, and the writing of it."""
 
@@ -126,49 +174,95 @@ class _Job:
     self,
     predictor: predict.Predictor,
     canvas: Canvas,
-    images: dict[ImageFile, np.ndarray],
+    images: dict[ImageFile, _Decoded],
     folder: PredictionFolder,
     palette: UInt8[np.ndarray, "256 3"],
+    observer: Observer | None,
   ):
     # A damaged header may tell another size than the pixels have.
-    sizes = [image.shape[:2] for image in images.values()]
+    sizes = [decoded.image.shape[:2] for decoded in images.values()]
     canvas = tuple(np.max([canvas, *sizes], axis=0).tolist())
-    scores = predictor.scores(list(images.values()), canvas)
+    scores = predictor.scores([d.image for d in images.values()], canvas)
     self._labels = predict.most_likely(scores)
     self._probabilities = (
       predict.softmax(scores) if folder.save_probabilities else None
     )
+    self._observed = (
+      _observed(predictor, scores, self._labels, list(images.values()))
+      if observer
+      else None
+    )
     self._class_names = predictor.class_names
     self._images, self._folder, self._palette = images, folder, palette
+    self._observer = observer
 
   def write(self) -> Outcomes:
     """Waits for the devices and writes each image's predictions."""
     try:
       labels = np.asarray(self._labels)
       probabilities = np.asarray(self._probabilities)
+      observed = jax.device_get(self._observed)
     except jax.errors.JaxRuntimeError as error:
       return _not_computed(self._images, error)
     outcomes: Outcomes = {}
-    for i, (file, image) in enumerate(self._images.items()):
-      inside = (i, *(slice(n) for n in image.shape[:2]))
+    for i, (file, decoded) in enumerate(self._images.items()):
+      inside = (i, *(slice(n) for n in decoded.image.shape[:2]))
       result = Result(
-        image=image,
+        image=decoded.image,
         labels=labels[inside],
         class_names=self._class_names,
         palette=self._palette,
         compute_probabilities=lambda inside=inside: probabilities[inside],
       )
       outcomes[file] = self._folder.write(file, result)
+      if observed:
+        top_ids, top_probabilities, confusions = observed
+        seen = Seen(
+          file,
+          result,
+          top_ids[inside],
+          top_probabilities[inside],
+          decoded.label,
+          None if decoded.label is None else confusions[i],
+        )
+        self._observer.see(seen)
     return outcomes
 
 
+def _observed(
+  predictor: predict.Predictor,
+  scores: jax.Array,
+  labels: jax.Array,
+  images: Sequence[_Decoded],
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Most likely classes, their probabilities, confusion matrix of each image.
+
+  Counted on the canvas, as in evaluation: one program a canvas.
+  """
+  given = np.full(scores.shape[:3], losses.VOID, np.uint8)
+  for i, decoded in enumerate(images):
+    if decoded.label is not None:
+      height, width = decoded.label.shape
+      given[i, :height, :width] = decoded.label
+  counts = _confusion(
+    devices.shard(given, predictor.mesh), labels, scores.shape[-1]
+  )
+  return *predict.most_likely_classes(scores, TOP), counts
+
+
+_confusion = jax.jit(metrics.confusion, static_argnums=2)
+
+
 def _ahead(
-  pool: ThreadPoolExecutor, parts: Iterable[Part], number: int
-) -> Iterator[tuple[Part, dict[ImageFile, np.ndarray], Outcomes]]:
+  pool: ThreadPoolExecutor,
+  decode: Callable[[Part], tuple[dict[ImageFile, _Decoded], Outcomes]],
+  parts: Iterable[Part],
+  number: int,
+) -> Iterator[tuple[Part, dict[ImageFile, _Decoded], Outcomes]]:
   """Each part with its images, `number` parts being decoded ahead."""
   waiting = collections.deque()
   for part in parts:
-    waiting.append((part, pool.submit(_decode, part)))
+    waiting.append((part, pool.submit(decode, part)))
     if len(waiting) > number:
       part, future = waiting.popleft()
       yield part, *future.result()
@@ -176,11 +270,15 @@ def _ahead(
     yield part, *future.result()
 
 
-def _decode(part: Part) -> tuple[dict[ImageFile, np.ndarray], Outcomes]:
+def _decode(
+  observer: Observer | None, part: Part
+) -> tuple[dict[ImageFile, _Decoded], Outcomes]:
   images, unreadable = {}, {}
   for file in part.files:
     try:
-      images[file] = decode_image(file.read(), str(file.path))
+      image = decode_image(file.read(), str(file.path))
+      label = observer.label_of(file) if observer else None
+      images[file] = _Decoded(image, label)
     except DataError as error:
       unreadable[file] = str(error)
   return images, unreadable

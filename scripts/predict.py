@@ -14,6 +14,13 @@ instead. For an image photos/a/0001.jpg it writes
   summary.json                 the share of the pixels that is of each class
 
 An image that cannot be read is reported and left out; the exit code is then 1.
+
+  --report=predictions.html
+
+also writes a page that shows images under their classes, with the class and
+its probability under the cursor. Where there are labels it says what is wrong,
+and begins with the worst images. With --data they are those of the data set;
+with --images, --labels=FOLDER holds a label of the same stem for each image.
 """
 
 import os
@@ -23,8 +30,15 @@ from absl import flags
 from tqdm import tqdm
 
 import fcn_jax
-from fcn_jax import checkpoints, command_line, image_files, prediction_folder
+from fcn_jax import (
+  checkpoints,
+  command_line,
+  given_labels,
+  image_files,
+  prediction_folder,
+)
 from fcn_jax.predict_files import predict_files
+from fcn_jax.reports.predictions import PredictionsReport
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -65,6 +79,20 @@ _NUM_THREADS = flags.DEFINE_integer(
   "For decoding, and as many for writing.",
   lower_bound=1,
 )
+_REPORT = flags.DEFINE_string("report", None, "HTML page of the predictions.")
+_REPORT_IMAGES = flags.DEFINE_integer(
+  "report_images",
+  50,
+  "How many images the page shows, at most: the worst ones where there are "
+  "labels, else the first ones.",
+  lower_bound=1,
+)
+_LABELS = flags.DEFINE_string(
+  "labels",
+  None,
+  "For the page: a folder of label images (class ids), paired with --images by "
+  "stem; none leaves out the labels of --data.",
+)
 flags.mark_flags_as_required(["checkpoint", "output_dir"])
 flags.mark_flags_as_mutual_exclusive(["images", "data"], required=True)
 
@@ -72,6 +100,9 @@ _LISTED = 10  # of the files that are no images
 
 
 def main() -> int:
+  if _LABELS.value and not _REPORT.value:
+    raise ValueError("--labels are for the page: give --report=PAGE.html")
+  dataset = None
   if _DATA.value:
     _, about = checkpoints.load_about(_CHECKPOINT.value, _STEP.value)
     trained_in = about.config.get("data", {}).get("data_dir")
@@ -88,6 +119,17 @@ def main() -> int:
   palette = prediction_folder.read_palette(
     _PALETTE.value, net.palette, net.class_names
   )
+  report = None
+  if _REPORT.value:
+    report = PredictionsReport(
+      _REPORT.value,
+      files,
+      checkpoint=f"{_CHECKPOINT.value}, step {net.step}",
+      class_names=net.class_names,
+      palette=net.palette if palette is None else palette,
+      label_of=_label_of(dataset, files, net.class_names),
+      number=_REPORT_IMAGES.value,
+    )
   folder = prediction_folder.PredictionFolder(
     _OUTPUT_DIR.value,
     files,
@@ -109,6 +151,7 @@ def main() -> int:
       palette=palette,
       max_canvases=_MAX_CANVASES.value,
       num_threads=_NUM_THREADS.value,
+      observer=report,
       progress=bar.update,
     )
   for message in failed.values():
@@ -117,7 +160,27 @@ def main() -> int:
     f"{_CHECKPOINT.value}, step {net.step}: {len(files) - len(failed)} of "
     f"{len(files)} images segmented; {folder.directory}/overlays"
   )
+  if report:
+    print(f"page: {report.write(failed)}")
   return 1 if failed else 0
+
+
+def _label_of(dataset, files, class_names) -> given_labels.LabelOf | None:
+  """The labels that --labels and --data stand for, None if none."""
+  if dataset:
+    if _LABELS.value == "none":
+      return None
+    if _LABELS.value:
+      raise ValueError(
+        f"--labels={_LABELS.value}: with --data the labels are its own; give "
+        "--images, or --labels=none to leave them out"
+      )
+    return given_labels.labels_of(dataset, class_names)
+  if not _LABELS.value:
+    return None
+  return given_labels.find_labels(
+    _LABELS.value, files, class_names, _NUM_THREADS.value
+  )
 
 
 def with_repeated_images(argv: list[str]) -> list[str]:

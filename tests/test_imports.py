@@ -29,6 +29,7 @@ ORDER = (
   ),
   (
     "bootstrap",
+    "confusions",
     "distribution",
     "fixed",
     "network_description",
@@ -50,7 +51,13 @@ ORDER = (
     "writers",
   ),
   ("initial", "image_files", "pictures", "progress", "runs"),
-  ("evaluation", "image_set", "result", "validation_pictures"),
+  (
+    "evaluation",
+    "given_labels",
+    "image_set",
+    "result",
+    "validation_pictures",
+  ),
   (
     "activations",
     "evaluate",

@@ -46,6 +46,21 @@ def test_labels_and_probabilities_by_hand():
   assert result.shares == {"background": 0, "light": 0, "none": 1}
 
 
+def test_the_most_likely_classes_by_hand():
+  """Softmax of ln 1, 2, 5 is 1/8, 2/8, 5/8; of equals the lower id is first."""
+  scores = np.log(np.array([[1, 2, 5], [3, 1, 3]], np.float32)).reshape(
+    1, 1, 2, 3
+  )
+  ids, shares = predict.most_likely_classes(jnp.asarray(scores), 2)
+  assert ids.dtype == jnp.uint8
+  assert ids.tolist() == [[[[2, 1], [0, 2]]]]
+  np.testing.assert_allclose(
+    shares, [[[[0.625, 0.25], [3 / 7, 3 / 7]]]], rtol=1e-5
+  )
+  ids, _ = predict.most_likely_classes(jnp.asarray(scores), 9)
+  assert ids.tolist() == [[[[2, 1, 0], [0, 2, 1]]]]
+
+
 def test_light_is_found_where_it_is(light):
   image = np.zeros((64, 192, 3), np.uint8)
   image[:, 96:, 0] = 250

@@ -141,3 +141,74 @@ def test_a_plan_holds_each_file_once_on_a_canvas_that_holds_it(tmp_path):
     ["1", "3"],
   ]
   assert {part.canvas for part in plan(files, 1, 2)} == {(512, 512)}
+
+
+class Onlooker:
+  """Remembers what it is told; labels are the dark pixels, a corner void."""
+
+  def __init__(self):
+    self.told = {}
+
+  def label_of(self, file):
+    rgb = predict.as_rgb(file.path)
+    label = (rgb[..., 0] < 128).astype(np.uint8)
+    label[:3, :4] = 255
+    return label
+
+  def see(self, seen):
+    self.told[seen.file.id] = seen
+
+
+def test_an_observer_is_told_what_was_computed_once(
+  net, photos, tmp_path, monkeypatch
+):
+  """Of images on one canvas, in parts of one: as many passes as images."""
+  passes = []
+  real = predict.Predictor.scores
+  monkeypatch.setattr(
+    predict.Predictor,
+    "scores",
+    lambda *of: passes.append(1) or real(*of),
+  )
+  onlooker = Onlooker()
+  folder = PredictionFolder(tmp_path / "out", photos, {})
+  failed = predict_files(net, photos, folder, observer=onlooker)
+  assert len(failed) == 2
+  assert len(passes) == 6
+  assert set(onlooker.told) == {
+    "cmyk",
+    "grey",
+    "rgb",
+    "rgba",
+    "sixteen",
+    "turned",
+  }
+  for seen in onlooker.told.values():
+    alone = net(seen.file.path)
+    np.testing.assert_array_equal(seen.result.labels, alone.labels)
+    np.testing.assert_array_equal(seen.top_ids[..., 0], alone.labels)
+    height, width = alone.labels.shape
+    assert seen.top_ids.shape == (height, width, 3)
+    np.testing.assert_allclose(
+      np.take_along_axis(alone.probabilities, seen.top_ids.astype(int), -1),
+      seen.top_probabilities,
+      atol=1e-6,
+    )
+    assert (np.diff(seen.top_probabilities, axis=-1) <= 0).all()
+    label = onlooker.label_of(seen.file)
+    np.testing.assert_array_equal(seen.label, label)
+    expected = np.zeros((3, 3), int)
+    valid = label != 255
+    np.add.at(expected, (label[valid], alone.labels[valid]), 1)
+    np.testing.assert_array_equal(seen.confusion, expected)
+
+
+def test_an_observer_without_labels(net, photos, tmp_path, monkeypatch):
+  onlooker = Onlooker()
+  monkeypatch.setattr(onlooker, "label_of", lambda file: None)
+  folder = PredictionFolder(tmp_path / "out", photos, {})
+  predict_files(net, photos[3:4], folder, observer=onlooker)
+  (seen,) = onlooker.told.values()
+  assert seen.label is None
+  assert seen.confusion is None
+  assert seen.top_ids.shape == (30, 40, 3)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import run_scripts
 import small_network
 from PIL import Image
 
@@ -65,6 +66,44 @@ def test_the_whole_road_on_two_devices(tmp_path):
       assert mask.mode == "L"
       assert (np.asarray(mask) == 1).all()
   assert not (tmp_path / "out/probabilities").exists()
+
+
+def test_the_page_beside_the_predictions(tmp_path):
+  checkpoints.save_model(
+    tmp_path / "model",
+    small_network.constant([0, 2, 1]),
+    small_network.about(),
+  )
+  label = np.ones((30, 40), np.uint8)
+  label[:, :10] = 2  # predicted as class 1: IU 3/4, and 0
+  for name in ("photos/1.png", "photos/2.png", "labels/1.png"):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (40, 30)).save(path)
+  Image.fromarray(label).save(tmp_path / "labels/1.png")
+  page = tmp_path / "deep/page.html"
+  common = [f"--checkpoint={tmp_path}/model", f"--output_dir={tmp_path}/out"]
+  first = [*common, f"--images={tmp_path}/photos/1.png"]
+  both = [*common, f"--images={tmp_path}/photos"]
+  labels = f"--labels={tmp_path}/labels"
+  told = run_scripts.exits(
+    str(SCRIPT),
+    [*first, f"--report={page}", labels],
+    [*both, f"--report={page}", labels],
+    [*both, labels],
+    [*both, f"--report={tmp_path}/page"],
+    [*both, f"--report={tmp_path}/first.html", "--report_images=1"],
+  )
+  assert told[0] == 0
+  text = page.read_text()
+  assert "<dd>0.3750 <small>only light: 0.3750</small>" in text
+  assert "<dd>0.7500 <small>only light: 0.7500</small>" in text
+  assert f"{tmp_path}/photos/2.png: no 2.* in {tmp_path}/labels" in told[1]
+  assert "--labels are for the page: give --report=" in told[2]
+  assert f"{tmp_path}/page: a page's name ends in .html" in told[3]
+  assert told[4] == 0
+  text = (tmp_path / "first.html").read_text()
+  assert "Shown: the first 1 of 2 images. Left out: 1;" in text
 
 
 def test_images_that_a_shell_has_spread():

@@ -5,6 +5,7 @@ import zlib
 
 import browser
 import numpy as np
+import painted
 import pytest
 
 from fcn_jax.pictures import Entry
@@ -21,6 +22,7 @@ TEMPLATE = """
 """
 NAMES = ("background", "cat & <dog>", "tree")
 RED, GREEN = (200, 0, 0), (0, 160, 80)
+COLORS = {1: RED, 2: GREEN}
 GREY = np.full((12, 20, 3), 90, np.uint8)
 
 
@@ -61,47 +63,8 @@ def show(tmp_path, open_page, monkeypatch):
   return show
 
 
-def painted(ids, opacity=60, outline=1, hidden=(), lit=None, colors=None):
-  """What the canvas should hold, in numpy."""
-  colors = {1: RED, 2: GREEN} if colors is None else colors
-  near = np.zeros(ids.shape, bool)
-  for _ in range(outline):
-    grown = near.copy()
-    for axis in (0, 1):
-      rows = [slice(None)] * 2
-      before, after = rows.copy(), rows.copy()
-      before[axis], after[axis] = slice(None, -1), slice(1, None)
-      before, after = tuple(before), tuple(after)
-      other = ids[before] != ids[after]
-      grown[before] |= near[after] | other
-      grown[after] |= near[before] | other
-    near = grown
-  picture = np.zeros((*ids.shape, 4), np.uint8)
-  alpha = np.where(near, 255, round(2.55 * opacity))
-  for label, color in colors.items():
-    picture[ids == label, :3] = color
-    picture[ids == label, 3] = alpha[ids == label]
-  y, x = np.indices(ids.shape)
-  stripes = np.where((x + y) // 4 % 2, 200, 96)
-  void = ids == 255
-  picture[void, :3] = stripes[void, None]
-  picture[void, 3] = alpha[void]
-  for label in hidden:
-    picture[ids == label] = 0
-  if lit is not None:
-    picture[ids != lit] = (0, 0, 0, 166)
-  return picture
-
-
-def check(opened, expected):
-  """The canvas holds that, to what alpha leaves of the colours."""
-  found = browser.pixels(opened).astype(int)
-  assert found.shape == expected.shape
-  np.testing.assert_array_equal(found[..., 3], expected[..., 3])
-  seen = found[..., :3] * found[..., 3:] / 255
-  np.testing.assert_allclose(
-    seen, expected[..., :3] * (expected[..., 3:] / 255.0), atol=1
-  )
+def paint(ids, colors=COLORS, **options):
+  return painted.painted(ids, colors, **options)
 
 
 def test_reduced_sizes_and_positions_by_hand():
@@ -166,11 +129,11 @@ def test_what_does_not_fit_is_refused():
 
 def test_sliders(show):
   opened = show(viewer.view("x", GREY, [layer()]))
-  check(opened, painted(labels()))
+  painted.check(opened, paint(labels()))
   opened.get_by_label("Opacity").fill("25")
-  check(opened, painted(labels(), opacity=25))
+  painted.check(opened, paint(labels(), opacity=25))
   opened.get_by_label("Outline").fill("3")
-  check(opened, painted(labels(), opacity=25, outline=3))
+  painted.check(opened, paint(labels(), opacity=25, outline=3))
   opened.get_by_label("Outline").fill("0")
   opened.get_by_label("Opacity").fill("0")
   assert not browser.pixels(opened).any()
@@ -181,19 +144,19 @@ def test_a_legend_lights_up_and_hides(show):
   button = opened.get_by_role("button", name="cat & <dog>")
   assert button.inner_text().split() == ["1", "cat", "&", "<dog>", "17.5", "%"]
   button.hover()
-  check(opened, painted(labels(), lit=1))
+  painted.check(opened, paint(labels(), lit=1))
   button.click()
   assert button.get_attribute("aria-pressed") == "false"
   opened.mouse.move(0, 0)
-  check(opened, painted(labels(), hidden=[1]))
+  painted.check(opened, paint(labels(), hidden=[1]))
   button.focus()
   opened.keyboard.press("Tab")  # on to void, now by keyboard
-  check(opened, painted(labels(), hidden=[1], lit=255))
+  painted.check(opened, paint(labels(), hidden=[1], lit=255))
   opened.keyboard.press("Shift+Tab")
   opened.keyboard.press("Enter")
   assert button.get_attribute("aria-pressed") == "true"
   opened.get_by_label("Opacity").focus()
-  check(opened, painted(labels()))
+  painted.check(opened, paint(labels()))
 
 
 def lines(opened):
@@ -253,9 +216,7 @@ def test_errors_are_told_without_ids(show):
   opened = show(viewer.view("x", GREY, [errors]))
   opened.locator(".stage").focus()
   assert lines(opened) == ["Column 10, row 6", "Errors: wrong"]
-  check(
-    opened, painted(errors.ids, colors={1: (213, 94, 0), 2: (86, 180, 233)})
-  )
+  painted.check(opened, paint(errors.ids, {1: (213, 94, 0), 2: (86, 180, 233)}))
   button = opened.get_by_role("button", name="missed")
   assert button.inner_text().split()[0] == "missed"
 
@@ -278,12 +239,12 @@ def test_layers_are_chosen_by_name_and_have_their_own_legend(show):
   view = viewer.view("x", GREY, [layer(), layer("Label", flipped)])
   opened = show(view)
   opened.get_by_label("Label", exact=True).check()
-  check(opened, painted(flipped))
+  painted.check(opened, paint(flipped))
   opened.get_by_role("button", name="tree").click()
   opened.mouse.move(0, 0)
-  check(opened, painted(flipped, hidden=[2]))
+  painted.check(opened, paint(flipped, hidden=[2]))
   opened.get_by_label("Prediction", exact=True).check()
-  check(opened, painted(labels()))
+  painted.check(opened, paint(labels()))
 
 
 def test_many_viewers_are_apart_and_opened_when_near(show):
@@ -297,5 +258,5 @@ def test_many_viewers_are_apart_and_opened_when_near(show):
   last.get_by_label("Opacity").fill("100")
   opened.locator("#viewer-1").scroll_into_view_if_needed()
   opened.wait_for_selector("#viewer-1[data-painted]")
-  check(opened, painted(labels()))
+  painted.check(opened, paint(labels()))
   assert not browser.scrolls_sideways(opened)
