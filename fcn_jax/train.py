@@ -25,6 +25,7 @@ from fcn_jax import (
   optimizers,
   progress,
   sessions,
+  training_memory,
   writers,
 )
 from fcn_jax import config as config_lib
@@ -86,7 +87,7 @@ class _Run:
   def __init__(self, config: ConfigDict, folder: pathlib.Path, data: Dataset):
     self.config, self.folder, self.dataset = config, folder, data
     self.mesh = devices.data_mesh()
-    self.loader = _loader(config, data, self.mesh)
+    self.loader = make_loader(config, data, self.mesh)
     epoch = self.loader.drawing.steps_per_epoch
     self.total = optimizers.steps_in(config.duration, None, epoch)
 
@@ -126,11 +127,11 @@ class _Run:
     start = saved.latest
     state, training = self._start(saved, start)
     step = start or 0
-    images = self.loader.drawing.batch_size
-    one_part = images == 1 or (
-      config.data.batching == "by_canvas" and images <= self.loader.part_size
-    )
-    stepper = Stepper(training, self.mesh, one_part)
+    stepper = Stepper(training, self.mesh, self.loader.one_part)
+    if step < self.total:
+      training_memory.warn_before_training(
+        stepper, state, self.mesh, self.loader, config
+      )
     evaluation = None
     with (
       # Where there is no checkpoint, no record is of this run.
@@ -292,7 +293,8 @@ def _lengths(config, data: Dataset) -> np.ndarray:
   return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])
 
 
-def _loader(config, data: Dataset, mesh) -> pipeline.Loader:
+def make_loader(config: ConfigDict, data: Dataset, mesh) -> pipeline.Loader:
+  """What reads the training images of a recipe, on canvases of its choice."""
   split = config.data.train_split
   sizes = data.sizes(split)
   canvases = choose_canvases(sizes, config.data.max_canvases)

@@ -236,6 +236,22 @@ def test_reading_ahead_and_resuming_change_nothing(threads):
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.parametrize(
+  ("batch_size", "canvas_of", "part_size", "expected"),
+  [
+    (1, None, 1, True),
+    (2, None, 2, False),  # its images may lie on several canvases
+    (2, (0, 0, 1), 2, True),
+    (3, (0, 0, 1), 2, False),
+  ],
+)
+def test_whether_every_batch_is_one_part(
+  batch_size, canvas_of, part_size, expected
+):
+  drawing = Drawing(3, batch_size, "shuffle", 0, canvas_of)
+  assert loader(drawing=drawing, part_size=part_size).one_part == expected
+
+
 def test_mirrored_images_take_their_labels_along():
   flips = []
   for drawn in loader(mirror=True).steps(0, 40):

@@ -360,7 +360,7 @@ def test_no_more_images_go_through_at_once_than_a_batch_has(config, data_dir):
   mesh = train.devices.data_mesh()
   config.batch_size, config.data.part_size = 2, 8
   config.accumulation_steps = 3
-  loader = train._loader(config, data, mesh)
+  loader = train.make_loader(config, data, mesh)
   assert loader.part_size == train.devices.divisible(2, mesh)
   assert loader.drawing.batch_size == 6
 

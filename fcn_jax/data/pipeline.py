@@ -195,6 +195,13 @@ class Loader:
   random_crop: int = 0
   num_threads: int = 2
 
+  @property
+  def one_part(self) -> bool:
+    """Whether every batch is one part."""
+    images = self.drawing.batch_size
+    by_canvas = self.drawing.canvas_of is not None
+    return images == 1 or (by_canvas and images <= self.part_size)
+
   def steps(self, start: int, stop: int) -> Iterator[Drawn]:
     """The batches of steps start .. stop - 1, read ahead in threads."""
     source = self.dataset.source(self.split)
