@@ -50,9 +50,19 @@ def most_likely_classes(
 
   The first is `most_likely`. There are `number`, or as many as classes.
   """
-  highest, ids = jax.lax.top_k(scores, min(number, scores.shape[-1]))
+  classes = scores.shape[-1]
+  left, ids, highest = scores, [], []
+  # A sort of each pixel's scores (jax.lax.top_k) takes six times as long.
+  for _ in range(min(number, classes)):
+    best = left.argmax(-1, keepdims=True)
+    ids.append(best)
+    highest.append(left.max(-1, keepdims=True))
+    left = jnp.where(
+      jnp.arange(classes)[None, None, None] == best, -jnp.inf, left
+    )
   total = jax.nn.logsumexp(scores, axis=-1, keepdims=True)
-  return ids.astype(jnp.uint8), jnp.exp(highest - total)
+  shares = jnp.exp(jnp.concatenate(highest, -1) - total)
+  return jnp.concatenate(ids, -1).astype(jnp.uint8), shares
 
 
 class Predictor:
