@@ -50,6 +50,7 @@ def get_config() -> ConfigDict:
   config.data.max_canvases = 3
   config.data.part_size = 1  # images per forward pass; results do not change
   config.data.num_threads = 2
+  config.data.cache = "auto"  # decoded images: none, host or device memory
 
   config.batch_size = 1  # images whose gradients are added up
   config.accumulation_steps = 1  # so many batches in an update

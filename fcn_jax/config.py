@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fcn_jax import models
-from fcn_jax.data.pipeline import BATCHINGS, ORDERS
+from fcn_jax.data.pipeline import BATCHINGS, CACHES, ORDERS
 from fcn_jax.models.network import PRECISIONS
 from fcn_jax.optimizers import GAMMA_UNITS, POLICIES
 
@@ -38,6 +38,7 @@ FIELDS = {
   "data.max_canvases": int,
   "data.part_size": int,
   "data.num_threads": int,
+  "data.cache": str,
   "batch_size": int,
   "accumulation_steps": int,
   "duration": str,
@@ -63,6 +64,7 @@ FIELDS = {
 _SINCE = {
   "init.allow_unknown": [],
   "init.keep_classes": False,
+  "data.cache": "none",
   "accumulation_steps": 1,
   "lr_gamma_per": "step",
   "report": False,
@@ -72,6 +74,7 @@ _SINCE = {
 FREE = (
   "data.data_dir",
   "data.num_threads",
+  "data.cache",
   "keep_latest",
   "log_every",
   "report",
@@ -158,6 +161,7 @@ def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
       "lr_policy": POLICIES,
       "lr_gamma_per": GAMMA_UNITS,
       "data.order": ORDERS,
+      "data.cache": CACHES,
       "data.batching": BATCHINGS,
       "init.source": ("caffemodel", "checkpoint", "random"),
       "init.head": ("zero", "gaussian"),

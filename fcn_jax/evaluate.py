@@ -35,6 +35,7 @@ class Evaluator:
     max_canvases: how many sizes to pad the images to, at most.
     part_size: images per forward pass.
     mesh: devices to share the images; None: all.
+    keep_decoded: keep the images in memory, for the next time.
   """
 
   def __init__(
@@ -45,8 +46,10 @@ class Evaluator:
     max_canvases: int = 3,
     part_size: int = 1,
     mesh: jax.sharding.Mesh | None = None,
+    keep_decoded: bool = False,
   ):
     self.dataset = dataset
+    self._read = pipeline.Reader(dataset, split, keep_decoded)
     self.split = split
     self.mesh = mesh or devices.data_mesh()
     self.part_size = devices.divisible(part_size, self.mesh)
@@ -123,8 +126,7 @@ class Evaluator:
     """Every batch of the split, or those with an image that is wanted."""
     ids = self.dataset.ids(self.split)
     return pipeline.in_canvas_order(
-      self.dataset,
-      self.split,
+      self._read,
       self.canvases,
       self.part_size,
       wanted=None if wanted is None else [i in wanted for i in ids],

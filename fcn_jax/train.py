@@ -20,7 +20,9 @@ from fcn_jax import (
   checkpoints,
   devices,
   geometry,
+  image_cache,
   initial,
+  machine_memory,
   models,
   optimizers,
   progress,
@@ -87,7 +89,17 @@ class _Run:
   def __init__(self, config: ConfigDict, folder: pathlib.Path, data: Dataset):
     self.config, self.folder, self.dataset = config, folder, data
     self.mesh = devices.data_mesh()
-    self.loader = make_loader(config, data, self.mesh)
+    self.cache = image_cache.choose(
+      config.data.cache,
+      np.concatenate(
+        [
+          data.sizes(split)
+          for split in (config.data.train_split, config.data.val_split)
+        ]
+      ),
+      machine_memory.room(),
+    )
+    self.loader = make_loader(config, data, self.mesh, self.cache)
     epoch = self.loader.drawing.steps_per_epoch
     self.total = optimizers.steps_in(config.duration, None, epoch)
 
@@ -108,6 +120,7 @@ class _Run:
       max_canvases=config.data.max_canvases,
       part_size=config.data.part_size,
       mesh=self.mesh,
+      keep_decoded=self.cache != "none",
     )
     _log.info(
       "%s: %d training images, %d steps an epoch, %d steps; canvases %s, "
@@ -139,7 +152,10 @@ class _Run:
       self._live(start) as report,
       progress.Progress(self._plan(), step, writer) as shown,
     ):
-      for drawn in _chain_end(self.loader.steps(step, self.total)):
+      batches = self.loader
+      if self.cache == "device":
+        batches = image_cache.OnDevice(self.loader, self.mesh)
+      for drawn in _chain_end(batches.steps(step, self.total)):
         last = drawn is None
         due = step % self.validate_every == 0 or last
         if due or step % self.checkpoint_every == 0 or stop():
@@ -293,7 +309,9 @@ def _lengths(config, data: Dataset) -> np.ndarray:
   return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])
 
 
-def make_loader(config: ConfigDict, data: Dataset, mesh) -> pipeline.Loader:
+def make_loader(
+  config: ConfigDict, data: Dataset, mesh, cache: str = "none"
+) -> pipeline.Loader:
   """What reads the training images of a recipe, on canvases of its choice."""
   split = config.data.train_split
   sizes = data.sizes(split)
@@ -317,6 +335,7 @@ def make_loader(config: ConfigDict, data: Dataset, mesh) -> pipeline.Loader:
     mirror=config.data.mirror,
     random_crop=config.data.random_crop,
     num_threads=config.data.num_threads,
+    keep=cache == "host",
   )
 
 

@@ -23,7 +23,9 @@ from small_nets import random_image, short_net, split
 
 jax.config.update("jax_disable_most_optimizations", True)
 
-from fcn_jax import devices, optimizers, train_step
+from stored_data import StoredDataset
+
+from fcn_jax import devices, image_cache, optimizers, train_step
 from fcn_jax.data import pipeline
 
 net = short_net(seed=2)
@@ -55,6 +57,17 @@ for mesh in (one, whole):
   assert {len(x.sharding.device_set) for x in history} == {mesh.size}
   found.append((jax.device_get(history), np.asarray(losses[0])))
 
+loader = pipeline.Loader(
+  dataset=StoredDataset(samples, "abcde"),
+  split="train",
+  drawing=pipeline.Drawing(3, 3, "shuffle", seed=4),
+  canvases=((40, 40),),
+  part_size=4,
+  mirror=True,
+)
+(gathered,) = image_cache.OnDevice(loader, whole).batch(5).parts
+(placed,) = loader.batch(5).parts
+
 (one_history, one_losses), (history, losses) = found
 print(json.dumps({
   "devices": whole.size,
@@ -63,6 +76,10 @@ print(json.dumps({
   "worst": max(
     float(np.abs(a - b).max() / np.abs(a).max())
     for a, b in zip(one_history, history)
+  ),
+  "gathered_on": len(gathered.image.sharding.device_set),
+  "gathered_as_placed": all(
+    np.array_equal(a, b) for a, b in zip(gathered, placed)
   ),
   "largest": float(max(np.abs(a).max() for a in one_history)),
 }))
@@ -93,6 +110,8 @@ def test_four_devices_make_the_same_update_as_one():
   np.testing.assert_allclose(four, one, rtol=1e-5)
   assert found["largest"] > 0
   assert found["worst"] <= 2e-5
+  assert found["gathered_on"] == 4
+  assert found["gathered_as_placed"]
 
 
 def test_the_mesh_is_a_row_of_all_devices():

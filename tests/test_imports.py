@@ -47,6 +47,7 @@ ORDER = (
     "config",
     "dataset_flags",
     "error_map",
+    "image_cache",
     "sessions",
     "writers",
   ),

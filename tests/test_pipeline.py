@@ -192,6 +192,7 @@ def test_an_unknown_order_is_refused():
 
 # Five images of different sizes.
 STORED = StoredDataset([sample(3 + i, 6 - i, i) for i in range(5)], "abcde")
+READ = pipeline.Reader(STORED, "train")
 
 
 def loader(**options) -> pipeline.Loader:
@@ -274,7 +275,7 @@ def test_mirrored_images_take_their_labels_along():
 
 def test_in_canvas_order_every_image_comes_once():
   canvases = ((5, 6), (7, 6))
-  drawn = list(pipeline.in_canvas_order(STORED, "train", canvases, 2, 0))
+  drawn = list(pipeline.in_canvas_order(READ, canvases, 2, 0))
   assert [d.indices for d in drawn] == [(0, 1), (2,), (3, 4)]
   for d in drawn:
     assert len(d.parts) == 1
@@ -286,9 +287,9 @@ def test_in_canvas_order_every_image_comes_once():
 
 def test_in_canvas_order_batches_without_a_wanted_image_are_left_out():
   canvases = ((5, 6), (7, 6))
-  every = list(pipeline.in_canvas_order(STORED, "train", canvases, 2, 0))
+  every = list(pipeline.in_canvas_order(READ, canvases, 2, 0))
   wanted = [True, False, False, False, True]
-  some = list(pipeline.in_canvas_order(STORED, "train", canvases, 2, 0, wanted))
+  some = list(pipeline.in_canvas_order(READ, canvases, 2, 0, wanted))
   assert [d.indices for d in some] == [(0, 1), (3, 4)]
   for one, same in zip(some, (every[0], every[2]), strict=True):
     for array, expected in zip(one.parts[0], same.parts[0], strict=True):

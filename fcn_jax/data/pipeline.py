@@ -7,6 +7,7 @@ needs to know.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from fcn_jax.data.palette import VOID
 
 ORDERS = ("sequential", "shuffle", "with_replacement")
 BATCHINGS = ("as_drawn", "by_canvas")
+CACHES = ("auto", "none", "host", "device")  # of decoded images
 
 
 class Batch(NamedTuple):
@@ -79,22 +81,48 @@ def place(
   return batch
 
 
-def divide(
-  samples: Sequence[Sample],
+def parts_of(
+  sizes: Int[np.ndarray, "n 2"],
   canvases: tuple[canvas_lib.Canvas, ...],
   part_size: int,
-) -> tuple[Batch, ...]:
-  """Divides a drawn batch by canvas, in parts of `part_size`."""
-  sizes = np.array([sample.label.shape for sample in samples])
+) -> list[tuple[canvas_lib.Canvas, Int[np.ndarray, " m"]]]:
+  """Divides a drawn batch by canvas: each part's canvas and its images."""
   which = canvas_lib.assign(sizes, canvases)
   parts = []
   for number, canvas in enumerate(canvases):
     members = np.flatnonzero(which == number)
     for first in range(0, len(members), part_size):
-      chunk = members[first : first + part_size]
-      chosen = [samples[i] for i in chunk]
-      parts.append(place(chosen, chunk.tolist(), canvas, part_size))
-  return tuple(parts)
+      parts.append((canvas, members[first : first + part_size]))
+  return parts
+
+
+def divide(
+  samples: Sequence[Sample],
+  canvases: tuple[canvas_lib.Canvas, ...],
+  part_size: int,
+) -> tuple[Batch, ...]:
+  """Places a drawn batch in parts of `part_size`."""
+  sizes = np.array([sample.label.shape for sample in samples])
+  return tuple(
+    place([samples[i] for i in members], members.tolist(), canvas, part_size)
+    for canvas, members in parts_of(sizes, canvases, part_size)
+  )
+
+
+class View(NamedTuple):
+  """What a step sees of an image: flipped first, then cut.
+
+  Attributes:
+    mirror: flipped left to right.
+    top, left: pixels cut off there.
+    height, width: of what is left.
+  """
+
+  mirror: bool
+  top: int
+  left: int
+  height: int
+  width: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +212,7 @@ class Loader:
     mirror: flip each drawn image left to right with probability 1/2.
     random_crop: most pixels that are cut, at random, off each side of it.
     num_threads: decoding threads; 0: in the caller's thread.
+    keep: keep decoded images in memory (4 bytes a pixel).
   """
 
   dataset: Dataset
@@ -194,6 +223,7 @@ class Loader:
   mirror: bool = False
   random_crop: int = 0
   num_threads: int = 2
+  keep: bool = False
 
   @property
   def one_part(self) -> bool:
@@ -204,9 +234,8 @@ class Loader:
 
   def steps(self, start: int, stop: int) -> Iterator[Drawn]:
     """The batches of steps start .. stop - 1, read ahead in threads."""
-    source = self.dataset.source(self.split)
     drawn = grain.MapDataset.range(start, stop).map(
-      lambda step: self.batch(int(step), source)
+      lambda step: self.batch(int(step))
     )
     options = grain.ReadOptions(
       num_threads=self.num_threads,
@@ -214,27 +243,68 @@ class Loader:
     )
     return iter(drawn.to_iter_dataset(options))
 
-  def batch(self, step: int, source=None) -> Drawn:
+  def batch(self, step: int) -> Drawn:
     """The batch of one step."""
-    source = source or self.dataset.source(self.split)
     indices = self.drawing.indices(step)
-    draw = np.random.default_rng((self.drawing.seed, step, 2))
-    samples = [
-      self._augmented(read_sample(source, index), draw) for index in indices
+    samples = [self._read(index) for index in indices]
+    sizes = [sample.label.shape for sample in samples]
+    seen = [
+      _seen(sample, view)
+      for sample, view in zip(samples, self.views(step, sizes), strict=True)
     ]
-    return Drawn(indices, divide(samples, self.canvases, self.part_size))
+    return Drawn(indices, divide(seen, self.canvases, self.part_size))
 
-  def _augmented(self, sample: Sample, draw: np.random.Generator) -> Sample:
-    """The image and its label, changed in the same way."""
+  def views(self, step: int, sizes: Sequence[Sequence[int]]) -> list[View]:
+    """What a step sees of its images, whose sizes are given."""
+    draw = np.random.default_rng((self.drawing.seed, step, 2))
+    return [self._view(size, draw) for size in sizes]
+
+  def _view(self, size: Sequence[int], draw: np.random.Generator) -> View:
     mirror, cuts = draw.random() < 0.5, draw.random((2, 2))
-    inside = []
-    for size, cut in zip(sample.label.shape, cuts, strict=True):
-      most = min(self.random_crop, (size - 1) // 2)
+    starts, lengths = [], []
+    for side, cut in zip(size, cuts, strict=True):
+      most = min(self.random_crop, (side - 1) // 2)
       start, end = (int(share * (most + 1)) for share in cut)
-      inside.append(slice(start, size - end))
-    if self.mirror and mirror:
-      sample = Sample(sample.image[:, ::-1], sample.label[:, ::-1])
-    return Sample(*(array[tuple(inside)] for array in sample))
+      starts.append(start)
+      lengths.append(side - start - end)
+    return View(self.mirror and mirror, *starts, *lengths)
+
+  @functools.cached_property
+  def _read(self) -> "Reader":
+    return Reader(self.dataset, self.split, self.keep)
+
+
+def _seen(sample: Sample, view: View) -> Sample:
+  """The image and its label, changed in the same way."""
+  if view.mirror:
+    sample = Sample(sample.image[:, ::-1], sample.label[:, ::-1])
+  rows = slice(view.top, view.top + view.height)
+  columns = slice(view.left, view.left + view.width)
+  return Sample(sample.image[rows, columns], sample.label[rows, columns])
+
+
+class Reader:
+  """Images of a split by record number, decoded.
+
+  Args:
+    dataset, split: where they are.
+    keep: decode each but once.
+
+  Attributes:
+    sizes: int32 [n, 2], (height, width) of each.
+  """
+
+  def __init__(self, dataset: Dataset, split: str, keep: bool = False):
+    self.sizes = dataset.sizes(split)
+    self._source = dataset.source(split)
+    self._kept: dict[int, Sample] | None = {} if keep else None
+
+  def __call__(self, index: int) -> Sample:
+    if self._kept is None:
+      return read_sample(self._source, index)
+    if index not in self._kept:
+      self._kept[index] = read_sample(self._source, index)
+    return self._kept[index]
 
 
 def read_sample(source, index: int) -> Sample:
@@ -245,8 +315,7 @@ def read_sample(source, index: int) -> Sample:
 
 
 def in_canvas_order(
-  dataset: Dataset,
-  split: str,
+  read: Reader,
   canvases: tuple[canvas_lib.Canvas, ...],
   part_size: int,
   num_threads: int = 2,
@@ -255,26 +324,22 @@ def in_canvas_order(
   """Every image of a split once, canvas by canvas, for evaluation.
 
   Args:
-    dataset, split: where the images are.
+    read: the images.
     canvases: where they are placed.
     part_size: images per part.
     num_threads: decoding threads.
     wanted: of each image; parts without one that is are left out, the others
       are as they would be.
   """
-  which = canvas_lib.assign(dataset.sizes(split), canvases)
-  chunks = []
-  for number, canvas in enumerate(canvases):
-    members = np.flatnonzero(which == number)
-    for first in range(0, len(members), part_size):
-      chunk = members[first : first + part_size]
-      if wanted is None or any(wanted[i] for i in chunk):
-        chunks.append((canvas, chunk))
-  source = dataset.source(split)
+  chunks = [
+    (canvas, chunk)
+    for canvas, chunk in parts_of(read.sizes, canvases, part_size)
+    if wanted is None or any(wanted[i] for i in chunk)
+  ]
 
   def load(chunk) -> Drawn:
     canvas, indices = chunk
-    samples = [read_sample(source, int(i)) for i in indices]
+    samples = [read(int(i)) for i in indices]
     part = place(samples, range(len(samples)), canvas, part_size)
     return Drawn(tuple(int(i) for i in indices), (part,))
 
