@@ -167,9 +167,9 @@ def main() -> int:
 
 def _label_of(dataset, files, class_names) -> given_labels.LabelOf | None:
   """The labels that --labels and --data stand for, None if none."""
+  if _LABELS.value == "none":
+    return None
   if dataset:
-    if _LABELS.value == "none":
-      return None
     if _LABELS.value:
       raise ValueError(
         f"--labels={_LABELS.value}: with --data the labels are its own; give "

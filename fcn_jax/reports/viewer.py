@@ -73,7 +73,6 @@ class ShownTop:
   names: tuple[str, ...]
   ids: str
   percents: str
-  number: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +159,6 @@ def view(
       names=tuple(top.names),
       ids=packed(top.ids, shown),
       percents=packed(top.percents, shown),
-      number=top.ids.shape[2],
     ),
   )
 
@@ -242,9 +240,14 @@ def error_layer(
 
 
 def packed(array: UInt8[np.ndarray, "h w *k"], shown: tuple[int, int]) -> str:
-  """The pixels of the array that are shown, deflated, in base64."""
+  """The pixels of the array that are shown, deflated, in base64.
+
+  Those of a last axis come plane by plane, which takes less room.
+  """
   rows, columns = map(nearest, array.shape[:2], shown)
   chosen = array[rows[:, None], columns]
+  if chosen.ndim > 2:
+    chosen = np.moveaxis(chosen, -1, 0)
   return base64.b64encode(zlib.compress(chosen.tobytes(), 9)).decode()
 
 

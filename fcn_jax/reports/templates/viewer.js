@@ -51,9 +51,10 @@
     const cursor = find(".cursor"), readout = find(".readout");
     const opacity = find(".opacity"), outline = find(".outline");
     const legends = [...section.querySelectorAll("[data-layer]")];
-    const hint = readout.textContent;
+    const hint = "DecompressionStream" in window ? readout.textContent :
+      "This browser is too old to show classes: it has no DecompressionStream.";
     let layers = null; // of each legend: ids, distance
-    let top = null; // names, ids, percents, number
+    let top = null; // names; planes of ids and of percents
     let lit = null; // class id
     let place = null; // [x, y] of the cursor
 
@@ -119,7 +120,7 @@
       });
       if (top) {
         const likely = [];
-        for (let k = i * top.number; k < (i + 1) * top.number; k++) {
+        for (let k = i; k < top.ids.length; k += width * height) {
           const percent = top.percents[k];
           likely.push(`${top.names[top.ids[k]]} (${top.ids[k]}) ` +
             (percent ? `${percent}\u00a0%` : "<\u00a01\u00a0%"));
@@ -204,6 +205,8 @@
     }
 
     async function open() {
+      tell();
+      if (!("DecompressionStream" in window)) return;
       const decoded = await Promise.all(legends.map(async (legend) => {
         const ids = await inflate(legend.dataset.ids);
         return {ids, distance: borderDistance(ids, width, height)};
