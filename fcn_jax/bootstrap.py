@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from fcn_jax import metrics
 
 LEVEL = 0.95
+PERCENT = f"{100 * LEVEL:g} %"
 _MOST_WEIGHTS = 2**22  # held at a time
 
 Interval = tuple[float, float]
@@ -48,7 +49,7 @@ class Intervals:
   def said(self) -> str:
     """How they were made, in a sentence."""
     return (
-      f"The {LEVEL:.0%} intervals are percentiles of {self.resamples} "
+      f"The {PERCENT} intervals are percentiles of {self.resamples} "
       f"bootstrap resamples of the images (seed {self.seed})."
     )
 

@@ -146,7 +146,7 @@ class Evaluation:
       """The column of intervals, if there is one."""
       return f"  {ends:^14}" if intervals else ""
 
-    heading = between(f"{bootstrap.LEVEL:.0%} interval")
+    heading = between(f"{bootstrap.PERCENT} interval")
     lines = [
       f"{'class':<{width}}  {'IU':>7}{heading}  {'found':>7}  {'pixels':>11}"
     ]

@@ -94,7 +94,8 @@ def test_intervals_stand_beside_the_scores():
   assert table[0].split() == [
     "class",
     "IU",
-    "95%",
+    "95",
+    "%",
     "interval",
     "found",
     "pixels",
@@ -106,7 +107,7 @@ def test_intervals_stand_beside_the_scores():
   assert table[7].split() == ["pixel", "accuracy", "0.7500", ends, "1.0000"]
   assert table[10].split() == ["DIGITS'", "accuracy", "0.7500", ends, "1.0000"]
   assert table[-1] == (
-    "The 95% intervals are percentiles of 500 bootstrap resamples of the "
+    "The 95 % intervals are percentiles of 500 bootstrap resamples of the "
     "images (seed 3)."
   )
   # Columns stand below their headings.

@@ -130,12 +130,12 @@ def test_cells_are_told_in_words_from_the_keyboard(open_page, path):
   )
   assert told.text_content() == (
     f"cat & <dog> predicted rightly: {histogram[1, 1]:,} pixels, "
-    f"{100 * shares[1, 1]:.1f} % of all cat & <dog>."
+    f"{100 * shares[1, 1]:.1f} % of all cat & <dog> pixels."
   )
   page.keyboard.press("ArrowRight")
   assert told.text_content() == (
     f"cat & <dog> predicted as tree: {histogram[1, 2]:,} pixels, "
-    f"{100 * shares[1, 2]:.1f} % of all cat & <dog>."
+    f"{100 * shares[1, 2]:.1f} % of all cat & <dog> pixels."
   )
   page.keyboard.press("PageDown")
   assert told.text_content().endswith("0 pixels, there are none.")
@@ -154,10 +154,10 @@ def test_scores_are_those_of_the_evaluation(open_page, path):
   intervals = EVALUATION.intervals(200, seed=3)
   rows = table(page, "Over all images")
   assert [row[0] for row in rows] == [
-    "mean IU",
-    "pixel accuracy",
-    "mean accuracy",
-    "fw IU",
+    "Mean IU",
+    "Pixel accuracy",
+    "Mean accuracy",
+    "Fw IU",
     "DIGITS' accuracy",
   ]
   for row, key in zip(rows, report.NAMES, strict=True):
@@ -167,7 +167,7 @@ def test_scores_are_those_of_the_evaluation(open_page, path):
       f"{low:.4f} – {high:.4f}",
       f"{figures['majority_baseline'][key]:.4f}",
     ]
-  classes = table(page, "Found is")
+  classes = table(page, "Scores and pixels")
   assert classes[3][1:] == ["–", "–", "–", "0", "0", "0"]
   histogram = EVALUATION.histogram
   for number, row in enumerate(classes[:3]):
@@ -205,9 +205,9 @@ def test_the_worst_images_come_in_the_order_of_the_arrays(open_page, path):
   assert "id1" in expected("mean_iu")[1]
   assert not any("id1" in text for text in expected("pixel_accuracy"))
   assert shown() == expected("mean_iu")
-  page.get_by_label("pixel accuracy").check()
+  page.get_by_label("Pixel accuracy").check()
   assert shown() == expected("pixel_accuracy")
-  page.get_by_label("mean IU").check()
+  page.get_by_label("Mean IU").check()
   assert shown() == expected("mean_iu")
   place = worst_images(EVALUATION.confusions, "mean_iu", 1)[0]
   iu, accuracy = (

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fcn_jax import metrics
-from fcn_jax.bootstrap import LEVEL, Intervals
+from fcn_jax.bootstrap import PERCENT, Intervals
 from fcn_jax.confusions import confusions
 from fcn_jax.data import Dataset
 from fcn_jax.data.palette import background_classes
@@ -79,7 +79,7 @@ def write_evaluation(
   baseline = figures["majority_baseline"]
   rows = [
     (
-      NAMES[key],
+      _sentence(NAMES[key]),
       page.score(figures[key]),
       *([_ends(getattr(intervals, key))] if intervals else []),
       page.score(baseline[key]),
@@ -94,16 +94,16 @@ def write_evaluation(
     evaluation=evaluation,
     figures=figures,
     intervals=intervals,
-    level=_level(),
+    level=PERCENT,
     rows=rows,
-    meanings=[(NAMES[key], text) for key, text in MEANINGS.items()],
+    meanings=[(_sentence(NAMES[key]), text) for key, text in MEANINGS.items()],
     chart=_chart(evaluation, intervals),
     classes=_class_rows(evaluation, intervals),
     entries=_entries(dataset),
     matrix=_matrix(histogram),
     confusions=confusions(histogram, names, _CONFUSIONS),
     worst=[
-      (measure, NAMES[measure], place == 0)
+      (measure, _sentence(NAMES[measure]), place == 0)
       for place, measure in enumerate(MEASURES)
     ],
     number=worst,
@@ -111,8 +111,9 @@ def write_evaluation(
   )
 
 
-def _level() -> str:
-  return f"{100 * LEVEL:g} %"
+def _sentence(text: str) -> str:
+  """With a capital at its beginning."""
+  return text[0].upper() + text[1:]
 
 
 def _ends(interval: Sequence[float] | Float[np.ndarray, " 2"]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from fcn_jax import pictures
 from fcn_jax.confusions import Confusion, confusions
@@ -19,6 +20,7 @@ from fcn_jax.worst import MEASURES, image_scores, worst_images
 _LONGEST = 800  # pixels of an image in its viewer
 _LONGEST_SMALL = 360  # and of the pictures side by side
 _OPACITY = 0.65
+_QUALITY = 80  # of the small pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,26 +114,27 @@ def _sides(
 ) -> tuple[Side, ...]:
   errors, predicted, label = layers
   size = sample.label.shape
-  chosen = viewer.shown_size(size, _LONGEST_SMALL)
-  rows, columns = map(viewer.nearest, size, chosen)
+  shown = viewer.shown_size(size, _LONGEST_SMALL)
+  rows, columns = map(viewer.nearest, size, shown)
   background = background_classes(dataset.class_names)
 
-  def small(array: np.ndarray) -> np.ndarray:
-    return array[rows[:, None], columns].copy()
-
-  photo = small(sample.image)
+  reduced = Image.fromarray(sample.image).resize(
+    shown[::-1], Image.Resampling.BOX
+  )
+  photo = np.array(reduced)
   grey = photo.mean(-1, keepdims=True).astype(np.uint8).repeat(3, -1)
   kinds = error_map(sample.label, prediction, background)
   colors = np.zeros((256, 3), np.uint8)
   colors[: len(COLORS)] = COLORS
 
   def tinted(under, ids, palette, untinted) -> str:
-    picture = pictures.tint(under, small(ids), palette, _OPACITY, untinted)
-    return page.jpeg(np.asarray(picture))
+    small = ids[rows[:, None], columns].copy()
+    picture = pictures.tint(under, small, palette, _OPACITY, untinted)
+    return page.jpeg(np.array(picture), _QUALITY)
 
   by_class = (dataset.palette, background)
   return (
-    Side("Image", page.jpeg(photo)),
+    Side("Image", page.jpeg(photo, _QUALITY)),
     Side("Label", tinted(photo, sample.label, *by_class), label.entries),
     Side("Prediction", tinted(photo, prediction, *by_class), predicted.entries),
     Side("Errors", tinted(grey, kinds, colors, (Kind.RIGHT,)), errors.entries),

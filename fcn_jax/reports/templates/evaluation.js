@@ -21,7 +21,7 @@
     const text = (name) => cell.querySelector(name).textContent;
     const share = text(".share");
     const of = share === "–" ? "there are none"
-      : `${share.replace("<", "less than ")} % of all ${names[row]}`;
+      : `${share.replace("<", "less than ")} % of all ${names[row]} pixels`;
     told.textContent = row === column
       ? `${names[row]} predicted rightly: ${text(".pixels")} pixels, ${of}.`
       : `${names[row]} predicted as ${names[column]}: ${text(".pixels")} pixels, ${of}.`;
