@@ -55,7 +55,8 @@ def decode_image(
   YCbCr; alpha and transparency are dropped, which leaves the stored colours.
   16-bit grey is scaled from its full range, round(255 * v / 65535); 16-bit
   colour is reduced by Pillow, v // 256, which differs by one level at most.
-  EXIF orientation is applied. Colour profiles are not.
+  EXIF orientation is applied. Colour profiles are not.  The array may be
+  read-only.
 
   Args:
     data: the file's bytes, or its path.
@@ -89,7 +90,7 @@ def to_rgb(image: Image.Image, name: str = "") -> UInt8[np.ndarray, "h w 3"]:
   try:
     if image.mode == "F":
       raise ValueError("floating point has no fixed range")
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
   except ValueError as error:
     raise DataError(
       f"{name}: mode {image.mode} cannot be made RGB ({error}); save it with "
@@ -109,7 +110,7 @@ def oriented(image: Image.Image) -> Image.Image:
 
 
 def decode_label(data: bytes) -> UInt8[np.ndarray, "h w"]:
-  """A stored label: the class index of each pixel, 255 = void.
+  """A stored label: the class index of each pixel, 255 = void; read-only.
 
   Args:
     data: the index PNG of a prepared data set (or any 8-bit PNG of mode L or
@@ -121,7 +122,7 @@ def decode_label(data: bytes) -> UInt8[np.ndarray, "h w"]:
   image = open_image(data, "label")
   if image.mode not in ("L", "P"):
     raise DataError(f"label: mode {image.mode}, expected an index PNG (L or P)")
-  return np.array(image)
+  return np.asarray(image)
 
 
 def encode_label(label: UInt8[np.ndarray, "h w"]) -> bytes:

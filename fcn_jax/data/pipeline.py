@@ -180,11 +180,13 @@ class Drawing:
     )
     return int(draw.integers(self.images))
 
+  @functools.lru_cache(maxsize=4)  # noqa: B019
   def _permutation(self, epoch: int) -> Int[np.ndarray, " n"]:
     if self.order == "sequential":
       return np.arange(self.images)
     return np.random.default_rng((self.seed, epoch)).permutation(self.images)
 
+  @functools.lru_cache(maxsize=4)  # noqa: B019
   def _batches_by_canvas(self, epoch: int) -> list[tuple[int, ...]]:
     order = self._permutation(epoch)
     canvas_of = np.asarray(self.canvas_of)[order]
@@ -228,9 +230,8 @@ class Loader:
   @property
   def one_part(self) -> bool:
     """Whether every batch is one part."""
-    images = self.drawing.batch_size
     by_canvas = self.drawing.canvas_of is not None
-    return images == 1 or (by_canvas and images <= self.part_size)
+    return is_one_part(self.drawing.batch_size, by_canvas, self.part_size)
 
   def steps(self, start: int, stop: int) -> Iterator[Drawn]:
     """The batches of steps start .. stop - 1, read ahead in threads."""
@@ -256,6 +257,8 @@ class Loader:
 
   def views(self, step: int, sizes: Sequence[Sequence[int]]) -> list[View]:
     """What a step sees of its images, whose sizes are given."""
+    if not (self.mirror or self.random_crop):
+      return [View(False, 0, 0, *size) for size in sizes]
     draw = np.random.default_rng((self.drawing.seed, step, 2))
     return [self._view(size, draw) for size in sizes]
 
@@ -305,6 +308,11 @@ class Reader:
     if index not in self._kept:
       self._kept[index] = read_sample(self._source, index)
     return self._kept[index]
+
+
+def is_one_part(images: int, by_canvas: bool, part_size: int) -> bool:
+  """Whether every batch of so many images is one part of `part_size`."""
+  return images == 1 or (by_canvas and images <= part_size)
 
 
 def read_sample(source, index: int) -> Sample:
