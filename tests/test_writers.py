@@ -89,3 +89,13 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path):
 
 def test_a_workdir_without_records_has_none(tmp_path):
   assert writers.read_metrics(tmp_path) == []
+
+
+def test_what_json_has_no_word_for_becomes_none():
+  given = {"a": [0.5, math.nan], "b": {"c": math.inf}, "d": "text", "e": 3}
+  assert writers.without_nan(given) == {
+    "a": [0.5, None],
+    "b": {"c": None},
+    "d": "text",
+    "e": 3,
+  }
