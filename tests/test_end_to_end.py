@@ -116,6 +116,15 @@ def world(tmp_path_factory):
     "--checkpoint=run",
     "--images=folders/val/images",
     "--output_dir=predictions",
+    "--report=pages/folder.html",
+    "--labels=folders/val/labels",
+  )
+  world.run(
+    "predict.py",
+    "--checkpoint=run",
+    "--data=shapes",
+    "--output_dir=of_data",
+    "--report=pages/data.html",
   )
   world.run(
     "export_caffemodel.py",
@@ -220,6 +229,17 @@ def test_the_masks_score_what_the_scores_say(world):
   found = metrics.scores(counts)
   assert found.mean_iu == pytest.approx(scores["mean_iu"])
   assert found.pixel_accuracy == pytest.approx(scores["pixel_accuracy"])
+
+
+@pytest.mark.parametrize("name", ["folder", "data"])
+def test_the_page_of_predictions_says_what_the_scores_say(world, name):
+  scores = json.loads((world.folder / "metrics.json").read_text())
+  text = (world.folder / f"pages/{name}.html").read_text()
+  baseline = scores["majority_baseline"]
+  for key in ("mean_iu", "pixel_accuracy"):
+    only = f"only {baseline['class']}: {baseline[key]:.4f}"
+    assert f"<dd>{scores[key]:.4f} <small>{only}</small></dd>" in text
+  assert text.count('<section class="viewer"') == scores["images"]
 
 
 def test_the_exported_file_is_the_best_checkpoint(world):
