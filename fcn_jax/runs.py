@@ -52,7 +52,7 @@ class Run:
 
     That of the checkpoint that is kept as the best.
     """
-    return max(self.val, key=_by_mean_iu, default=None)
+    return max(self.val, key=by_mean_iu, default=None)
 
   @property
   def step(self) -> int:
@@ -104,7 +104,8 @@ class Run:
     return seconds
 
 
-def _by_mean_iu(record: dict[str, Any]) -> tuple[float, int]:
+def by_mean_iu(record: dict[str, Any]) -> tuple[float, int]:
+  """What validations are ordered by: mean IU, NaN below all, then step."""
   mean_iu = record["mean_iu"]
   return (-1.0 if math.isnan(mean_iu) else mean_iu), record["step"]
 

@@ -3,9 +3,13 @@
 import json
 import pathlib
 
+import numpy as np
 from configs_there import load_config
+from stored_data import StoredDataset
 
 from fcn_jax import sessions, writers
+from fcn_jax.data.palette import voc_palette
+from fcn_jax.data.pipeline import Sample
 
 SCHEDULE = sessions.Schedule(
   total_steps=40,
@@ -75,3 +79,22 @@ def make_run(
   if schedule:
     sessions.begin(folder, 0, schedule)
   return folder
+
+
+# Height and width of two images, and their labels.
+SIZES = {"id0": (6, 8), "id1": (5, 4)}
+LABEL = {
+  "id0": np.tile(np.array([0, 0, 1, 1, 1, 2, 255, 255], np.uint8), (6, 1)),
+  "id1": np.tile(np.array([2, 2, 2, 1], np.uint8), (5, 1)),
+}
+
+
+def dataset() -> StoredDataset:
+  draw = np.random.default_rng(0)
+  samples = [
+    Sample(draw.integers(0, 256, (*size, 3), np.uint8), LABEL[name])
+    for name, size in SIZES.items()
+  ]
+  found = StoredDataset(samples, CLASSES)
+  object.__setattr__(found, "palette", voc_palette())
+  return found

@@ -84,3 +84,28 @@ def test_a_mistyped_field_of_a_config_is_one_line():
   assert done.returncode == 1
   assert "error: 'batchsize'\nDid you mean" in done.stderr
   assert "Traceback" not in done.stderr
+
+
+TAKES_FILES = """
+from absl import flags
+from fcn_jax import command_line
+SIZE = flags.DEFINE_integer("size", 1, "of what")
+def main(files):
+  print(files, SIZE.value)
+command_line.start(main, "FILE ...")
+"""
+
+
+def test_arguments_stand_before_flags_or_after():
+  def said(*arguments):
+    return subprocess.run(
+      [sys.executable, "-c", TAKES_FILES, *arguments],
+      capture_output=True,
+      text=True,
+      timeout=60,
+    )
+
+  assert said("a", "--size=2", "b").stdout == "['a', 'b'] 2\n"
+  done = said("--size=2")
+  assert done.returncode == 1
+  assert "missing: FILE ..." in done.stderr

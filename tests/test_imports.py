@@ -61,6 +61,7 @@ ORDER = (
   ),
   (
     "activations",
+    "comparison",
     "evaluate",
     "predict",
     "prediction_folder",

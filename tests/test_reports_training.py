@@ -9,16 +9,13 @@ import zlib
 import browser
 import numpy as np
 import pytest
-from made_up_runs import CLASSES, VAL, make_run, val
+from made_up_runs import CLASSES, LABEL, SIZES, VAL, dataset, make_run, val
 from PIL import Image
-from stored_data import StoredDataset
 
 from fcn_jax import sessions, validation_pictures
 from fcn_jax.data.palette import voc_palette
-from fcn_jax.data.pipeline import Sample
 from fcn_jax.reports import training
 
-SIZES = {"id0": (6, 8), "id1": (5, 4)}
 # Of the validations at steps 0 and 20.
 PREDICTED = {
   0: {name: np.zeros(size, np.uint8) for name, size in SIZES.items()},
@@ -27,21 +24,6 @@ PREDICTED = {
     "id1": np.tile(np.array([2, 2, 0, 1], np.uint8), (5, 1)),
   },
 }
-LABEL = {
-  "id0": np.tile(np.array([0, 0, 1, 1, 1, 2, 255, 255], np.uint8), (6, 1)),
-  "id1": np.tile(np.array([2, 2, 2, 1], np.uint8), (5, 1)),
-}
-
-
-def dataset() -> StoredDataset:
-  draw = np.random.default_rng(0)
-  samples = [
-    Sample(draw.integers(0, 256, (*size, 3), np.uint8), LABEL[name])
-    for name, size in SIZES.items()
-  ]
-  found = StoredDataset(samples, CLASSES)
-  object.__setattr__(found, "palette", voc_palette())
-  return found
 
 
 def make_workdir(folder):

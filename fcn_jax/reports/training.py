@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from fcn_jax import runs, sessions, validation_pictures
-from fcn_jax.evaluation import NAMES
+from fcn_jax import comparison, runs, sessions, validation_pictures
 from fcn_jax.pictures import Entry
 from fcn_jax.reports import page, run_curves, viewer
 from fcn_jax.result import replacing
 
 FILE = "report.html"
-SCORES = NAMES | {"loss": "loss"}
 
 
 def write_training(
@@ -50,7 +48,9 @@ def write_training(
     validations=_validations(run),
     pictures=_pictures(album) if album else None,
     split=run.config["data.val_split"],
-    config=[(name, _plain(value)) for name, value in run.config.items()],
+    config=[
+      (name, comparison.written(value)) for name, value in run.config.items()
+    ],
     sessions=_sessions(run.sessions),
     environment=list(run.sessions[-1].environment.items())
     if run.sessions
@@ -94,7 +94,9 @@ def drawings(run: runs.Run) -> list[run_curves.Drawing]:
   if run.latest:
     majority = run.latest["majority_baseline"]
     only = f"only {majority['class']}"
-    baseline = {key: (only, majority[key]) for key in SCORES if key in majority}
+    baseline = {
+      key: (only, majority[key]) for key in comparison.SCORES if key in majority
+    }
     classes = len(run.latest["per_class_iu"])
     flat = (f"all classes alike: ln {classes}", math.log(classes))
   rows = (
@@ -192,12 +194,12 @@ def _scores(run: runs.Run) -> list[list[str]]:
   majority = run.latest["majority_baseline"]
   return [
     [
-      name[0].upper() + name[1:],
+      heading(name),
       page.score(run.latest.get(key)),
       page.score(run.best.get(key)),
       page.score(majority.get(key)),
     ]
-    for key, name in SCORES.items()
+    for key, name in comparison.SCORES.items()
   ]
 
 
@@ -327,8 +329,6 @@ def _moment(seconds: float) -> str:
   return f"{datetime.datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
 
 
-def _plain(value: Any) -> str:
-  """A value of a config as one writes it; a text of none is told by a dash."""
-  if isinstance(value, list | tuple):
-    return ", ".join(map(str, value)) or "–"
-  return "–" if value == "" else str(value)
+def heading(name: str) -> str:
+  """'Mean IU' of 'mean IU'."""
+  return name[0].upper() + name[1:]

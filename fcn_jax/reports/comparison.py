@@ -1,0 +1,115 @@
+"""The page of several training runs: curves over each other, differences."""
+
+import math
+import os
+import pathlib
+from typing import Any
+
+from fcn_jax import comparison, sessions
+from fcn_jax.reports import page, run_curves, training
+
+_QUANTITIES = (
+  run_curves.TRAIN_LOSS,
+  run_curves.VAL_LOSS,
+  run_curves.MEAN_IU,
+  run_curves.PIXEL_ACCURACY,
+  run_curves.RATE,
+)
+
+
+def write_comparison(
+  path: str | os.PathLike, compared: comparison.Comparison
+) -> pathlib.Path:
+  """Writes the page.
+
+  Args:
+    path: of the page.
+    compared: the runs.
+  """
+  score_names = [training.heading(name) for name in comparison.SCORES.values()]
+  best = compared.runs[compared.best].best
+  return page.write(
+    path,
+    "comparison.html.j2",
+    compared=compared,
+    best=best,
+    drawings=drawings(compared),
+    score_names=score_names,
+    last=_rows(compared, "latest"),
+    bests=_rows(compared, "best"),
+    runs=[
+      [
+        name,
+        run.outcome or ("training" if run.sessions else "–"),
+        page.count(run.step),
+        "–" if run.total_steps is None else page.count(run.total_steps),
+        training.duration(run.seconds_spent),
+        _device(run),
+        str(run.workdir),
+      ]
+      for name, run in zip(compared.names, compared.runs, strict=True)
+    ],
+    differences=[
+      [
+        field,
+        *map(comparison.written, values),
+        "yes" if comparison.enters_results(field) else "no",
+      ]
+      for field, values in compared.differing_fields.items()
+    ],
+    classes=_classes(compared),
+  )
+
+
+def drawings(compared: comparison.Comparison) -> list[run_curves.Drawing]:
+  """A chart of each quantity that a run has recorded, of all runs at once."""
+  found = []
+  for quantity in _QUANTITIES:
+    curves = [
+      run_curves.curve(name, run, quantity)
+      for name, run in zip(compared.names, compared.runs, strict=True)
+    ]
+    curves = [curve for curve in curves if curve.steps.size]
+    if curves:
+      file = quantity.name.lower().replace(" ", "_")
+      baseline = _baseline(compared, quantity)
+      found.append(run_curves.draw(quantity.name, file, curves, baseline))
+  return found
+
+
+def _baseline(compared, quantity) -> tuple[str, float] | None:
+  """The line of a majority class that all runs have in common."""
+  if len(compared.baselines) > 1:
+    return None
+  (majority,) = compared.baselines
+  if quantity.kind != "val" or quantity.key not in majority:
+    return None
+  return f"only {majority['class']}", majority[quantity.key]
+
+
+def _rows(compared: comparison.Comparison, which: str) -> list[list[str]]:
+  """Run, step and scores of one validation of each; then the baselines."""
+  rows = []
+  for name, run in zip(compared.names, compared.runs, strict=True):
+    record = getattr(run, which)
+    scores = [page.score(record.get(key)) for key in comparison.SCORES]
+    rows.append([name, page.count(record["step"]), *scores])
+  for majority in compared.baselines:
+    scores = [page.score(majority.get(key)) for key in comparison.SCORES]
+    rows.append([f"only {majority['class']}", "–", *scores])
+  return rows
+
+
+def _classes(compared: comparison.Comparison) -> list[list[str]]:
+  """IU of each class at the best validation of each run."""
+  found: dict[str, list[Any]] = {}
+  for place, run in enumerate(compared.runs):
+    for name, iu in run.best["per_class_iu"].items():
+      row = found.setdefault(name, [math.nan] * len(compared.runs))
+      row[place] = iu
+  return [[name, *map(page.score, row)] for name, row in found.items()]
+
+
+def _device(run) -> str:
+  noted: tuple[sessions.Session, ...] = run.sessions
+  return noted[-1].environment.get("device", "–") if noted else "–"
