@@ -39,5 +39,6 @@ lies there) and `unique(kind)` (an id that no other element of the page has).
 * templates/page.css: the look of all pages; its --series-1 .. 6 colour charts.
 
 Tests: the module reports/metrics.py has tests/test_reports_metrics.py. It
-opens the page in Chromium through the fixture `open_page` of tests/browser.py.
+opens the page in Chromium through the fixture `open_page` of tests/browser.py;
+tests/painted.py computes in numpy what a viewer should paint.
 """
