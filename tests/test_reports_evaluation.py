@@ -107,10 +107,10 @@ def test_scores_are_those_of_the_evaluation(open_page, path):
     "Mean IU",
     "Pixel accuracy",
     "Mean accuracy",
-    "Fw IU",
+    "Frequency weighted IU",
     "DIGITS' accuracy",
   ]
-  for row, key in zip(rows, report.NAMES, strict=True):
+  for row, key in zip(rows, report.SCORES, strict=True):
     low, high = getattr(intervals, key)
     assert row[1:] == [
       f"{figures[key]:.4f}",
@@ -138,7 +138,7 @@ def test_scores_are_those_of_the_evaluation(open_page, path):
   assert said.startswith(
     f"{NAMES[label]} predicted as {NAMES[prediction]}: {off.max():,} pixels"
   )
-  assert page.locator(".meanings dd").count() == len(report.NAMES)
+  assert page.locator(".meanings dd").count() == len(report.SCORES)
 
 
 def test_the_worst_images_come_in_the_order_of_the_arrays(open_page, path):

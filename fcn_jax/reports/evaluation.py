@@ -14,7 +14,7 @@ from fcn_jax.bootstrap import PERCENT, Intervals
 from fcn_jax.confusions import confusions
 from fcn_jax.data import Dataset
 from fcn_jax.data.palette import background_classes
-from fcn_jax.evaluation import NAMES, Evaluation
+from fcn_jax.evaluation import Evaluation
 from fcn_jax.pictures import Entry
 from fcn_jax.reports import charts, page
 from fcn_jax.reports.worst_images import show_worst
@@ -22,22 +22,37 @@ from fcn_jax.worst import MEASURES
 
 _CONFUSIONS = 10  # named in words
 
-# What each score is, and what it hides.
-MEANINGS = {
-  "mean_iu": "Of each class, the pixels labelled and predicted so, out "
-  "of those that are either; then the mean over classes. Every class counts "
-  "the same, however small. This is what papers and PASCAL VOC compare.",
-  "pixel_accuracy": "The share of all labelled pixels that are right. Classes "
-  "that cover much decide it, so that predicting nothing else looks good.",
-  "mean_accuracy": "Of each class, the share of its labelled pixels that is "
-  "found; then the mean over classes. Predicting a class in too many places "
-  "costs that class nothing.",
-  "fw_iu": "The mean of the classes' IU, weighted by their labelled pixels "
-  "(frequency weighted): unlike mean IU, large classes decide it.",
-  "digits_accuracy": "The pixel accuracy of each image, then the mean over "
-  "images: one of few labelled pixels counts as much as one of many. A pixel "
-  "where two classes score the same is wrong, as in Caffe. This is DIGITS' "
-  "“accuracy”; compare it with nothing else.",
+# What each score is called, what it is, and what it hides.
+SCORES = {
+  "mean_iu": (
+    "Mean IU",
+    "Of each class, the pixels labelled and predicted so, of those that are "
+    "either; then the mean over classes. Every class counts the same, however "
+    "small. This is what papers and PASCAL VOC compare.",
+  ),
+  "pixel_accuracy": (
+    "Pixel accuracy",
+    "The share of all labelled pixels that are right. Classes that cover much "
+    "decide it, so that predicting nothing else looks good.",
+  ),
+  "mean_accuracy": (
+    "Mean accuracy",
+    "Of each class, the share of its labelled pixels that is found; then the "
+    "mean over classes. Predicting a class in too many places costs that class "
+    "nothing.",
+  ),
+  "fw_iu": (
+    "Frequency weighted IU",
+    "The mean of the classes' IU, weighted by their labelled pixels: unlike "
+    "mean IU, large classes decide it.",
+  ),
+  "digits_accuracy": (
+    "DIGITS' accuracy",
+    "The pixel accuracy of each image, then the mean over images: one of few "
+    "labelled pixels counts as much as one of many. A pixel where two classes "
+    "score the same is wrong, as in Caffe. This is DIGITS' “accuracy”; compare "
+    "it with nothing else.",
+  ),
 }
 
 
@@ -79,12 +94,12 @@ def write_evaluation(
   baseline = figures["majority_baseline"]
   rows = [
     (
-      _sentence(NAMES[key]),
+      called,
       page.score(figures[key]),
       *([_ends(getattr(intervals, key))] if intervals else []),
       page.score(baseline[key]),
     )
-    for key in NAMES
+    for key, (called, _) in SCORES.items()
   ]
   return page.write(
     path,
@@ -96,24 +111,19 @@ def write_evaluation(
     intervals=intervals,
     level=PERCENT,
     rows=rows,
-    meanings=[(_sentence(NAMES[key]), text) for key, text in MEANINGS.items()],
+    meanings=SCORES.values(),
     chart=_chart(evaluation, intervals),
     classes=_class_rows(evaluation, intervals),
     entries=_entries(dataset),
     matrix=_matrix(histogram),
     confusions=confusions(histogram, names, _CONFUSIONS),
     worst=[
-      (measure, _sentence(NAMES[measure]), place == 0)
+      (measure, SCORES[measure][0], place == 0)
       for place, measure in enumerate(MEASURES)
     ],
     number=worst,
     shown=show_worst(evaluation, dataset, split, worst),
   )
-
-
-def _sentence(text: str) -> str:
-  """With a capital at its beginning."""
-  return text[0].upper() + text[1:]
 
 
 def _ends(interval: Sequence[float] | Float[np.ndarray, " 2"]) -> str:
