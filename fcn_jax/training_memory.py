@@ -249,6 +249,42 @@ def _remedies(need, room, config, sizes) -> list[str]:
   return found
 
 
+def rows(needs: Sequence[Need]) -> list[tuple[str, ...]]:
+  """What the bytes are for and how many of them each need has, with a total."""
+  found = []
+  for words in needs[0].shares():
+    sizes = [need.shares()[words] for need in needs]
+    if any(sizes):
+      found.append((words, *map(in_words, sizes)))
+  return [*found, ("total", *(in_words(need.total) for need in needs))]
+
+
+def headings(needs: Sequence[Need]) -> tuple[str, ...]:
+  """Of the columns of `rows`."""
+  canvases = [f"{h}x{w}" for h, w in (need.canvas for need in needs)]
+  return ("memory of a train step", *canvases)
+
+
+def table(needs: Sequence[Need]) -> str:
+  """`rows` under `headings`, as text."""
+  lines = [headings(needs), *rows(needs)]
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  first, *others = widths
+  return "\n".join(
+    "  ".join(
+      [line[0].ljust(first)]
+      + [cell.rjust(n) for cell, n in zip(line[1:], others, strict=True)]
+    )
+    for line in lines
+  )
+
+
+def parts_of(images: int, part_size: int, one_part: bool) -> int:
+  """Parts of a batch whose images all lie on one canvas; 1: never more."""
+  # A second part, however small the batch: its images may lie elsewhere.
+  return 1 if one_part else max(2, -(-images // part_size))
+
+
 def in_words(size: int) -> str:
   """Bytes as '382 MiB' or '1.86 GiB'."""
   if size >= machine_memory.GIB:
@@ -279,7 +315,7 @@ def warn_before_training(
     mesh,
     loader.canvases[-1],
     loader.part_size,
-    1 if loader.one_part else -(-images // loader.part_size),
+    parts_of(images, loader.part_size, loader.one_part),
   )
   sizes = loader.dataset.sizes(loader.split).tolist()
   if text := warning(need, room, config, [tuple(size) for size in sizes]):

@@ -1,0 +1,63 @@
+"""The page of a network: its picture, where its cells lie, its memory."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from fcn_jax import network_description, training_memory
+from fcn_jax.crop_derivation import number
+from fcn_jax.network_description import Description
+from fcn_jax.reports import network_picture, page
+from fcn_jax.training_memory import Need
+
+
+def write_network(
+  path: str | os.PathLike,
+  description: Description,
+  needs: Sequence[Need] = (),
+  verdict: str = "",
+  warning: str = "",
+) -> pathlib.Path:
+  """Writes the page; returns its absolute path.
+
+  Args:
+    path: of the HTML file.
+    description: the network in figures.
+    needs: memory of a train step, a column of a table each.
+    verdict: whether it fits, in a sentence.
+    warning: what is wrong and what would help, the remedies in lines of their
+      own; '' where it fits.
+
+  Raises:
+    DataError: the path is refused, see `page.claim`.
+    OSError: the page cannot be written.
+  """
+  problem, *remedies = warning.splitlines() or [""]
+  offsets = ", ".join(str(offset.cells) for offset in description.offsets)
+  return page.write(
+    path,
+    "network.html.j2",
+    net=description,
+    forward=network_description.operations(description.forward_flops),
+    step=network_description.operations(description.step_flops),
+    stride=number(description.coarsest),
+    offsets=offsets,
+    picture=network_picture.picture(description),
+    columns=[*map(_capital, network_description.COLUMNS)],
+    steps=[
+      (x.layer, x.operation, x.centre, x.stride) for x in description.steps
+    ],
+    rows=[network_description.cells(row) for row in description.rows],
+    memory_columns=["For", *training_memory.headings(needs)[1:]],
+    memory_rows=[
+      (_capital(words), *sizes)
+      for words, *sizes in (training_memory.rows(needs) if needs else [])
+    ],
+    verdict=verdict,
+    problem=problem,
+    remedies=[line.strip() for line in remedies],
+  )
+
+
+def _capital(words: str) -> str:
+  return words[0].upper() + words[1:]

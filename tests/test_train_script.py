@@ -1,0 +1,55 @@
+"""scripts/train.py --preview_lr, and what it says of wrong flags."""
+
+from run_scripts import exits, run
+
+SCRIPT = "scripts/train.py"
+CONFIG = "--config=configs/voc_fcn_alexnet_digits.py"
+
+
+def test_the_rates_of_digits_recipe(tmp_path):
+  """30 epochs of 1464 steps; a third, 33 %, of 43920 is 14493.6."""
+  output = tmp_path / "rate.svg"
+  done = run(
+    SCRIPT,
+    CONFIG,
+    "--preview_lr",
+    "--images_per_epoch=1464",
+    f"--preview_output={output}",
+  )
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()
+  assert lines[0] == "step, 43,920 steps"
+  assert [line.split() for line in lines[3:7]] == [
+    ["0", "0", "0.0001"],
+    ["14,494", "9.9", "1e-05"],
+    ["28,988", "19.8", "1e-06"],
+    ["43,482", "29.7", "1e-07"],
+  ]
+  assert "<svg" in output.read_text()
+
+
+def test_flags_that_do_not_go_together(tmp_path, monkeypatch):
+  monkeypatch.setenv("TFDS_DATA_DIR", "/nowhere")
+  found = exits(
+    SCRIPT,
+    ["--config=configs/voc_fcn_alexnet.py", "--preview_lr"],  # in steps
+    [CONFIG, "--preview_lr", "--images_per_epoch=3"],
+    [CONFIG, "--preview_lr"],
+    [CONFIG, "--preview_lr", f"--preview_output={tmp_path / 'rate.gif'}"],
+    [CONFIG],
+    [CONFIG, "--images_per_epoch=3"],
+  )
+  assert found[:2] == [0, 0]
+  for error, words in zip(
+    found[2:],
+    (
+      "config.duration is in epochs, and no data set 'voc2012' in /nowhere",
+      "a curve is written as .html, .svg, .png",
+      "--workdir=FOLDER is missing",
+      "--images_per_epoch goes with --preview_lr",
+    ),
+    strict=True,
+  ):
+    assert error.startswith("error: ")
+    assert words in error
+  assert "--images_per_epoch=N" in found[2]
