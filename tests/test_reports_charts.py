@@ -187,3 +187,20 @@ def test_a_logarithmic_axis_has_plain_numbers():
   found = texts(charts.curves([narrow], "step", "rate", log=True))
   assert {"0.0005", "0.001", "0.002", "0.005"} <= set(found)
   assert not [text for text in found if "$" in text]
+
+
+def test_sizes_and_the_frames_that_hold_them():
+  chart = charts.sizes(
+    np.array([[300, 500], [400, 200]]),
+    np.array([9, 1]),
+    [("wide", (300, 500)), ("tall", (400, 300))],
+  )
+  (axes,) = chart.figure.axes
+  (discs,) = axes.collections
+  assert discs.get_offsets().tolist() == [[500, 300], [200, 400]]
+  assert discs.get_sizes().tolist() == [900, 16]
+  assert [line.get_xydata().tolist() for line in axes.lines] == [
+    [[500, 0], [500, 300], [0, 300]],
+    [[300, 0], [300, 400], [0, 400]],
+  ]
+  assert {"wide", "tall", "width, pixels"} <= set(texts(chart))
