@@ -87,7 +87,7 @@ def of_stepper(
   canvas: tuple[int, int],
   part_size: int,
   parts: int = 1,
-) -> Need:
+) -> Need | None:
   """What a step needs; its programs are compiled for it, and kept.
 
   Args:
@@ -97,6 +97,9 @@ def of_stepper(
     canvas: (height, width) of the images.
     part_size: images in a part, over all devices.
     parts: in a batch.
+
+  Returns:
+    None: this kind of device does not tell.
   """
   along = NamedSharding(mesh, PartitionSpec("data"))
 
@@ -111,6 +114,8 @@ def of_stepper(
   )
   programs = stepper.compile(state, part)
   plans = [program.memory_analysis() for program in programs]
+  if None in plans:
+    return None
   on_cpu = mesh.devices.flat[0].platform == "cpu"
   # Devices that are CPUs share the machine's memory.
   copies = mesh.size if on_cpu else 1
@@ -144,7 +149,7 @@ def of_network(
   precision: str = "float32",
   part_size: int = 1,
   parts: int = 1,
-) -> Need:
+) -> Need | None:
   """What a step of a declared network needs, without making the network.
 
   Args:
@@ -154,6 +159,9 @@ def of_network(
     precision: a name of models.network.PRECISIONS.
     part_size: images in a part, over all devices.
     parts: in a batch; of more than one, gradients are added up.
+
+  Returns:
+    None: this kind of device does not tell.
   """
   everywhere = NamedSharding(mesh, PartitionSpec())
   net = nnx.eval_shape(lambda: models.build(layers, precision))
@@ -317,6 +325,8 @@ def warn_before_training(
     loader.part_size,
     parts_of(images, loader.part_size, loader.one_part),
   )
+  if need is None:
+    return
   sizes = loader.dataset.sizes(loader.split).tolist()
   if text := warning(need, room, config, [tuple(size) for size in sizes]):
     _log.warning("%s", text)

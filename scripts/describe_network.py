@@ -163,16 +163,18 @@ def needs_of(
       height,
       width,
     )
-    found.append(
-      training_memory.of_network(
-        what.layers,
-        (height, width),
-        mesh,
-        precision=precision,
-        part_size=part_size,
-        parts=parts,
-      )
+    need = training_memory.of_network(
+      what.layers,
+      (height, width),
+      mesh,
+      precision=precision,
+      part_size=part_size,
+      parts=parts,
     )
+    if need is None:
+      _log.info("this kind of device does not tell what a step needs")
+      return []
+    found.append(need)
   return found
 
 

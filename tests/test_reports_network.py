@@ -65,7 +65,7 @@ def test_offsets_are_derived(open_page, path):
     "16 a cell: 5 cells"
   )
   rows = table(page, "Layers that move or scale")
-  assert rows[-1] == ["score", "cut to data", "(0 − (−31)) / 1 = 31", ""]
+  assert rows[-1] == ["score", "(0 − (−31)) / 1 = 31", "", "cut to data"]
 
 
 def test_memory_and_what_would_help(open_page, path):
@@ -94,4 +94,4 @@ def test_it_fits_both_screens(open_page, path, size):
   picture = page.get_by_role("img")
   assert picture.get_attribute("aria-label").startswith("The layers of fcn8s")
   box = picture.bounding_box()
-  assert 330 < box["width"] <= min(size[0], 26 * 16)
+  assert 330 < box["width"] <= min(size[0], 24 * 16)

@@ -1,6 +1,7 @@
 """fcn_jax.training_memory: bytes counted by hand, and XLA's own figures."""
 
 import logging
+import types
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +80,31 @@ def test_more_images_and_more_pixels_need_more(one):
   for more in (two, large):
     assert 1.5 < more.temporary / one.temporary < 2.5
     assert more.parameters == one.parameters
+
+
+def test_a_device_that_does_not_tell(monkeypatch):
+  silent = types.SimpleNamespace(memory_analysis=lambda: None)
+  monkeypatch.setattr(train_step.Stepper, "compile", lambda *_: [silent])
+  assert training_memory.of_network(NET, (40, 60), mesh()) is None
+
+
+def test_parts_by_hand():
+  """20 images in threes are 7 parts; 2 at once may lie on two canvases."""
+  assert training_memory.parts_of(20, 3, False) == 7
+  assert training_memory.parts_of(2, 2, False) == 2
+  assert training_memory.parts_of(2, 2, True) == 1
+
+
+def test_the_table_by_hand():
+  given = [need(), need(canvas=(500, 500), gradients=3 * MIB)]
+  assert training_memory.table(given).splitlines() == [
+    "memory of a train step             375x500  500x500",
+    "parameters                         200 MiB  200 MiB",
+    "momentum                           200 MiB  200 MiB",
+    "sum of gradients                     0 KiB    3 MiB",
+    "activations, gradients, workspace  100 MiB  100 MiB",
+    "total                              500 MiB  503 MiB",
+  ]
 
 
 def need(**given) -> Need:

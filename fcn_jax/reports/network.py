@@ -45,7 +45,7 @@ def write_network(
     picture=network_picture.picture(description),
     columns=[*map(_capital, network_description.COLUMNS)],
     steps=[
-      (x.layer, x.operation, x.centre, x.stride) for x in description.steps
+      (x.layer, x.centre, x.stride, x.operation) for x in description.steps
     ],
     rows=[network_description.cells(row) for row in description.rows],
     memory_columns=["For", *training_memory.headings(needs)[1:]],
