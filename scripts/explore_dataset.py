@@ -59,11 +59,17 @@ def main() -> None:
     split: count_split(pairs[split], facts, dataset.class_names)
     for split in splits
   }
+  known = {
+    split: [pair for pair in group if pair in facts]
+    for split, group in pairs.items()
+  }
+  left_out = sum(len(pairs[split]) - len(known[split]) for split in splits)
   match _FORMAT.value:
     case "text":
       _put(
         f"{dataset.name}, {len(dataset.class_names)} classes\n\n"
         f"{describe(statistics)}\n\n"
+        + f"images with errors, in no figure: {left_out}\n" * (left_out > 0)
         + "".join(f"{part}\n" for part in (report(findings),) if part)
         + verdict(findings)
       )
@@ -71,21 +77,18 @@ def main() -> None:
       figures = {
         "data": dataset.name,
         "class_names": dataset.class_names,
+        "images_left_out": left_out,
         "splits": {s: one.figures() for s, one in statistics.items()},
         "findings": [dataclasses.asdict(finding) for finding in findings],
       }
       _put(json.dumps(writers.without_nan(figures), indent=2))
     case "html":
-      known = {
-        split: [pair for pair in pairs[split] if pair in facts]
-        for split in splits
-      }
       made = thumbnails.make(
         list(itertools.chain(*known.values())),
         _MAX_MEGABYTES.value * 1_000_000 - _REST,
       )
       path = dataset_page.write_dataset(
-        _OUTPUT.value, dataset, known, statistics, findings, made
+        _OUTPUT.value, dataset, known, statistics, findings, made, left_out
       )
       print(
         f"{verdict(findings)}\n{path}: {len(made.shown)} of {made.images} "

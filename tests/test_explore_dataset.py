@@ -55,6 +55,7 @@ def test_text_and_json_say_the_same(outcomes):
   _, root = outcomes
   figures = json.loads((root / "figures.json").read_text())
   assert list(figures["splits"]) == ["val", "train"]
+  assert figures["images_left_out"] == 0
   train = figures["splits"]["train"]
   # Half of a, of d, and half of the three quarters of b that are not void.
   assert train["pixels"] == {

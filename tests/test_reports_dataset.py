@@ -365,7 +365,7 @@ def test_a_sample_is_said_to_be_one(made, tmp_path, open_page):
   )
 
 
-def test_one_size_needs_no_chart(made, tmp_path, open_page):
+def test_one_size_needs_no_chart_and_errors_are_told(made, tmp_path, open_page):
   dataset, pairs, statistics, findings = made
   same = [0, 3, 6]
   one = dataclasses.replace(
@@ -382,7 +382,9 @@ def test_one_size_needs_no_chart(made, tmp_path, open_page):
     {"train": one},
     findings,
     thumbnails.make(chosen, 10**6),
+    left_out=54,
   )
   opened = open_page(path)
   assert opened.locator("#sizes svg").count() == 0
+  assert "54 of them, are in none" in opened.locator(".left-out").inner_text()
   assert "All of 20 × 12." in opened.locator("#sizes").inner_text()

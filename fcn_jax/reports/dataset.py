@@ -29,6 +29,7 @@ def write_dataset(
   statistics: Mapping[str, SplitStatistics],
   findings: Sequence[Finding],
   thumbnails: Thumbnails,
+  left_out: int = 0,
 ) -> pathlib.Path:
   """Writes the page.
 
@@ -39,6 +40,7 @@ def write_dataset(
     statistics: of these splits.
     findings: of inspection.inspect_prepared.
     thumbnails: of the pairs of all splits, one split after the other.
+    left_out: images that were not counted, for the errors in them.
 
   Returns:
     The path, absolute.
@@ -60,6 +62,7 @@ def write_dataset(
     key=_key_figures(statistics, len(dataset.class_names)),
     splits=list(statistics),
     verdict=verdict(findings),
+    left_out=left_out,
     findings=_groups(findings, places),
     any_found=any(image["findings"] for image in gallery["images"]),
     classes=[
