@@ -156,9 +156,16 @@ def test_the_slider_shows_the_predictions_of_its_step(shown):
     for number, name in enumerate(SIZES):
       assert_colored(canvas(shown, "prediction", number), PREDICTED[step][name])
       assert_colored(canvas(shown, "label", number), LABEL[name])
+  # id1: two, one and one of four columns; at step 0 all is background.
+  picture = shown.locator(".pair").last.locator("img").first
+  assert picture.get_attribute("alt") == (
+    "Prediction of id1: boat 50.0 %, background 25.0 %, cat & <dog> 25.0 %"
+  )
   when.focus()
   shown.keyboard.press("ArrowLeft")
   at_step(shown, 0)
+  alone = "Prediction of id1: background 100.0 %"
+  assert picture.get_attribute("alt") == alone
 
 
 def test_a_pixel_is_told_by_name(shown):
@@ -311,8 +318,9 @@ def test_the_same_run_gives_the_same_page(whole, tmp_path):
 
 def test_predictions_travel_as_they_are_kept(whole):
   text = (whole / training.FILE).read_text()
-  at = text.index('<script type="application/json">["') + 32
-  packed = json.loads(text[at : text.index("</script>", at)])
+  start = '<script type="application/json">'
+  at = text.index(start) + len(start)
+  packed = json.loads(text[at : text.index("</script>", at)])["ids"]
   arrays = [
     np.frombuffer(zlib.decompress(base64.b64decode(each)), np.uint8)
     for each in packed

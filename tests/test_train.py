@@ -1,6 +1,7 @@
 """Training runs of a tiny network on six made-up images of several sizes."""
 
 import json
+import logging
 import os
 import signal
 
@@ -8,15 +9,19 @@ import jax
 import numpy as np
 import pytest
 from configs_there import load_config
+from flax import nnx
 from small_data import label, photo, write
 
 from fcn_jax import (
   checkpoints,
   declaration,
+  evaluate,
   initial,
   models,
   progress,
+  sessions,
   train,
+  validation_pictures,
   writers,
 )
 from fcn_jax.data import load_dataset
@@ -119,6 +124,69 @@ def test_a_run_stopped_and_resumed_is_bit_identical(
   again = run(config, tmp_path / "parts")
   assert int(again.state.step) == 4
   assert again.evaluation is None
+
+
+def test_a_resumed_run_goes_on_with_its_report(
+  config, tmp_path, monkeypatch, caplog
+):
+  """Stopped after step 3 of 4, with validations at 0, 2 and 4."""
+  config.report = True
+  step = progress.Progress.step
+
+  def kill_after_three(self, number, drawn, each):
+    step(self, number, drawn, each)
+    if number == 3:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  def text() -> str:
+    return (tmp_path / "report.html").read_text()
+
+  def pictures() -> dict[int, np.ndarray]:
+    """What is kept of the only validation image, by step."""
+    (only,) = validation_pictures.read(tmp_path).pictures
+    return only.predictions
+
+  caplog.set_level(logging.INFO, "fcn_jax")
+  with monkeypatch.context() as patched:
+    patched.setattr(progress.Progress, "step", kill_after_three)
+    run(config, tmp_path)
+  assert "Stopped at step 3 of 4 (75 %)" in text()
+  first = pictures()
+  assert list(first) == [0, 2]
+  # A validation whose checkpoint was not written any more.
+  labels = {"d": np.zeros((20, 20), np.uint8)}
+  validation_pictures.add(tmp_path, 4, labels, [0, 2, 4], 4)
+  run(config, tmp_path)
+  assert f"{tmp_path}/report.html: the curves" in caplog.text
+  assert "not up to date" not in caplog.text
+  assert "Finished at step 4 of 4 (100 %)" in text()
+  found = pictures()
+  assert list(found) == [0, 2, 4]
+  np.testing.assert_array_equal(found[2], first[2])
+  net, *_ = checkpoints.load_model(tmp_path, "latest")
+  data = load_dataset("tiny", config.data.data_dir)
+  graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
+  evaluator = evaluate.Evaluator(data, "val")
+  last = evaluator(graphdef, params, frozen, keep={"d"})
+  np.testing.assert_array_equal(found[4], last.predictions["d"])
+  for record in writers.read_metrics(tmp_path):
+    if record["kind"] == "val":
+      assert f'<td class="number">{record["mean_iu"]:.4f}</td>' in text()
+  one, two = sessions.read_sessions(tmp_path)
+  assert (one.outcome, one.last_step) == ("stopped", 3)
+  assert (two.outcome, two.from_step, two.last_step) == ("finished", 3, 4)
+
+
+def test_how_a_run_failed_is_in_its_report(config, tmp_path):
+  config.report = True
+  config.base_lr = 1e30
+  config.validate_every = config.checkpoint_every = "4 steps"
+  with pytest.raises(progress.NotFinite):
+    run(config, tmp_path)
+  (session,) = sessions.read_sessions(tmp_path)
+  assert session.outcome == "failed"
+  assert "Lower base_lr" in session.message
+  assert "Lower base_lr" in (tmp_path / "report.html").read_text()
 
 
 def test_what_a_run_leaves_behind(config, tmp_path):

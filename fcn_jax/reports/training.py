@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fcn_jax import comparison, runs, sessions, validation_pictures
-from fcn_jax.pictures import Entry
+from fcn_jax.pictures import Entry, percent
 from fcn_jax.reports import page, run_curves, viewer
 from fcn_jax.result import replacing
 
@@ -260,10 +260,17 @@ def _validations(run: runs.Run) -> list[list[str]]:
 
 @dataclasses.dataclass(frozen=True)
 class ShownPicture:
-  """A validation image: its label first, then its predictions by step."""
+  """A validation image: its label first, then its predictions by step.
+
+  Attributes:
+    view: of the label and the predictions.
+    size: (height, width) of the image in the data set.
+    words: classes and shares of each layer of the view.
+  """
 
   view: viewer.View
   size: tuple[int, int]
+  words: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -302,7 +309,11 @@ def _pictures(album: validation_pictures.Album) -> ShownPictures | None:
       layers.append(viewer.Layer(name, ids, there))
       entries |= {entry.label: entry for entry in there}
     view = viewer.view(picture.image_id, picture.image, layers)
-    found.append(ShownPicture(view, picture.size))
+    words = tuple(
+      ", ".join(f"{e.name} {percent(e.share)}" for e in layer.entries)
+      for layer in layers
+    )
+    found.append(ShownPicture(view, picture.size, words))
   return ShownPictures(
     tuple(steps),
     tuple(found),

@@ -48,7 +48,7 @@
 
   function bring(pair) {
     const width = Number(pair.dataset.width), height = Number(pair.dataset.height);
-    const packed = JSON.parse(pair.querySelector("script").textContent);
+    const stored = JSON.parse(pair.querySelector("script").textContent);
     const ids = {}; // of the label, and of the prediction that is shown
     const readout = pair.querySelector(".readout");
     const cursors = [...pair.querySelectorAll(".cursor")];
@@ -130,13 +130,15 @@
 
     return {
       async show(number) {
-        ids.label ??= await inflate(packed[0]);
-        const prediction = await inflate(packed[number + 1]);
+        ids.label ??= await inflate(stored.ids[0]);
+        const prediction = await inflate(stored.ids[number + 1]);
         if (number !== Number(when.value)) return; // moved on meanwhile
         ids.prediction = prediction;
         paint("label");
         paint("prediction");
         tell();
+        pair.querySelector("img").alt =
+          `Prediction of ${stored.name}: ${stored.words[number + 1]}`;
         pair.dataset.shown = steps[number];
       },
       repaint() {
