@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax import caffe, checkpoints, metrics, writers
+from fcn_jax import (
+  caffe,
+  checkpoints,
+  metrics,
+  sessions,
+  validation_pictures,
+  writers,
+)
 from fcn_jax.data import load_dataset, shapes
 from fcn_jax.data.scenes import CLASS_NAMES
 
@@ -191,6 +198,22 @@ def test_a_stopped_training_goes_on_where_it_stopped(world):
   rates = [record["lr"] for record in records(world, "train")]
   falling = [5e-3 * (1 - step / STEPS) for step in range(STEPS)]
   assert rates == pytest.approx(falling, rel=1e-5)
+
+
+def test_its_report_tells_of_both_halves(world):
+  page = (world.folder / "run/report.html").read_text()
+  assert f"Finished at step {STEPS} of {STEPS} (100 %)" in page
+  for record in records(world, "val"):
+    assert f">{record['mean_iu']:.4f}<" in page
+  stopped, finished = sessions.read_sessions(world.folder / "run")
+  assert (stopped.outcome, finished.outcome) == ("stopped", "finished")
+  assert str(stopped.last_step) == world.said["stopped at"]
+  assert "scripts/train.py --config=" in finished.command
+  album = validation_pictures.read(world.folder / "run")
+  assert len(album.pictures) == 4
+  for picture in album.pictures:
+    assert list(picture.predictions) == [0, STEPS // 2, STEPS]
+  assert "not up to date" not in world.said["train.py"]
 
 
 def test_the_scores_are_those_of_the_best_record(world):
