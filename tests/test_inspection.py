@@ -124,6 +124,16 @@ def test_images_that_look_alike():
   assert found[0].value.endswith("of c.jpg")
 
 
+def test_a_mirrored_copy_is_told_as_such():
+  a, copy = map(pair, ("a", "copy"))
+  known = {a: facts({0: 1}, seed=1)}
+  turned = grey_cells(np.asarray(scene(1))[:, ::-1])
+  known[copy] = Facts((6, 8), known[a].counts, None, b"other", turned)
+  (finding,) = check_likeness({"train": [a], "val": [copy]}, known)
+  assert finding.value.startswith("mirrored, ")
+  assert finding.value.endswith("from those of a.jpg")
+
+
 def jpeg(image: Image.Image, quality: int) -> bytes:
   stream = io.BytesIO()
   image.save(stream, "JPEG", quality=quality)

@@ -192,8 +192,9 @@ def check_likeness(
 ) -> list[Finding]:
   """Images of val or test that look like one of train, or test like val.
 
-  Each is named once, with the one most like it. Those of the same id or bytes
-  are left to checks.check_overlap.
+  Each is named once, with the one most like it; one that is like no other may
+  be like its mirror image. Those of the same id or bytes are left to
+  checks.check_overlap.
   """
   findings = []
   for first, second in _COMPARED:
@@ -207,15 +208,19 @@ def check_likeness(
       and pair.image_id not in ids
       and facts[pair].digest not in digests
     ]
-    closest = find_closest(_cells(new, facts), _cells(known, facts))
-    for pair, index, bits in zip(new, *closest, strict=True):
-      if index >= 0:
+    cells, known_cells = _cells(new, facts), _cells(known, facts)
+    closest = find_closest(cells, known_cells)
+    mirrored = find_closest(cells[:, :, ::-1], known_cells)
+    for i, pair in enumerate(new):
+      found = closest if closest.index[i] >= 0 else mirrored
+      if found.index[i] >= 0:
+        what = "" if found is closest else "mirrored, "
         findings.append(
           Finding(
             f"images that look alike in {first} and {second}",
             pair.image.name,
-            f"{bits} of 64 bits of its difference hash differ from those of "
-            f"{known[index].image.name}",
+            f"{what}{found.bits[i]} of 64 bits of its difference hash differ "
+            f"from those of {known[found.index[i]].image.name}",
             "look at both: if they show the same scores would flatter, so "
             "take it out of one split",
             warning=True,
