@@ -24,12 +24,15 @@ class Run:
     config: its fields by dotted name, as JSON has them.
     records: the lines of metrics.jsonl.
     sessions: each start of it; none for a run from before they were noted.
+    recorded: when the last record was written, in seconds since 1970; None
+      where there is none.
   """
 
   workdir: pathlib.Path
   config: dict[str, Any]
   records: tuple[dict[str, Any], ...]
   sessions: tuple[sessions.Session, ...]
+  recorded: float | None = None
 
   @functools.cached_property
   def train(self) -> list[dict[str, Any]]:
@@ -137,11 +140,13 @@ def read_run(workdir: str | pathlib.Path) -> Run:
       f"{workdir} is not the workdir of scripts/train.py: its config.json has "
       f"no {missing[0]}"
     )
+  records = folder / writers.FILE
   return Run(
     workdir=folder,
     config=config,
     records=tuple(writers.read_metrics(folder)),
     sessions=tuple(sessions.read_sessions(folder)),
+    recorded=records.stat().st_mtime if records.exists() else None,
   )
 
 

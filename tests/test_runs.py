@@ -23,6 +23,7 @@ def test_what_the_files_say(tmp_path):
   assert (run.step, run.total_steps, run.outcome) == (30, 40, None)
   assert run.images_per_step == 4
   assert run.latest["step"] == 20
+  assert run.recorded == (tmp_path / "a/metrics.jsonl").stat().st_mtime
 
 
 def test_the_best_is_the_checkpoint_that_is_kept(tmp_path):

@@ -1,6 +1,5 @@
 """report.html of a workdir: how a training goes, or went."""
 
-import dataclasses
 import datetime
 import math
 import os
@@ -12,8 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fcn_jax import comparison, runs, sessions, validation_pictures
-from fcn_jax.pictures import Entry, percent
-from fcn_jax.reports import page, run_curves, viewer
+from fcn_jax.reports import page, run_curves, through_time
 from fcn_jax.result import replacing
 
 FILE = "report.html"
@@ -40,13 +38,14 @@ def write_training(
     run=run,
     state=state(run),
     drawn=_moment(datetime.datetime.now().timestamp()),
+    recorded=run.recorded and _moment(run.recorded),
     going_on=bool(run.sessions) and run.outcome is None,
     key_figures=_key_figures(run),
     drawings=drawings(run),
     scores=_scores(run),
     classes=_classes(run),
     validations=_validations(run),
-    pictures=_pictures(album) if album else None,
+    pictures=through_time.show(album) if album else None,
     split=run.config["data.val_split"],
     config=[
       (name, comparison.written(value)) for name, value in run.config.items()
@@ -90,35 +89,38 @@ def save_charts(
 
 def drawings(run: runs.Run) -> list[run_curves.Drawing]:
   """The charts of a run that have something to show."""
-  baseline, flat = {}, None
+  majority = run.latest["majority_baseline"] if run.latest else None
+
+  def only(key: str) -> tuple[str, float] | None:
+    return majority and (f"only {majority['class']}", majority[key])
+
+  alike = None
   if run.latest:
-    majority = run.latest["majority_baseline"]
-    only = f"only {majority['class']}"
-    baseline = {
-      key: (only, majority[key]) for key in comparison.SCORES if key in majority
-    }
     classes = len(run.latest["per_class_iu"])
-    flat = (f"all classes alike: ln {classes}", math.log(classes))
-  rows = (
-    ("Loss of a valid pixel", "loss", flat),
-    ("Mean IU", "mean_iu", baseline.get("mean_iu")),
-    ("Pixel accuracy", "pixel_accuracy", baseline.get("pixel_accuracy")),
-    ("Learning rate", "learning_rate", None),
-    ("Images per second", "images_per_second", None),
+    alike = (f"all classes alike: ln {classes}", math.log(classes))
+  wanted = (
+    (
+      "Loss of a valid pixel",
+      "loss",
+      (run_curves.TRAIN_LOSS, run_curves.VAL_LOSS),
+      alike,
+    ),
+    ("Mean IU", "mean_iu", (run_curves.MEAN_IU,), only("mean_iu")),
+    (
+      "Pixel accuracy",
+      "pixel_accuracy",
+      (run_curves.PIXEL_ACCURACY,),
+      only("pixel_accuracy"),
+    ),
+    ("Learning rate", "learning_rate", (run_curves.RATE,), None),
+    ("Images per second", "images_per_second", (run_curves.SPEED,), None),
   )
-  quantities = {
-    "loss": (run_curves.TRAIN_LOSS, run_curves.VAL_LOSS),
-    "mean_iu": (run_curves.MEAN_IU,),
-    "pixel_accuracy": (run_curves.PIXEL_ACCURACY,),
-    "learning_rate": (run_curves.RATE,),
-    "images_per_second": (run_curves.SPEED,),
-  }
   found = []
-  for title, file, line in rows:
-    curves = [run_curves.curve(q.name, run, q) for q in quantities[file]]
+  for title, file, quantities, baseline in wanted:
+    curves = [run_curves.curve(q.name, run, q) for q in quantities]
     curves = [curve for curve in curves if curve.steps.size]
     if curves:
-      found.append(run_curves.draw(title, file, curves, line))
+      found.append(run_curves.draw(title, file, curves, baseline))
   return found
 
 
@@ -256,69 +258,6 @@ def _validations(run: runs.Run) -> list[list[str]]:
     ]
     for record in run.val
   ]
-
-
-@dataclasses.dataclass(frozen=True)
-class ShownPicture:
-  """A validation image: its label first, then its predictions by step.
-
-  Attributes:
-    view: of the label and the predictions.
-    size: (height, width) of the image in the data set.
-    words: classes and shares of each layer of the view.
-  """
-
-  view: viewer.View
-  size: tuple[int, int]
-  words: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class ShownPictures:
-  """What the slider of the page moves through.
-
-  Attributes:
-    steps: of the validations whose predictions are there.
-    pictures: of each image.
-    entries: every class that occurs in one of them, and void.
-  """
-
-  steps: tuple[int, ...]
-  pictures: tuple[ShownPicture, ...]
-  entries: tuple[Entry, ...]
-
-
-def _pictures(album: validation_pictures.Album) -> ShownPictures | None:
-  steps = {step for picture in album.pictures for step in picture.predictions}
-  # All of them have the steps that one has.
-  steps = sorted(
-    step
-    for step in steps
-    if all(step in picture.predictions for picture in album.pictures)
-  )
-  if not steps:
-    return None
-  found, entries = [], {}
-  for picture in album.pictures:
-    layers = []
-    for name, ids in [
-      ("Label", picture.truth),
-      *((f"Step {step}", picture.predictions[step]) for step in steps),
-    ]:
-      there = viewer.entries(ids, album.class_names, album.palette)
-      layers.append(viewer.Layer(name, ids, there))
-      entries |= {entry.label: entry for entry in there}
-    view = viewer.view(picture.image_id, picture.image, layers)
-    words = tuple(
-      ", ".join(f"{e.name} {percent(e.share)}" for e in layer.entries)
-      for layer in layers
-    )
-    found.append(ShownPicture(view, picture.size, words))
-  return ShownPictures(
-    tuple(steps),
-    tuple(found),
-    tuple(entries[label] for label in sorted(entries)),
-  )
 
 
 def _sessions(noted: Sequence[sessions.Session]) -> list[list[str]]:
