@@ -25,9 +25,10 @@ from fcn_jax.train_step import Stepper, Training, TrainState
 
 _log = logging.getLogger(__name__)
 
-# Python, libraries, XLA's compiler and scratch.  Peaks of whole runs on a CPU,
-# float32, 375 x 500, were within -1 and +9 % of the estimate: 0.82 GiB for
-# FCN-AlexNet at 1/20 of its width, 0.93 at 1/4, 1.86 whole, 6.43 for FCN-8s.
+# Python, libraries, compiler and scratch.  For whole runs on a CPU (float32,
+# 375 x 500, one image at a time) the estimate was 7 % below to 12 % above the
+# peak: 0.78 GiB with FCN-AlexNet at 1/20 of its width, 0.93 at 1/4, 1.72 whole,
+# 2.23 where gradients of four images are added up, 4.06 with FCN-8s.
 PROCESS = 800 * 2**20
 
 TIGHT = 0.9  # share of the room from which it may not fit
@@ -221,7 +222,7 @@ def _remedies(need, room, config, sizes) -> list[str]:
   found = []
   if need.part_size > 1:
     found.append(
-      f"fewer images at once: config.data.part_size is {need.part_size}; "
+      f"fewer images at once, now {need.part_size}: config.data.part_size; "
       "results do not change"
     )
   area = need.canvas[0] * need.canvas[1]
@@ -232,10 +233,11 @@ def _remedies(need, room, config, sizes) -> list[str]:
       f"more canvases: the largest image has {largest[0]}x{largest[1]}; raise "
       f"config.data.max_canvases{now}; results do not change"
     )
-  if config is None or config.precision != "bfloat16":
+  in_half = config is not None and config.precision == "bfloat16"
+  if not (in_half or room.shared):  # on a CPU it takes as much
     found.append(
-      "config.precision = 'bfloat16': activations half as large; see "
-      "Departures in the README"
+      "config.precision = 'bfloat16': activations half as large, scores less "
+      "exact; see Departures in the README"
     )
   if need.gradients:
     found.append(

@@ -144,7 +144,7 @@ def test_what_does_not_fit():
     "1.46 GiB, and there is 1000 MiB (memory of the device (X)). What helps:"
   )
   expected = (
-    "data.part_size is 4",
+    "at once, now 4: config.data.part_size",
     "bfloat16",
     "no sum of gradients (200 MiB)",
     "smaller images",
@@ -157,7 +157,6 @@ def test_what_does_not_fit():
 
 def test_only_what_would_help_is_named():
   config = load_config("voc_fcn_alexnet")
-  config.precision = "bfloat16"
   config.data.max_canvases = 1
   shared = Room(400 * MIB, "memory of this machine", shared=True)
   text = training_memory.warning(

@@ -54,7 +54,7 @@ def write_network(
       for words, *sizes in (training_memory.rows(needs) if needs else [])
     ],
     verdict=verdict,
-    problem=problem,
+    problem=problem and _capital(problem),
     remedies=[line.strip() for line in remedies],
   )
 
