@@ -40,6 +40,11 @@ step prepare "$run/data" \
   --archive="$run/shapes_voc.tar" --data_dir="$run/data" --overwrite \
   --export_crops="$run/crops" --crop_context=0.5
 
+step explore "$run/data.html" \
+  "Look at the data" \
+  scripts/explore_dataset.py --data=shapes --data_dir="$run/data" \
+  --split=train,val --output="$run/data.html"
+
 step classifier "$run/classifier/classifier.caffemodel" \
   "Pretrain an AlexNet that names the object in a crop" \
   scripts/pretrain_classifier.py \
@@ -63,16 +68,21 @@ step draw "$run/new_images" \
 step predict "" \
   "Segment them" \
   scripts/predict.py --checkpoint="$run/fcn_alexnet" \
-  --images="$run/new_images" --output_dir="$run/predictions"
+  --images="$run/new_images" --output_dir="$run/predictions" \
+  --report="$run/predictions.html"
 
 step evaluate "" \
   "Score the network on the validation images" \
   scripts/evaluate.py --checkpoint="$run/fcn_alexnet" --split=val \
-  --output="$run/metrics.json"
+  --output="$run/metrics.json" --report="$run/evaluation.html"
 
 cat <<END
 
-The pictures lie in     $root/$run/predictions
-The scores above are in $root/$run/metrics.json
+Pages to look at, in $root/$run:
+  data.html                 the data set
+  fcn_alexnet/report.html   the training
+  predictions.html          the new images
+  evaluation.html           the scores, and the worst images
+The pictures alone lie in predictions, the scores in metrics.json.
 All steps together took $((SECONDS - began)) s (installation not counted)
 END

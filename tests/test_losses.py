@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fcn_jax import losses
+from fcn_jax.data import palette
 
 
 @jax.jit
@@ -63,3 +64,8 @@ def test_void_pixels_send_nothing_back():
   np.testing.assert_allclose(gradient[0, 0, 0], [1 / 3, 1 / 3, -2 / 3], 1e-5)
   zero = jnp.zeros((1, 1, 2, 3))
   assert not sum_over_the_batch(zero, label)[1][0, 0, 1].any()
+
+
+def test_void_is_the_data_s_void():
+  """The two may not import each other."""
+  assert losses.VOID == palette.VOID == 255
