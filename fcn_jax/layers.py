@@ -132,13 +132,23 @@ def upscore(
     kernel: one factor of the separable kernel, see `bilinear_kernel`.
     stride: output cells per input cell.
   """
-  rows = _upscore_matrix(x.shape[1], kernel, stride).astype(x.dtype)
-  columns = _upscore_matrix(x.shape[2], kernel, stride).astype(x.dtype)
+  rows = upscore_matrix(x.shape[1], kernel, stride).astype(x.dtype)
+  columns = upscore_matrix(x.shape[2], kernel, stride).astype(x.dtype)
+  return interpolate(x, rows, columns)
+
+
+def interpolate(
+  x: Blob, rows: Float[Array, "Y y"], columns: Float[Array, "X x"]
+) -> Float[Array, "b Y X c"]:
+  """Weighted sums along both axes."""
   tall = jnp.einsum("Yy,byxc->bYxc", rows, x)
   return jnp.einsum("Xx,bYxc->bYXc", columns, tall)
 
 
-def _upscore_matrix(n: int, kernel: Float[Array, " k"], stride: int):
+def upscore_matrix(
+  n: int, kernel: Float[Array, " k"], stride: int
+) -> Float[Array, "m n"]:
+  """What each of m upscored cells of an axis takes of its n cells."""
   size = kernel.shape[0]
   out = stride * (n - 1) + size
   tap = np.arange(out)[:, None] - stride * np.arange(n)[None, :]

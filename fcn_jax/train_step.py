@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
-from fcn_jax import devices, losses, optimizers
+from fcn_jax import banded_loss, devices, losses, optimizers
 from fcn_jax.config import images_per_update
 from fcn_jax.data import pipeline
 
@@ -62,8 +62,9 @@ class Training:
 
     def loss_fn(params):
       net = nnx.merge(self.graphdef, params, frozen)
-      scores = net(batch.image, batch.extent, keys)
-      total, valid = losses.cross_entropy(scores, batch.label)
+      total, valid = banded_loss.cross_entropy(
+        net, batch.image, batch.label, batch.extent, keys
+      )
       each = losses.image_losses(total, valid, self.normalize)
       return each.sum(), each
 

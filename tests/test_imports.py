@@ -28,6 +28,7 @@ ORDER = (
     "receipt",
   ),
   (
+    "banded_loss",
     "bootstrap",
     "confusions",
     "distribution",
