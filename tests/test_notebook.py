@@ -1,6 +1,7 @@
 """notebooks/: as they are stored, and run anew on a smaller world."""
 
 import base64
+import dataclasses
 import io
 import json
 import pathlib
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 from PIL import Image
+
+from fcn_jax import geometry, models
 
 NOTEBOOK = (
   pathlib.Path(__file__).parents[1] / "notebooks/fcn_alexnet_tutorial.ipynb"
@@ -111,6 +114,26 @@ def test_its_figures_are_what_it_says(stored):
   assert score > baseline + 0.2
   assert "proof   holds" in text_of(stored, "print(receipt)")
   assert text_of(stored, "crop_offsets").splitlines()[-1] == "crop offset: 18"
+
+
+def test_what_it_says_of_networks_without_a_pad(stored):
+  text = "".join(c.source for c in stored.cells if c.cell_type == "markdown")
+  found = re.search(
+    r"without, an image of (\d+) to (\d+) pixels\s+has a single one, at "
+    r"pixel (\d+), and a smaller image has none",
+    text,
+  )
+  low, high, start = map(int, found.groups())
+  layers = tuple(
+    dataclasses.replace(layer, pad=0) if layer.name == "conv1" else layer
+    for layer in models.declare("fcn_alexnet", classes=21)
+    if layer.name not in ("upscore", "score")
+  )
+  for side, cells in ((low, 1), (high, 1), (high + 1, 2)):
+    assert geometry.sizes(layers, side)["score_fr"] == cells
+  with pytest.raises(ValueError, match="too small"):
+    geometry.sizes(layers, low - 1)
+  assert geometry.placements(layers)["score_fr"].start == start
 
 
 def test_it_runs_anew(stored, tmp_path, monkeypatch):
