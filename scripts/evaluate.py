@@ -15,6 +15,7 @@ from absl import flags
 
 from fcn_jax import checkpoints, command_line, writers
 from fcn_jax.data import load_dataset
+from fcn_jax.data.files import DataError
 from fcn_jax.evaluate import evaluate
 from fcn_jax.reports import page
 from fcn_jax.reports.evaluation import write_evaluation
@@ -74,6 +75,7 @@ def main() -> None:
     )
   if _REPORT.value:
     page.claim(_REPORT.value)
+  output = _claim(_OUTPUT.value) if _OUTPUT.value else None
   evaluation = evaluate(
     net,
     dataset,
@@ -92,12 +94,12 @@ def main() -> None:
     f"{title}, on {len(evaluation.image_ids)} images of {name}/{_SPLIT.value}"
     f"\n\n{evaluation.table(intervals)}"
   )
-  if _OUTPUT.value:
+  if output:
     figures = evaluation.figures()
     if intervals:
       figures["intervals"] = intervals.figures(evaluation.class_names)
     _write(
-      pathlib.Path(_OUTPUT.value).expanduser(),
+      output,
       {
         "checkpoint": _CHECKPOINT.value,
         "step": step,
@@ -118,9 +120,27 @@ def main() -> None:
     )
 
 
+def _claim(output: str) -> pathlib.Path:
+  """The path of the figures, where nothing but figures is overwritten."""
+  path = pathlib.Path(output).expanduser()
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if path.exists() and not _holds_figures(path):
+    raise DataError(
+      f"--output={path} holds no figures of evaluate.py; name another file, so "
+      "that nothing of yours is overwritten"
+    )
+  return path
+
+
+def _holds_figures(path: pathlib.Path) -> bool:
+  try:
+    return "majority_baseline" in json.loads(path.read_text())
+  except (OSError, ValueError, TypeError):
+    return False
+
+
 def _write(path: pathlib.Path, figures: dict) -> None:
   """Writes JSON, NaN as null, complete or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(path.name + ".tmp")
   temporary.write_text(
     json.dumps(writers.without_nan(figures), indent=2) + "\n"

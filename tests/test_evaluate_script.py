@@ -63,8 +63,15 @@ def test_figures_intervals_and_page(place):
       "--bootstrap_seed=2",
     ],
     [*common, f"--report={place}/mine.html", f"--output={place}/late.json"],
+    [*common, f"--output={place}/plain.json"],
+    [*common, f"--output={place}/classes.txt"],
+    [*common, f"--output={place}/classes.txt/m.json"],
   )
   assert done[:2] == [None] * 2
+  assert done[3] is None  # its own figures are written anew
+  assert "classes.txt holds no figures" in done[4]
+  assert done[5]
+  assert (place / "classes.txt").read_text() == "background\nlight\nnone\n"
   assert "nothing of yours is overwritten" in done[2]
   assert not (place / "late.json").exists()
   assert (place / "mine.html").read_text() == "my own page"
