@@ -6,6 +6,8 @@ from absl import flags
 
 from fcn_jax.data.user_files import Options
 
+flags.disclaim_key_flags()  # --help shows them as the script's own
+
 
 def define() -> list[flags.FlagHolder]:
   """Defines them all but --dataset, which each script words for itself."""

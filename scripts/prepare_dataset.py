@@ -52,7 +52,7 @@ def main(argv):
   signal.signal(signal.SIGTERM, interrupt)
   try:
     prepare_dataset(dataset_flags.options())
-  except DataError as error:
+  except (DataError, OSError) as error:
     print(error, file=sys.stderr)
     return 1
   except KeyboardInterrupt:

@@ -48,6 +48,15 @@ def test_good_and_bad_folders(tmp_path):
   assert load_dataset("tiny", str(tmp_path / "sets")).splits["val"] == 1
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+  write(tmp_path, folder_files())
+  (tmp_path / "file").write_text("")
+  done = run(tmp_path, f"--data_dir={tmp_path / 'file' / 'sets'}")
+  assert done.returncode == 1
+  assert str(tmp_path / "file") in done.stderr.splitlines()[-1]
+  assert "Traceback" not in done.stderr
+
+
 def test_termination_leaves_nothing(tmp_path):
   files = folder_files()
   for i in range(3000):
@@ -74,4 +83,6 @@ def test_help():
   found = subprocess.run(
     [sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True
   )
-  assert "--archive" in found.stdout
+  described = found.stdout.partition("flags:")[2]
+  for flag in ("--archive:", "--train_images:", "--[no]binary_masks:"):
+    assert flag in described
