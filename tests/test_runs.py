@@ -26,6 +26,15 @@ def test_what_the_files_say(tmp_path):
   assert run.recorded == (tmp_path / "a/metrics.jsonl").stat().st_mtime
 
 
+def test_a_stop_between_two_records_tells_the_step(tmp_path):
+  make_run(tmp_path)
+  sessions.end(tmp_path, 34, sessions.STOPPED)
+  assert runs.read_run(tmp_path).step == 34
+  make_run(tmp_path)
+  sessions.end(tmp_path, None, sessions.FAILED, "it was lost")
+  assert runs.read_run(tmp_path).step == 30
+
+
 def test_the_best_is_the_checkpoint_that_is_kept(tmp_path):
   """Of equals the later; NaN is below all."""
   scored = [val(0, math.nan), val(10, 0.5), val(20, 0.5), val(30, 0.25)]
