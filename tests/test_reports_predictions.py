@@ -1,6 +1,8 @@
 """The page of predictions in Chromium, against the arrays it was made of."""
 
+import dataclasses
 import pathlib
+import re
 
 import browser
 import jax.numpy as jnp
@@ -202,6 +204,25 @@ def test_only_the_worst_are_kept_and_the_page_says_so(tmp_path, open_page):
   text = opened.inner_text("main")
   assert "Shown: the worst 2 of 5 images. Left out: 3;" in text
   assert not browser.scrolls_sideways(opened)
+
+
+def test_classes_without_a_pixel_are_not_among_the_predicted(tmp_path):
+  report = PredictionsReport(
+    tmp_path / "page.html",
+    FILES,
+    checkpoint="runs/x, step 7",
+    class_names=NAMES,
+    palette=PALETTE,
+  )
+  one = seen(0, labelled=False)
+  labels = np.full(SIZE, 2, np.uint8)
+  labels[:9, :12] = 1  # a quarter
+  result = dataclasses.replace(one.result, labels=labels)
+  report.see(dataclasses.replace(one, result=result))
+  text = report.write({}).read_text()
+  predicted = text.split("Classes that were predicted")[1].split("</ul>")[0]
+  assert ">background<" not in predicted
+  assert re.findall(r"[\d.]+ %", predicted) == ["75.0 %", "25.0 %"]
 
 
 def test_without_labels_the_first_are_shown_in_their_order(tmp_path, open_page):
