@@ -59,8 +59,9 @@ class Run:
 
   @property
   def step(self) -> int:
-    """Updates made, as far as the records tell."""
-    return max((r["step"] for r in self.records), default=0)
+    """Updates made, as far as records and the end of the last session tell."""
+    ended = self.sessions[-1].last_step if self.sessions else None
+    return max([ended or 0, *(r["step"] for r in self.records)])
 
   @property
   def total_steps(self) -> int | None:
