@@ -247,6 +247,19 @@ def test_layers_are_chosen_by_name_and_have_their_own_legend(show):
   painted.check(opened, paint(labels()))
 
 
+def test_a_page_that_is_loaded_again_begins_anew(show):
+  flipped = np.ascontiguousarray(labels()[:, ::-1])
+  opened = show(viewer.view("x", GREY, [layer(), layer("Label", flipped)]))
+  opened.get_by_label("Label", exact=True).check()
+  opened.get_by_label("Opacity").fill("30")
+  opened.goto("about:blank")
+  opened.go_back()  # as browsers do it: with what was chosen
+  opened.wait_for_selector("[data-painted]")
+  painted.check(opened, paint(labels()))
+  assert opened.get_by_label("Prediction", exact=True).is_checked()
+  assert opened.locator(".legend").first.is_visible()
+
+
 def test_many_viewers_are_apart_and_opened_when_near(show):
   views = [viewer.view(f"image {i}", GREY, [layer()]) for i in range(12)]
   opened = show(*views, size=browser.PHONE)
