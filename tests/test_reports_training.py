@@ -254,7 +254,7 @@ def test_where_a_run_stands(tmp_path):
     state(tmp_path) == "Failed at step 30 of 40 (75 %): step 31: NaN on <a>"
   )
   sessions.end(tmp_path, 40, sessions.FINISHED)
-  assert state(tmp_path) == "Finished at step 30 of 40 (75 %) after 41 s."
+  assert state(tmp_path) == "Finished at step 40 of 40 (100 %) after 41 s."
   make_run(tmp_path, schedule=None)
   assert state(tmp_path) == "At step 30 after 41 s."
 
