@@ -206,3 +206,21 @@ def test_names_are_text(path):
   text = path.read_text()
   assert "<dog>" not in text
   assert "<voc>" not in text
+
+
+def test_another_score_sorts_the_same_images_anew(open_page, tmp_path):
+  path = report.write_evaluation(
+    tmp_path / "page.html", EVALUATION, DATASET, "train", name="net", worst=9
+  )
+  page = open_page(path)
+  for name, measure in (
+    ("Pixel accuracy", "pixel_accuracy"),
+    ("Mean IU", "mean_iu"),
+  ):
+    page.get_by_label(name).check()
+    found = page.locator(".worst article h3").all_text_contents()
+    order = worst_images(EVALUATION.confusions, measure, 9)
+    assert len(order) == 8  # all but the one of void alone
+    assert [text.strip() for text in found] == [
+      f"{rank}. id{place}" for rank, place in enumerate(order, 1)
+    ]
