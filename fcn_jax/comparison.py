@@ -52,7 +52,10 @@ class Comparison:
   def warnings(self) -> list[str]:
     """Why the figures may say something else than they seem to."""
     found = []
-    if any(name in self.differing_fields for name in _DATA):
+    named_alike = not any(name in self.differing_fields for name in _DATA)
+    classes = {tuple(run.latest["per_class_iu"]) for run in self.runs}
+    # A data set may have been prepared anew under its name.
+    if not named_alike or len(classes) > 1 or len(self.baselines) > 1:
       found.append(
         "The runs are scored on different data, so their scores cannot be "
         "compared."

@@ -86,6 +86,21 @@ def test_runs_that_cannot_be_compared_fairly_are_named(tmp_path):
   assert found.text().count("(only ") == 2
 
 
+def test_data_prepared_anew_under_its_name_are_other_data(tmp_path):
+  make_run(tmp_path / "a")
+  commoner = {**VAL[1]["majority_baseline"], "pixel_accuracy": 0.75}
+  for last in (
+    val(40, 0.5, majority_baseline=commoner),
+    val(40, 0.5, per_class_iu={"background": 0.5, "cow": 0.5}),
+  ):
+    make_run(tmp_path / "b", [last])
+    found = comparison.compare([tmp_path / "a", tmp_path / "b"])
+    assert "scored on different data" in found.warnings[0]
+  make_run(tmp_path / "b", [val(40, 0.5)])
+  found = comparison.compare([tmp_path / "a", tmp_path / "b"])
+  assert not any("different data" in line for line in found.warnings)
+
+
 def test_a_mean_iu_that_is_none_is_the_worst(tmp_path):
   make_run(tmp_path / "a", [val(0, math.nan)])
   make_run(tmp_path / "b", [val(0, 0.0)])
