@@ -107,6 +107,9 @@ def test_a_mean_iu_that_is_none_is_the_worst(tmp_path):
   found = comparison.compare([tmp_path / "a", tmp_path / "b"])
   assert found.best == 1
   assert " – " in found.text()
+  make_run(tmp_path / "a", [val(0, 0.0)])
+  equals = comparison.compare([tmp_path / "a", tmp_path / "b"])
+  assert equals.best == 0
 
 
 def test_all_folders_that_are_no_workdirs_are_named(tmp_path):

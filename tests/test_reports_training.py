@@ -105,6 +105,19 @@ def test_the_figures_are_those_of_the_records(shown):
   ]
 
 
+def test_a_best_that_is_not_the_last_has_its_own_column(workdir, open_page):
+  """The IU of 'cat & <dog>' is half of the mean IU: 0.4 at best, 0.1 last."""
+  make_run(workdir, records=[val(0, 0.8), val(20, 0.2)])
+  page = open_page(training.write_training(workdir))
+  scores = cells(page, "At the last validation (step 20), at the best (step 0)")
+  assert scores[0][1:3] == ["0.2000", "0.8000"]
+  classes = cells(page, "IU of each class")
+  assert classes[1][1:4] == ["0.1000", "0.4000", "0.4000"]
+  figures = page.locator(".key-figures dd").all_inner_texts()
+  assert figures[0].startswith("0.2000")
+  assert figures[1] == "0.8000 step 0"
+
+
 def test_the_charts_say_the_numbers_in_words(shown):
   said = shown.locator(".charts [role=img]").evaluate_all(
     "all => all.map(one => one.getAttribute('aria-label'))"
