@@ -16,6 +16,8 @@ from PIL import Image
 
 from fcn_jax import pictures
 from fcn_jax.data.files import DataError
+from fcn_jax.reports import own_files
+from fcn_jax.result import replacing
 
 _MARK = '<meta name="generator" content="fcn_jax">'  # in page.html.j2
 TEMPLATES = [pathlib.Path(__file__).parent / "templates"]  # searched in turn
@@ -41,12 +43,8 @@ def write(
   """
   text = render(template, **context)
   path = claim(path)
-  temporary = path.with_name(path.name + ".tmp")
-  try:
+  with replacing(path) as temporary:
     temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
   return path
 
 
@@ -60,23 +58,9 @@ def claim(path: str | os.PathLike) -> pathlib.Path:
       ours, which is not overwritten.
     OSError: its folder cannot be made.
   """
-  path = pathlib.Path(path).expanduser().absolute()
-  if path.suffix.lower() not in (".html", ".htm"):
+  if pathlib.Path(path).suffix.lower() not in (".html", ".htm"):
     raise DataError(f"{path}: a page's name ends in .html; add that")
-  if path.exists() and not _is_ours(path):
-    raise DataError(
-      f"{path} is no page that fcn_jax has written; name another file, so that "
-      "nothing of yours is overwritten"
-    )
-  path.parent.mkdir(parents=True, exist_ok=True)
-  return path
-
-
-def _is_ours(path: pathlib.Path) -> bool:
-  if not path.is_file():
-    return False
-  with path.open("rb") as stream:
-    return _MARK.encode() in stream.read(1000)
+  return own_files.claim(path, _MARK, "page")
 
 
 def render(template: str, **context: Any) -> str:

@@ -12,7 +12,7 @@ import re
 from markupsafe import Markup
 from PIL import Image, PngImagePlugin
 
-from fcn_jax.data.files import DataError
+from fcn_jax.reports import own_files
 from fcn_jax.reports.page import TEMPLATES
 from fcn_jax.result import replacing
 
@@ -26,21 +26,7 @@ def claim(path: str | os.PathLike) -> pathlib.Path:
     DataError: it holds something that is no picture of ours.
     OSError: its folder cannot be made.
   """
-  path = pathlib.Path(path).expanduser().absolute()
-  if path.exists() and not _is_ours(path):
-    raise DataError(
-      f"{path} is no picture that fcn_jax has written; name another file, so "
-      "that nothing of yours is overwritten"
-    )
-  path.parent.mkdir(parents=True, exist_ok=True)
-  return path
-
-
-def _is_ours(path: pathlib.Path) -> bool:
-  if not path.is_file():
-    return False
-  with path.open("rb") as stream:
-    return _MARK.encode() in stream.read(1000)
+  return own_files.claim(path, _MARK, "picture")
 
 
 def write_svg(path: str | os.PathLike, element: Markup | str) -> pathlib.Path:
