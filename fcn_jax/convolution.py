@@ -123,9 +123,7 @@ def _kernel_gradient(x, dy, shape: tuple[int, ...], sides: Sides):
     seen = lax.dynamic_slice(
       x, (image, first, 0, 0), (1, rows + kh - 1, columns, features)
     )[0]
-    sent = lax.dynamic_slice(
-      dy, (image, first, 0, 0), (1, rows, width, out)
-    )[0]
+    sent = lax.dynamic_slice(dy, (image, first, 0, 0), (1, rows, width, out))[0]
     new = first + jnp.arange(rows) >= band * rows
     sent = jnp.where(new[:, None, None], sent, jnp.zeros((), sent.dtype))
     sent = jnp.pad(sent, ((0, 0), (kw - 1 - left, kw - 1 - right), (0, 0)))
