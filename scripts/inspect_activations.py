@@ -44,6 +44,7 @@ def main() -> None:
     page.claim(_OUTPUT.value)
   image = as_rgb(_IMAGE.value)
   net, about, step = _load(pathlib.Path(_CHECKPOINT.value).expanduser())
+  named = _CHECKPOINT.value + ("" if step is None else f", step {step}")
   side = net.layers[0].size
   note = ""
   if side and image.shape[:2] != (side, side):
@@ -61,7 +62,7 @@ def main() -> None:
   if _OUTPUT.value:
     subject = Subject(
       network=about.model["name"],
-      checkpoint=f"{_CHECKPOINT.value}, step {step}",
+      checkpoint=named,
       image=pathlib.Path(_IMAGE.value).name,
       note=note,
     )
@@ -78,16 +79,19 @@ def main() -> None:
     }
     print(json.dumps(figures))
   elif _FORMAT.value == "text" or not _OUTPUT.value:
-    print(f"{_CHECKPOINT.value}, step {step}, on {_IMAGE.value}\n")
+    print(f"{named}, on {_IMAGE.value}\n")
     print(activations.table(shown))
   if _OUTPUT.value and _FORMAT.value != "json":
     print(f"written to {path}")
 
 
 def _load(directory: pathlib.Path):
-  """(network, About, step) of a model directory or a classifier's workdir."""
+  """(network, About, step) of a model directory or a classifier's workdir.
+
+  A classifier is written once, at its end: it has no step.
+  """
   if (directory / pretrain.FILE).is_file():
-    return *pretrain.load_classifier(directory), 0
+    return *pretrain.load_classifier(directory), None
   return checkpoints.load_model(directory, _STEP.value)
 
 

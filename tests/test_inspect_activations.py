@@ -79,6 +79,8 @@ def test_pages_and_refusals(folder):
   assert "Activations of fcn_alexnet on photo.png" in page
   assert page.count("<details") == 18
   page = (folder / "classifier.html").read_text()
+  assert f"{folder / 'classifier'}" in page
+  assert "step" not in page.split("<main>")[0].split("<body>")[1]
   assert "It sees the middle square of this image of 80 × 60, scaled." in page
   likeliest = page[page.index('<ol class="likeliest">') :]
   places = [likeliest.index(text) for text in ("b <", "60.0 %", "c <", "30.0")]
