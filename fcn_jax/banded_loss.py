@@ -21,7 +21,7 @@ _ROWS = 64  # of a band, at most
 def cross_entropy(
   net: models.Network,
   image: UInt8[Array, "b h w 3"],
-  label: UInt8[Array, "b h w"],
+  label: UInt8[Array, "b y x"],
   extent: Int[Array, "b 2"] | None = None,
   dropout_keys: Key[Array, " b"] | None = None,
 ) -> tuple[Float[Array, " b"], Int[Array, " b"]]:
