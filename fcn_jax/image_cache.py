@@ -132,9 +132,8 @@ class OnDevice:
     for place, position in enumerate(members):
       index, view = indices[position], views[position]
       width = self._sizes[index, 1]
-      corner = self._first[index] + view.top * width
-      cuts.corner[place] = corner
-      cuts.corner[place] += width - 1 - view.left if view.mirror else view.left
+      across = width - 1 - view.left if view.mirror else view.left
+      cuts.corner[place] = self._first[index] + view.top * width + across
       cuts.stride[place] = width
       cuts.mirror[place] = view.mirror
       cuts.extent[place] = view.height, view.width

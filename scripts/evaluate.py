@@ -8,7 +8,6 @@ intervals, and the images the network does worst on, with their errors.
 """
 
 import json
-import os
 import pathlib
 
 from absl import flags
@@ -19,6 +18,7 @@ from fcn_jax.data.files import DataError
 from fcn_jax.evaluate import evaluate
 from fcn_jax.reports import page
 from fcn_jax.reports.evaluation import write_evaluation
+from fcn_jax.result import replacing
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -141,11 +141,9 @@ def _holds_figures(path: pathlib.Path) -> bool:
 
 def _write(path: pathlib.Path, figures: dict) -> None:
   """Writes JSON, NaN as null, complete or not at all."""
-  temporary = path.with_name(path.name + ".tmp")
-  temporary.write_text(
-    json.dumps(writers.without_nan(figures), indent=2) + "\n"
-  )
-  os.replace(temporary, path)
+  text = json.dumps(writers.without_nan(figures), indent=2) + "\n"
+  with replacing(path) as temporary:
+    temporary.write_text(text)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import tarfile
 import numpy as np
 from PIL import Image
 
+from fcn_jax.data.prepare import Options, prepare_dataset
+
 SHARED = pathlib.Path(__file__).parents[1].parent / "shared"
 
 
@@ -72,6 +74,27 @@ def folder_files() -> dict[str, bytes | str]:
     "val/images/c.jpg": photo(3),
     "val/labels/c.png": label(1, 0),
   }
+
+
+def prepared(
+  root: pathlib.Path, files: dict[str, bytes | str], name: str
+) -> str:
+  """The data directory below root, of files laid out as `folder_files`."""
+  folder = write(root / "files", files)
+  prepare_dataset(
+    Options(
+      dataset="folder",
+      name=name,
+      data_dir=str(root / "data"),
+      train_images=str(folder / "train/images"),
+      train_labels=str(folder / "train/labels"),
+      val_images=str(folder / "val/images"),
+      val_labels=str(folder / "val/labels"),
+      class_names=str(folder / "classes.txt"),
+    ),
+    say=lambda *_: None,
+  )
+  return str(root / "data")
 
 
 def tar_of(folder: pathlib.Path, path: pathlib.Path) -> str:

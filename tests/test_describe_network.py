@@ -4,9 +4,7 @@ import json
 
 import pytest
 from run_scripts import exits, run
-from small_data import label, photo, write
-
-from fcn_jax.data.prepare import Options, prepare_dataset
+from small_data import label, photo, prepared
 
 SCRIPT = "scripts/describe_network.py"
 CONFIG = "--config=configs/voc_fcn_alexnet_digits.py"
@@ -32,22 +30,7 @@ def data_dir(tmp_path_factory) -> str:
     files[f"{split}/labels/{stem}.png"] = label(
       0, 1, height=size[0], width=size[1]
     )
-  write(root / "files", files)
-  folder = root / "files"
-  prepare_dataset(
-    Options(
-      dataset="folder",
-      name="tiny",
-      data_dir=str(root / "data"),
-      train_images=str(folder / "train/images"),
-      train_labels=str(folder / "train/labels"),
-      val_images=str(folder / "val/images"),
-      val_labels=str(folder / "val/labels"),
-      class_names=str(folder / "classes.txt"),
-    ),
-    say=lambda *_: None,
-  )
-  return str(root / "data")
+  return prepared(root, files, name="tiny")
 
 
 def test_a_recipe_on_its_data(data_dir):

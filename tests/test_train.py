@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from configs_there import load_config
 from flax import nnx
-from small_data import label, photo, write
+from small_data import label, photo, prepared
 
 from fcn_jax import (
   checkpoints,
@@ -25,7 +25,6 @@ from fcn_jax import (
   writers,
 )
 from fcn_jax.data import load_dataset
-from fcn_jax.data.prepare import Options, prepare_dataset
 
 SIZES = {"a": (24, 30), "b": (30, 24), "c": (25, 31), "d": (20, 20)}
 
@@ -39,22 +38,7 @@ def data_dir(tmp_path_factory):
     files[f"{split}/images/{name}.jpg"] = photo(i, height, width)
     rows = label(0, 1, 1, 2, 255, height=height, width=width)
     files[f"{split}/labels/{name}.png"] = rows
-  write(root / "files", files)
-  folder = root / "files"
-  prepare_dataset(
-    Options(
-      dataset="folder",
-      name="tiny",
-      data_dir=str(root / "data"),
-      train_images=str(folder / "train/images"),
-      train_labels=str(folder / "train/labels"),
-      val_images=str(folder / "val/images"),
-      val_labels=str(folder / "val/labels"),
-      class_names=str(folder / "classes.txt"),
-    ),
-    say=lambda *_: None,
-  )
-  return str(root / "data")
+  return prepared(root, files, name="tiny")
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fcn_jax import comparison, runs, sessions, validation_pictures
-from fcn_jax.reports import page, run_curves, through_time
-from fcn_jax.result import replacing
+from fcn_jax.reports import page, picture_files, run_curves, through_time
 
 FILE = "report.html"
 
@@ -75,16 +74,16 @@ def write_charts(
 def save_charts(
   found: Sequence[run_curves.Drawing], folder: str | os.PathLike
 ) -> list[pathlib.Path]:
-  """Writes charts as PNGs, complete or not at all, and returns their paths."""
-  folder = pathlib.Path(folder).expanduser()
-  folder.mkdir(parents=True, exist_ok=True)
-  paths = []
-  for drawing in found:
-    path = folder / f"{drawing.file}.png"
-    with replacing(path) as temporary:
-      temporary.write_bytes(drawing.chart.png())
-    paths.append(path)
-  return paths
+  """Writes charts as PNGs, and returns their paths.
+
+  Raises:
+    DataError: a path holds something that is no picture of ours.
+  """
+  folder = pathlib.Path(folder)
+  return [
+    picture_files.write_png(folder / f"{drawing.file}.png", drawing.chart.png())
+    for drawing in found
+  ]
 
 
 def drawings(run: runs.Run) -> list[run_curves.Drawing]:
