@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
   from fcn_jax.data import load_dataset
-  from fcn_jax.predict import Predictor, load
-  from fcn_jax.result import Result
+  from fcn_jax.prediction.predictor import Predictor, load
+  from fcn_jax.prediction.result import Result
 
 __all__ = ["Predictor", "Result", "load", "load_dataset"]
 
 _HOMES = {
-  "Predictor": "fcn_jax.predict",
-  "Result": "fcn_jax.result",
-  "load": "fcn_jax.predict",
+  "Predictor": "fcn_jax.prediction.predictor",
+  "Result": "fcn_jax.prediction.result",
+  "load": "fcn_jax.prediction.predictor",
   "load_dataset": "fcn_jax.data",
 }
 

@@ -4,7 +4,7 @@ import os
 
 import jax
 
-from fcn_jax.download import cache_dir
+from fcn_jax.weights.download import cache_dir
 
 
 def use() -> None:

@@ -4,7 +4,7 @@ import dataclasses
 
 from absl import flags
 
-from fcn_jax.data.user_files import Options
+from fcn_jax.data.formats import Options
 
 flags.disclaim_key_flags()  # --help shows them as the script's own
 

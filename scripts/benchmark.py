@@ -34,9 +34,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from fcn_jax import command_line, flops, models
-from fcn_jax.benchmark import compute, floor, voc_like, whole
+from fcn_jax import cli, models
+from fcn_jax.benchmark import compute, files, machine, whole
 from fcn_jax.benchmark.turns import Timing, take_turns
+from fcn_jax.models import flops
 from fcn_jax.models.network import PRECISIONS
 
 _WHATS = ("forward", "step", "memory", "input", "train", "predict")
@@ -129,7 +130,7 @@ def measure_compute(what: str) -> list[dict]:
   images = _BATCH.value
   given = compute.batch(height, width, images)
   arguments = (_MODEL.value, _PRECISION.value, given)
-  works = floor.works(_PRECISION.value)
+  works = machine.works(_PRECISION.value)
   peer = None
   if what == "forward":
     operations = images * sum(flops.forward(layers, height, width).values())
@@ -146,7 +147,7 @@ def measure_compute(what: str) -> list[dict]:
   timings = take_turns(works, _REPEATS.value)
   if peer:
     peer.close()
-  limit = floor.measured(timings)
+  limit = machine.measured(timings)
   # Forward reads the parameters; a step reads them twice more, writes and
   # reads gradients, and reads and writes parameters and history.
   moved = 4 * flops.parameters(layers) * (1 if what == "forward" else 8)
@@ -311,8 +312,8 @@ def main() -> None:
       else:
         if data is None:
           counts = json.loads(pathlib.Path(_SIZES.value).read_text())
-          voc_like.write(folder, counts, _IMAGES.value)
-          data = voc_like.prepare(folder)
+          files.write(folder, counts, _IMAGES.value)
+          data = files.prepare(folder)
         made = measure_whole(what, folder, data)
       for row in made:
         print(text(row), flush=True)
@@ -323,4 +324,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

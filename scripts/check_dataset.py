@@ -19,12 +19,12 @@ import pathlib
 
 from absl import flags
 
-from fcn_jax import command_line, dataset_flags
+from fcn_jax import cli, dataset_flags
 from fcn_jax.data import DataError, load_dataset
 from fcn_jax.data.findings import Finding, report, verdict
+from fcn_jax.data.formats import find_files
 from fcn_jax.data.inspection import inspect, inspect_prepared
-from fcn_jax.data.user_files import find_files
-from fcn_jax.result import replacing
+from fcn_jax.prediction.result import replacing
 
 _DATASET = flags.DEFINE_enum(
   "dataset",
@@ -98,4 +98,4 @@ def _write(
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

@@ -12,7 +12,7 @@ Caffe's largest value, what is allowed, and whether it is kept. The exit code is
 import jax
 from absl import flags
 
-from fcn_jax import command_line, parity
+from fcn_jax import cli, parity
 
 _GOLDEN = flags.DEFINE_string(
   "golden", "tests/golden", "Folder of Caffe's figures."
@@ -39,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

@@ -8,9 +8,10 @@ import json
 
 from absl import flags
 
-from fcn_jax import command_line, comparison, writers
+from fcn_jax import cli
 from fcn_jax.reports import comparison as page
 from fcn_jax.reports import training
+from fcn_jax.runs import comparison, record
 
 _OUTPUT = flags.DEFINE_string("output", None, "HTML file for the page.")
 _PNG = flags.DEFINE_string(
@@ -24,7 +25,7 @@ _FORMAT = flags.DEFINE_enum(
 def main(workdirs: list[str]) -> None:
   compared = comparison.compare(workdirs)
   if _FORMAT.value == "json":
-    figures = writers.without_nan(compared.figures())
+    figures = record.without_nan(compared.figures())
     print(json.dumps(figures, indent=2, ensure_ascii=False))
   else:
     print(compared.text())
@@ -35,4 +36,4 @@ def main(workdirs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  command_line.start(main, "WORKDIR ...")
+  cli.start(main, "WORKDIR ...")

@@ -22,16 +22,10 @@ import tempfile
 
 from absl import flags
 
-from fcn_jax import (
-  caffe,
-  checkpoints,
-  command_line,
-  download,
-  models,
-  proof,
-  published,
-)
-from fcn_jax.data import palette, voc
+from fcn_jax import cli, models
+from fcn_jax.data import classes
+from fcn_jax.data.formats import voc
+from fcn_jax.weights import caffemodel, checkpoints, download, proof, published
 
 S = flags.DEFINE_string
 
@@ -132,8 +126,8 @@ def _class_names() -> list[str]:
   if FLAGS.class_names is None:
     if FLAGS.num_classes == len(voc.CLASS_NAMES):
       return list(voc.CLASS_NAMES)
-    return list(palette.unnamed_classes(FLAGS.num_classes))
-  names = list(palette.read_class_names(FLAGS.class_names))
+    return list(classes.unnamed_classes(FLAGS.num_classes))
+  names = list(classes.read_class_names(FLAGS.class_names))
   if len(names) != FLAGS.num_classes:
     raise ValueError(
       f"{FLAGS.class_names} names {len(names)} classes, --num_classes is "
@@ -154,14 +148,14 @@ def main() -> None:
   about = checkpoints.About(
     model=_model(),
     class_names=_class_names(),
-    palette=palette.voc_palette().tolist(),
+    palette=classes.voc_palette().tolist(),
   )
   network = models.build(about.declaration())
   if FLAGS.download:
     path = download.fetch(FLAGS.download, FLAGS.mirror)
   else:
     path = pathlib.Path(FLAGS.source).expanduser()
-  source = caffe.read_caffemodel(path)
+  source = caffemodel.read_caffemodel(path)
   receipt = proof.convert(
     source,
     network,
@@ -194,4 +188,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

@@ -19,23 +19,17 @@ import pathlib
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from fcn_jax import (
-  checkpoints,
-  command_line,
-  devices,
-  geometry,
-  machine_memory,
-  models,
-  network_description,
-  train,
-  training_memory,
-)
-from fcn_jax import config as config_lib
-from fcn_jax import declaration as d
+from fcn_jax import cli, devices, machine_memory, models
 from fcn_jax.data import Dataset, load_dataset, pipeline
 from fcn_jax.data.files import DataError
+from fcn_jax.models import describe, geometry
+from fcn_jax.models import layers as d
 from fcn_jax.models.network import PRECISIONS
 from fcn_jax.reports import network, network_picture, page, picture_files
+from fcn_jax.runs import config as config_lib
+from fcn_jax.training import loop
+from fcn_jax.training import memory as memory_lib
+from fcn_jax.weights import checkpoints
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="A recipe.")
 _MODEL = flags.DEFINE_string(
@@ -130,9 +124,7 @@ def size_for(layers: d.Layers) -> tuple[int, int]:
   return int(height), int(width)
 
 
-def needs_of(
-  what: Subject, size: tuple[int, int]
-) -> list[training_memory.Need]:
+def needs_of(what: Subject, size: tuple[int, int]) -> list[memory_lib.Need]:
   """Of --size and of the largest canvas, which comes last."""
   try:
     geometry.check_segmentation(what.layers, _channels(what.layers))
@@ -150,9 +142,9 @@ def needs_of(
     part_size = devices.divisible(part_size, mesh)
     by_canvas = what.config.data.batching == "by_canvas"
     one_part = pipeline.is_one_part(images, by_canvas, part_size)
-    parts = training_memory.parts_of(images, part_size, one_part)
+    parts = memory_lib.parts_of(images, part_size, one_part)
   if what.data:
-    largest = train.make_loader(what.config, what.data, mesh).canvases[-1]
+    largest = loop.make_loader(what.config, what.data, mesh).canvases[-1]
     canvases = list(dict.fromkeys([size, largest]))
     canvases.sort(key=lambda canvas: canvas == largest)
   found = []
@@ -163,7 +155,7 @@ def needs_of(
       height,
       width,
     )
-    need = training_memory.of_network(
+    need = memory_lib.of_network(
       what.layers,
       (height, width),
       mesh,
@@ -182,12 +174,12 @@ def _channels(layers: d.Layers) -> int:
   return d.channels(layers)[layers[-1].name]
 
 
-def verdict_on(need: training_memory.Need, room: machine_memory.Room) -> str:
+def verdict_on(need: memory_lib.Need, room: machine_memory.Room) -> str:
   images = "1 image" if need.part_size == 1 else f"{need.part_size} images"
   return (
     f"{images} at a time on {need.canvas[0]}x{need.canvas[1]}: "
-    f"{training_memory.in_words(need.total)} of "
-    f"{training_memory.in_words(room.bytes)} ({room.of})."
+    f"{memory_lib.in_words(need.total)} of "
+    f"{memory_lib.in_words(room.bytes)} ({room.of})."
   )
 
 
@@ -200,7 +192,7 @@ def main() -> None:
     output = (page if suffix == ".html" else picture_files).claim(output)
   what = subject()
   size = size_for(what.layers)
-  found = network_description.describe(what.name, what.layers, *size)
+  found = describe.describe(what.name, what.layers, *size)
   needs, room, verdict, warning = [], None, "", ""
   if _MEMORY.value and suffix != ".svg":
     needs = needs_of(what, size)
@@ -209,7 +201,7 @@ def main() -> None:
     split = what.config.data.train_split if what.data else None
     sizes = what.data.sizes(split).tolist() if what.data else []
     verdict = verdict_on(needs[-1], room)
-    warning = training_memory.warning(
+    warning = memory_lib.warning(
       needs[-1], room, what.config, [tuple(s) for s in sizes]
     )
   if suffix == ".svg":
@@ -229,11 +221,11 @@ def main() -> None:
     return
   print(found.table())
   if needs:
-    print(f"\n{training_memory.table(needs)}")
+    print(f"\n{memory_lib.table(needs)}")
   print("".join(f"\n{text}\n" for text in (verdict, warning) if text), end="")
   if output:
     print(f"\nwritten to {output}")
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

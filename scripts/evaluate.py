@@ -12,13 +12,15 @@ import pathlib
 
 from absl import flags
 
-from fcn_jax import checkpoints, command_line, writers
+from fcn_jax import cli
 from fcn_jax.data import load_dataset
 from fcn_jax.data.files import DataError
-from fcn_jax.evaluate import evaluate
+from fcn_jax.evaluation.evaluator import evaluate
+from fcn_jax.prediction.result import replacing
 from fcn_jax.reports import page
 from fcn_jax.reports.evaluation import write_evaluation
-from fcn_jax.result import replacing
+from fcn_jax.runs import record
+from fcn_jax.weights import checkpoints
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -141,10 +143,10 @@ def _holds_figures(path: pathlib.Path) -> bool:
 
 def _write(path: pathlib.Path, figures: dict) -> None:
   """Writes JSON, NaN as null, complete or not at all."""
-  text = json.dumps(writers.without_nan(figures), indent=2) + "\n"
+  text = json.dumps(record.without_nan(figures), indent=2) + "\n"
   with replacing(path) as temporary:
     temporary.write_text(text)
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

@@ -11,7 +11,8 @@ import pathlib
 
 from absl import flags
 
-from fcn_jax import caffe, checkpoints, command_line, export
+from fcn_jax import cli
+from fcn_jax.weights import caffemodel, checkpoints, export
 
 S = flags.DEFINE_string
 
@@ -41,8 +42,8 @@ def main() -> None:
   )
   output.parent.mkdir(parents=True, exist_ok=True)
   net = export.to_caffe(network, name)
-  caffe.write_caffemodel(output, net)
-  stored = caffe.read_caffemodel(output)
+  caffemodel.write_caffemodel(output, net)
+  stored = caffemodel.read_caffemodel(output)
   for wrote, read in zip(net.layers, stored.layers, strict=True):
     for a, b in zip(wrote.blobs, read.blobs, strict=True):
       if a.shape != b.shape or a.tobytes() != b.tobytes():
@@ -54,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

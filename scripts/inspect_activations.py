@@ -17,11 +17,14 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from fcn_jax import activations, checkpoints, command_line, pretrain
-from fcn_jax.predict import as_rgb
+from fcn_jax import cli
+from fcn_jax.prediction import activations
+from fcn_jax.prediction.predictor import as_rgb
+from fcn_jax.prediction.result import Result
 from fcn_jax.reports import page
 from fcn_jax.reports.activations import Subject, write_activations
-from fcn_jax.result import Result
+from fcn_jax.training import pretrain
+from fcn_jax.weights import checkpoints
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, a converted model or a classifier."
@@ -117,4 +120,4 @@ def _likeliest(scores, about: checkpoints.About, most: int = 5):
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

@@ -12,7 +12,9 @@ import statistics
 
 from absl import flags
 
-from fcn_jax import command_line, train, writers
+from fcn_jax import cli
+from fcn_jax.runs import record
+from fcn_jax.training import loop
 
 _CONVERTED = flags.DEFINE_string(
   "converted", "runs/quickstart/converted", "The converted classifier."
@@ -36,10 +38,10 @@ def measure(start: str, seed: int) -> float:
   config.init.source = "checkpoint" if start == "pretrained" else "random"
   config.init.path = _CONVERTED.value if start == "pretrained" else ""
   workdir = pathlib.Path(_OUTPUT_DIR.value) / f"{start}_{seed}"
-  result = train.train_and_evaluate(config, str(workdir))
+  result = loop.train_and_evaluate(config, str(workdir))
   if result.stopped_by is not None:
     raise KeyboardInterrupt
-  records = writers.read_metrics(workdir)
+  records = record.read_metrics(workdir)
   return [r["mean_iu"] for r in records if r["kind"] == "val"][-1]
 
 
@@ -56,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

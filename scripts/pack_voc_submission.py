@@ -11,8 +11,10 @@ once, and nothing is written then.
 
 from absl import flags
 
-from fcn_jax import command_line, image_set, voc_submission
-from fcn_jax.data import load_dataset, voc
+from fcn_jax import cli
+from fcn_jax.data import load_dataset
+from fcn_jax.data.formats import voc
+from fcn_jax.prediction import image_set, voc_submission
 
 _PREDICTIONS = flags.DEFINE_string(
   "predictions", None, "Folder that predict.py wrote, or its masks/."
@@ -70,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

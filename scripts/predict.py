@@ -30,15 +30,12 @@ from absl import flags
 from tqdm import tqdm
 
 import fcn_jax
-from fcn_jax import (
-  checkpoints,
-  command_line,
-  given_labels,
-  image_files,
-  prediction_folder,
-)
-from fcn_jax.predict_files import predict_files
+from fcn_jax import cli
+from fcn_jax.prediction import folder as folder_lib
+from fcn_jax.prediction import given_labels, inputs
+from fcn_jax.prediction.files import predict_files
 from fcn_jax.reports.predictions import PredictionsReport
+from fcn_jax.weights import checkpoints
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -109,14 +106,14 @@ def main() -> int:
     dataset = fcn_jax.load_dataset(
       _DATA.value, _DATA_DIR.value or trained_in or None
     )
-    files, others = image_files.images_of(dataset, _SPLIT.value), []
+    files, others = inputs.images_of(dataset, _SPLIT.value), []
   else:
-    files, others = image_files.find_images(_IMAGES.value, _OUTPUT_DIR.value)
+    files, others = inputs.find_images(_IMAGES.value, _OUTPUT_DIR.value)
   if others:
     named = ", ".join(others[:_LISTED]) + ", ..." * (len(others) > _LISTED)
     print(f"left out {len(others)} files that are no images: {named}")
   net = fcn_jax.load(_CHECKPOINT.value, _STEP.value, _PRECISION.value)
-  palette = prediction_folder.read_palette(
+  palette = folder_lib.read_palette(
     _PALETTE.value, net.palette, net.class_names
   )
   report = None
@@ -130,7 +127,7 @@ def main() -> int:
       label_of=_label_of(dataset, files, net.class_names),
       number=_REPORT_IMAGES.value,
     )
-  folder = prediction_folder.PredictionFolder(
+  folder = folder_lib.PredictionFolder(
     _OUTPUT_DIR.value,
     files,
     {
@@ -197,4 +194,4 @@ def with_repeated_images(argv: list[str]) -> list[str]:
 
 if __name__ == "__main__":
   sys.argv = with_repeated_images(sys.argv)
-  command_line.start(main)
+  cli.start(main)

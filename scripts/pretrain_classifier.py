@@ -12,8 +12,8 @@ FCN-AlexNet.
 from absl import flags
 from ml_collections import config_flags
 
-from fcn_jax import command_line
-from fcn_jax.pretrain import train_classifier
+from fcn_jax import cli
+from fcn_jax.training.pretrain import train_classifier
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
 _WORKDIR = flags.DEFINE_string(
@@ -27,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

@@ -9,7 +9,7 @@ off; this is for runs without one, for a run that was killed, and for charts.
 
 from absl import flags
 
-from fcn_jax import command_line
+from fcn_jax import cli
 from fcn_jax.reports import training
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the training.")
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

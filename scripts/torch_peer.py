@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fcn_jax import declaration as d
-from fcn_jax import geometry, models
+from fcn_jax import models
 from fcn_jax.benchmark import memory
+from fcn_jax.models import geometry
+from fcn_jax.models import layers as d
 
 CLASSES = 21
 

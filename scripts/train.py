@@ -16,11 +16,13 @@ may end in .html, .svg or .png.
 from absl import flags
 from ml_collections import config_flags
 
-from fcn_jax import command_line, devices, learning_rate_preview, train
-from fcn_jax import config as config_lib
+from fcn_jax import cli, devices
 from fcn_jax.data import load_dataset
 from fcn_jax.data.files import DataError
 from fcn_jax.reports import learning_rate
+from fcn_jax.runs import config as config_lib
+from fcn_jax.training import loop
+from fcn_jax.training import preview as preview_lib
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
 _WORKDIR = flags.DEFINE_string(
@@ -50,7 +52,7 @@ def steps_per_epoch() -> int | None:
   try:
     data = load_dataset(config.data.name, config.data.data_dir or None)
   except DataError as error:
-    needed = learning_rate_preview.needs_epochs(config)
+    needed = preview_lib.needs_epochs(config)
     if not needed:
       return None
     fields = ", ".join(f"config.{name}" for name in needed)
@@ -58,7 +60,7 @@ def steps_per_epoch() -> int | None:
       f"{fields} is in epochs, and {error}; or say how many training images "
       "there are with --images_per_epoch=N"
     ) from None
-  loader = train.make_loader(config, data, devices.data_mesh())
+  loader = loop.make_loader(config, data, devices.data_mesh())
   return loader.drawing.steps_per_epoch
 
 
@@ -67,7 +69,7 @@ def preview_learning_rate() -> None:
   output = _PREVIEW_OUTPUT.value
   if output:
     learning_rate.claim(output)
-  preview = learning_rate_preview.preview(_CONFIG.value, steps_per_epoch())
+  preview = preview_lib.preview(_CONFIG.value, steps_per_epoch())
   print(preview.text())
   if output:
     name = f"{_CONFIG.value.model.name} on {_CONFIG.value.data.name}"
@@ -87,7 +89,7 @@ def main() -> int:
     raise ValueError(
       "--workdir=FOLDER is missing: where checkpoints and figures go"
     )
-  result = train.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+  result = loop.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
   if result.stopped_by is None:
     return 0
   print("Stopped; the same command resumes.")
@@ -95,4 +97,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-  command_line.start(main)
+  cli.start(main)

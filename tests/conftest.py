@@ -9,6 +9,7 @@ import jaxtyping
 import pytest
 from absl import flags
 from browser import chromium, open_page  # noqa: F401
+from places import SHARED
 
 # Before the first import of the package: its signatures are checked at every
 # call in the tests.
@@ -41,9 +42,6 @@ def pytest_configure(config):
     "filterwarnings",
     "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning",
   )
-
-
-SHARED = pathlib.Path(__file__).parents[1].parent / "shared"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ import small_network
 from PIL import Image
 
 import fcn_jax
-from fcn_jax import checkpoints, predict, result
+from fcn_jax.prediction import predictor, result
+from fcn_jax.weights import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def home(tmp_path_factory):
   return folder
 
 
-@pytest.mark.parametrize("module", [fcn_jax, predict, result])
+@pytest.mark.parametrize("module", [fcn_jax, predictor, result])
 def test_the_examples_of_the_docstrings_run(home, monkeypatch, module):
   monkeypatch.chdir(home)
   outcome = doctest.testmod(module)

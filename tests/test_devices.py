@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from jax.sharding import Mesh
+from places import ROOT
 
 from fcn_jax import devices
 
@@ -88,11 +88,11 @@ print(json.dumps({
 
 def test_four_devices_make_the_same_update_as_one():
   """Three images and an empty place, one a device; dropout and all."""
-  here = pathlib.Path(__file__).parent
+  here = ROOT / "tests/helpers"
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-    "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),
+    "PYTHONPATH": os.pathsep.join([str(here), str(ROOT)]),
   }
   done = subprocess.run(
     [sys.executable, "-c", PROGRAM],

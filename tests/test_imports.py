@@ -1,4 +1,4 @@
-"""Data goes one way: a module imports only what stands left of it."""
+"""Which room may know which, and which package only one file knows."""
 
 import ast
 import pathlib
@@ -6,86 +6,67 @@ import subprocess
 import sys
 
 import pytest
+from places import CONFIGS, ROOT, SCRIPTS
 
-ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "fcn_jax"
 
-# From left to right; modules of one line do not know each other, unless one
-# stands in ALLOWED.
-ORDER = (
-  ("declaration",),
-  ("geometry",),
-  ("convolution", "flops", "layers", "pooling"),
-  ("plain",),
-  ("models",),
-  (
-    "caffe",
-    "crop_derivation",
-    "devices",
-    "losses",
-    "machine_memory",
-    "metrics",
-    "optimizers",
-    "receipt",
-  ),
-  (
-    "banded_loss",
-    "bootstrap",
-    "confusions",
-    "distribution",
-    "fixed",
-    "network_description",
-    "random_weights",
-    "published",
-    "worst",
-  ),
-  ("weights", "export", "download"),
-  ("proof",),
-  ("compilation_cache",),
-  ("command_line", "stopping"),
-  ("data",),
-  (
-    "checkpoints",
-    "config",
-    "dataset_flags",
-    "error_map",
-    "image_cache",
-    "sessions",
-    "writers",
-  ),
-  ("initial", "image_files", "pictures", "progress", "runs"),
-  (
+# What the modules of a room import of the rest of fcn_jax: rooms, or modules
+# of rooms. A new module needs no entry.
+RULE = {
+  "files": (),
+  "text": (),
+  "devices": ("text",),
+  "cli": ("data", "files", "text"),
+  "data": ("files", "text"),
+  "models": ("text", "data.classes"),
+  "weights": ("models", "files", "text"),
+  "evaluation": ("data", "models", "devices", "text"),
+  "prediction": (
+    "data",
+    "models",
+    "weights",
     "evaluation",
-    "given_labels",
-    "image_set",
-    "result",
-    "validation_pictures",
+    "devices",
+    "files",
+    "text",
   ),
-  (
-    "activations",
-    "comparison",
-    "evaluate",
-    "predict",
-    "prediction_folder",
-    "voc_submission",
+  "runs": ("data", "evaluation", "files", "text"),
+  "reports": (
+    "data",
+    "models",
+    "evaluation",
+    "prediction",
+    "runs",
+    "files",
+    "text",
   ),
-  ("predict_files", "train_step"),
-  ("learning_rate_preview", "training_memory"),
-  ("reports",),
-  ("train", "pretrain", "parity", "benchmark"),
-)
-ALLOWED = {("metrics", "losses")}  # both of them know void
+  "training": (
+    "data",
+    "models",
+    "weights",
+    "evaluation",
+    "runs",
+    "reports.live",
+    "devices",
+    "files",
+    "text",
+  ),
+  "parity": ("*",),
+  "benchmark": ("*",),
+}
+ROOT_FILES = {"__init__", "files", "text", "devices", "cli"}
 
-# Which packages only some rooms may know.
+# Which modules alone may know a package.
 ONLY = {
-  "orbax": {"checkpoints"},
-  "google": {"caffe"},
-  "optax": {"optimizers", "train_step", "pretrain", "benchmark"},
-  "tensorboardX": {"writers"},
+  "orbax": {"weights.checkpoints"},
+  "google": {"weights.caffemodel"},
+  "matplotlib": {"reports.charts"},
+  "tensorboardX": {"runs.record"},
+  "optax": {"training", "benchmark"},
   "tensorflow_datasets": {"data"},
   "grain": {"data"},
   "jinja2": {"reports"},
   "markupsafe": {"reports"},
-  "matplotlib": {"reports"},
 }
 NEVER = {"tensorflow", "torch", "pickle", "clu", "cv2", "scipy"}
 
@@ -93,11 +74,10 @@ NEVER = {"tensorflow", "torch", "pickle", "clu", "cv2", "scipy"}
 def modules() -> dict[str, pathlib.Path]:
   """Every file of the package, by its dotted name without 'fcn_jax.'."""
   found = {}
-  for path in (ROOT / "fcn_jax").rglob("*.py"):
-    parts = path.relative_to(ROOT / "fcn_jax").with_suffix("").parts
-    name = ".".join(p for p in parts if p != "__init__")
-    if name:  # fcn_jax itself is the porch: it shows what lies inside
-      found[name] = path
+  for path in PACKAGE.rglob("*.py"):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    found[".".join(p for p in parts if p != "__init__")] = path
+  del found[""]  # the door: it shows what lies inside
   return found
 
 
@@ -113,78 +93,76 @@ def imports(path: pathlib.Path) -> set[str]:
   return found
 
 
-def room(name: str) -> str:
-  """'data' of 'data.voc': one line of the order holds a whole package."""
-  return name.split(".")[0]
-
-
-def rooms_of(path: pathlib.Path) -> set[str]:
-  return {
-    room(name.removeprefix("fcn_jax."))
-    for name in imports(path)
-    if name.startswith("fcn_jax.")
-  }
+def is_below(name: str, room: str) -> bool:
+  return name == room or name.startswith(f"{room}.")
 
 
 MODULES = modules()
 FILES = [
-  *MODULES.values(),
-  ROOT / "fcn_jax/__init__.py",
-  *(ROOT / "scripts").glob("*.py"),
-  *(ROOT / "configs").glob("*.py"),
+  *MODULES.items(),
+  ("", PACKAGE / "__init__.py"),
+  *((f"scripts.{p.stem}", p) for p in SCRIPTS.glob("*.py")),
+  *((f"configs.{p.stem}", p) for p in CONFIGS.glob("*.py")),
 ]
 
 
-def test_every_module_has_its_place():
-  places = [name for line in ORDER for name in line]
-  assert len(set(places)) == len(places)
-  assert {room(name) for name in MODULES} == set(places)
+def test_the_root_holds_five_files_and_the_rooms():
+  files = {path.stem for path in PACKAGE.glob("*.py")}
+  folders = {p.name for p in PACKAGE.iterdir() if p.is_dir()} - {"__pycache__"}
+  assert files == ROOT_FILES
+  assert folders == set(RULE) - ROOT_FILES
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_a_module_imports_only_what_stands_left(name):
-  own = room(name)
-  line = next(i for i, names in enumerate(ORDER) if own in names)
-  left = {other for names in ORDER[:line] for other in names}
-  known = rooms_of(MODULES[name]) - {own}
-  strange = {k for k in known - left if (own, k) not in ALLOWED}
+def test_a_module_imports_what_its_room_may_know(name):
+  room = name.split(".")[0]
+  allowed = (room, *RULE[room])
+  ours = {
+    i.removeprefix("fcn_jax.")
+    for i in imports(MODULES[name])
+    if i.startswith("fcn_jax.")
+  }
+  strange = {
+    i for i in ours if not any(a == "*" or is_below(i, a) for a in allowed)
+  }
   assert not strange, f"{name} imports {', '.join(sorted(strange))}"
 
 
 def test_data_knows_no_network():
   for name, path in MODULES.items():
-    if room(name) == "data":
-      assert rooms_of(path) == {"data"} or rooms_of(path) == set(), name
+    if is_below(name, "data"):
       tops = {imported.split(".")[0] for imported in imports(path)}
       assert not tops & {"jax", "flax", "optax"}, name
 
 
-def test_configs_know_only_ml_collections():
-  for path in (ROOT / "configs").glob("*.py"):
-    assert imports(path) == {"ml_collections.ConfigDict"}, path.name
+def test_configs_know_the_recipe_alone():
+  for path in CONFIGS.glob("*.py"):
+    assert imports(path) <= {
+      "ml_collections.ConfigDict",
+      "fcn_jax.default_recipe",
+    }, path.name
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_packages_have_their_rooms(path):
-  own = next((room(n) for n, p in MODULES.items() if p == path), path.stem)
-  tops = {name.split(".")[0] for name in imports(path)}
-  assert not tops & (NEVER - {"torch"} if own == "torch_peer" else NEVER)
+@pytest.mark.parametrize(
+  ("name", "path"), FILES, ids=[name or "fcn_jax" for name, _ in FILES]
+)
+def test_packages_have_their_rooms(name, path):
+  tops = {imported.split(".")[0] for imported in imports(path)}
+  peer = name in ("scripts.torch_peer", "benchmark.torch_peer")
+  assert not tops & (NEVER - {"torch"} if peer else NEVER)
   for package, rooms in ONLY.items():
-    assert package not in tops or own in rooms, package
+    known = any(is_below(name, room) for room in rooms)
+    assert package not in tops or known, package
 
 
-def test_only_charts_are_drawn_with_matplotlib():
-  knowing = {
-    name
-    for name, path in MODULES.items()
-    if any(i.split(".")[0] == "matplotlib" for i in imports(path))
-  }
-  assert knowing == {"reports.charts"}
-
-
-def test_files_are_rooms_not_halls():
-  """No utils.py; one idea a file, read in one sitting."""
+def test_no_room_is_a_hall():
+  """No utils.py: what a file is for stands in its name."""
   assert not [name for name in MODULES if "util" in name or "helper" in name]
+
+
+def test_nothing_imports_scripts():
+  for _, path in FILES:
+    assert not any(is_below(i, "scripts") for i in imports(path)), path
 
 
 def test_the_package_needs_nothing_that_is_not_asked_for():
@@ -193,7 +171,8 @@ def test_the_package_needs_nothing_that_is_not_asked_for():
   Nor what draws charts, before there is one to draw.
   """
   load = (
-    "import sys, fcn_jax.train, fcn_jax.predict, fcn_jax.reports.charts; "
+    "import sys, fcn_jax.training.loop, fcn_jax.prediction.predictor, "
+    "fcn_jax.reports.charts; "
     "print(*{'tensorflow', 'matplotlib'} & set(sys.modules))"
   )
   done = subprocess.run(

@@ -8,9 +8,13 @@ import numpy as np
 import optax
 from flax import nnx
 
-from fcn_jax import losses, models, optimizers, plain, weights
+from fcn_jax import models
+from fcn_jax.benchmark import plain
 from fcn_jax.data import pipeline
-from fcn_jax.train_step import Training, TrainState
+from fcn_jax.models import losses
+from fcn_jax.training import optimizers
+from fcn_jax.training.step import Training, TrainState
+from fcn_jax.weights import surgery
 
 CLASSES = 21
 
@@ -19,7 +23,7 @@ CLASSES = 21
 def network(model: str, precision: str) -> models.Network:
   """A network with random weights."""
   net = models.build(models.declare(model, CLASSES), precision)
-  weights.initialise(net, seed=0, head_init="gaussian")
+  surgery.initialise(net, seed=0, head_init="gaussian")
   return net
 
 

@@ -10,18 +10,22 @@ import time
 import jax
 import numpy as np
 
-from fcn_jax import checkpoints, devices, predict, writers
-from fcn_jax.benchmark import compute, voc_like
+from fcn_jax import devices
+from fcn_jax.benchmark import compute
+from fcn_jax.benchmark import files as files_lib
 from fcn_jax.benchmark.turns import take_turns
 from fcn_jax.data import Dataset, pipeline
 from fcn_jax.data.canvases import assign, choose_canvases
+from fcn_jax.data.classes import voc_palette
+from fcn_jax.data.formats.voc import CLASS_NAMES
 from fcn_jax.data.images import decode_image
-from fcn_jax.data.palette import voc_palette
-from fcn_jax.data.voc import CLASS_NAMES
-from fcn_jax.image_files import find_images
-from fcn_jax.predict_files import plan, predict_files
-from fcn_jax.prediction_folder import PredictionFolder
-from fcn_jax.train_step import Stepper, Training, TrainState
+from fcn_jax.prediction import predictor as predictor_lib
+from fcn_jax.prediction.files import plan, predict_files
+from fcn_jax.prediction.folder import PredictionFolder
+from fcn_jax.prediction.inputs import find_images
+from fcn_jax.runs import record as record_lib
+from fcn_jax.training.step import Stepper, Training, TrainState
+from fcn_jax.weights import checkpoints
 
 MAX_CANVASES = 3
 EPOCHS = 8  # of reading
@@ -56,7 +60,7 @@ def measure_input(folder: pathlib.Path, data: Dataset, repeats: int):
   def plainly():
     for _ in range(EPOCHS):
       for stem, canvas in zip(stems, which, strict=True):
-        voc_like.read_plainly(folder, stem, reading.canvases[canvas])
+        files_lib.read_plainly(folder, stem, reading.canvases[canvas])
 
   return take_turns({"fcn_jax": ours, "plain loop": plainly}, repeats, 1)
 
@@ -107,7 +111,7 @@ def measure_predict(
     class_names=list(CLASS_NAMES),
     palette=voc_palette().tolist(),
   )
-  predictor = predict.Predictor(net, about)
+  predictor = predictor_lib.Predictor(net, about)
   files, _ = find_images([str(folder / "train/images")], str(folder / "out"))
   parts = plan(files, MAX_CANVASES, predictor.mesh.size)
   decoded = [
@@ -131,7 +135,7 @@ def measure_predict(
   def alone():
     for part, images in decoded:
       scores = predictor.scores(images, part.canvas)
-      np.asarray(predict.most_likely(scores))
+      np.asarray(predictor_lib.most_likely(scores))
 
   timings = take_turns({"masks written": whole, "alone": alone}, repeats, 1)
   return timings, len({part.canvas for part in parts})
@@ -154,7 +158,7 @@ def seconds_to_first_step(
           f"--config={root / f'configs/voc_{model}.py'}",
           f"--workdir={workdir}/run",
           "--config.init.source=random",
-          f"--config.data.name={voc_like.NAME}",
+          f"--config.data.name={files_lib.NAME}",
           f"--config.data.data_dir={folder / 'data'}",
           "--config.batch_size=1",
           "--config.duration=1 step",
@@ -174,7 +178,7 @@ def _until_first_step(command, cache: str, workdir: pathlib.Path) -> float:
       command, env=environment, stdout=said, stderr=said
     )
     while process.poll() is None:
-      records = writers.read_metrics(workdir)
+      records = record_lib.read_metrics(workdir)
       if any(record["kind"] == "train" for record in records):
         break
       time.sleep(0.02)

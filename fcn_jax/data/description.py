@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fcn_jax.data.palette import VOID
+from fcn_jax.data.classes import VOID
 from fcn_jax.data.statistics import SplitStatistics
 
 

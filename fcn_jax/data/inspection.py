@@ -9,11 +9,11 @@ from jaxtyping import UInt8
 from fcn_jax.data import records
 from fcn_jax.data.builder import Pair
 from fcn_jax.data.checks import Facts, check_splits
+from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.fingerprints import find_closest
 from fcn_jax.data.labels import LabelReader
-from fcn_jax.data.palette import VOID
 
 Splits = Mapping[str, Sequence[Pair]]
 _COMPARED = (("train", "val"), ("train", "test"), ("val", "test"))

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image
 
+from fcn_jax.data.classes import VOID, ColorMap
 from fcn_jax.data.files import DataError
 from fcn_jax.data.images import open_image
-from fcn_jax.data.palette import VOID, ColorMap
 
 
 class LabelError(DataError):

@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from fcn_jax.data import canvases as canvas_lib
+from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.images import decode_image, decode_label
-from fcn_jax.data.palette import VOID
 
 ORDERS = ("sequential", "shuffle", "with_replacement")
 BATCHINGS = ("as_drawn", "by_canvas")

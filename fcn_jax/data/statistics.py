@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, Int64
 from fcn_jax.data.builder import Pair
 from fcn_jax.data.canvases import Canvas, assign, choose_canvases
 from fcn_jax.data.checks import Facts
-from fcn_jax.data.palette import VOID
+from fcn_jax.data.classes import VOID
 
 MOST_CANVASES = 5
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from fcn_jax.data.builder import Pair
 from fcn_jax.data.checks import Facts
-from fcn_jax.data.palette import VOID
+from fcn_jax.data.classes import VOID
 
 
 def summarize(

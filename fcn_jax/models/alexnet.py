@@ -3,7 +3,7 @@
 Krizhevsky, Sutskever and Hinton, NIPS 2012; layers and names as in BVLC Caffe.
 """
 
-from fcn_jax import declaration as d
+from fcn_jax.models import layers as d
 from fcn_jax.models.parts import scaled, score
 
 # conv1 .. conv5, fc6, fc7

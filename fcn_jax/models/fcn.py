@@ -4,8 +4,8 @@ Shelhamer, Long and Darrell, PAMI 2017; layers and names as in their code.
 Scores are [b, h, w, classes], at the image's own size.
 """
 
-from fcn_jax import declaration as d
 from fcn_jax.models import alexnet, vgg16
+from fcn_jax.models import layers as d
 from fcn_jax.models.parts import score
 
 # Of the ILSVRC images, as the FCN authors subtract it.

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from fcn_jax import convolution, geometry, layers, pooling
-from fcn_jax import declaration as d
+from fcn_jax.models import convolution, geometry, ops, pooling
+from fcn_jax.models import layers as d
 
 PRECISIONS = {
   # name: (type of the activations, precision of the products)
@@ -45,7 +45,7 @@ class UpscoreWeights(nnx.Module):
   """kernel1d [kernel], the bilinear filler's factor on one axis."""
 
   def __init__(self, layer: d.Upscore):
-    kernel = layers.bilinear_kernel(layer.kernel)
+    kernel = ops.bilinear_kernel(layer.kernel)
     self.kernel1d = Frozen(jnp.asarray(kernel))
 
 
@@ -117,7 +117,7 @@ class Network(nnx.Module):
         x = found[bottom] if bottom else None
         match layer:
           case d.Data():
-            out = layers.subtract_mean(image, layer.mean_bgr).astype(dtype)
+            out = ops.subtract_mean(image, layer.mean_bgr).astype(dtype)
           case d.Conv():
             weights = getattr(self, layer.name)
             out = convolution.conv(
@@ -132,18 +132,18 @@ class Network(nnx.Module):
           case d.MaxPool():
             out = pooling.max_pool(x, layer.kernel, layer.stride, layer.pad)
           case d.LRN():
-            out = layers.lrn(x, layer.size, layer.alpha, layer.beta, layer.k)
+            out = ops.lrn(x, layer.size, layer.alpha, layer.beta, layer.k)
           case d.Dropout():
             out = x
             if dropout_keys is not None:
               fold = jax.vmap(lambda key, n=number: jax.random.fold_in(key, n))
-              out = layers.dropout(x, fold(dropout_keys), layer.rate)
+              out = ops.dropout(x, fold(dropout_keys), layer.rate)
           case d.Upscore():
             kernel = getattr(self, layer.name).kernel1d[...]
-            out = layers.upscore(x.astype(jnp.float32), kernel, layer.stride)
+            out = ops.upscore(x.astype(jnp.float32), kernel, layer.stride)
           case d.Crop():
             height, width = found[layer.like].shape[1:3]
-            out = layers.crop(x, offsets[layer.name], height, width)
+            out = ops.crop(x, offsets[layer.name], height, width)
           case d.Scale():
             out = x * jnp.asarray(layer.factor, x.dtype)
           case d.Sum():
@@ -152,6 +152,6 @@ class Network(nnx.Module):
             raise TypeError(f"{layer.name}: no layer is a {type(layer)}")
         fills = isinstance(layer, _FILLS_BEYOND) and layer is not last
         if extents is not None and fills:
-          out = layers.mask(out, extents[layer.name])
+          out = ops.mask(out, extents[layer.name])
         found[layer.name] = out
     return found

@@ -1,6 +1,6 @@
 """What the declarations of several networks have in common."""
 
-from fcn_jax import declaration as d
+from fcn_jax.models import layers as d
 
 
 def score(name: str, classes: int, bottom: str | None = None) -> d.Conv:

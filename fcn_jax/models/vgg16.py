@@ -4,7 +4,7 @@ Simonyan and Zisserman, ICLR 2015 (configuration D); layers and names as in the
 authors' Caffe model.
 """
 
-from fcn_jax import declaration as d
+from fcn_jax.models import layers as d
 from fcn_jax.models.parts import scaled, score
 
 # Of the convolutions of blocks 1 .. 5, then fc6, fc7.

@@ -8,27 +8,20 @@ sizes and widths may be any; a group whose JSON a folder lacks is not compared.
 import os
 from collections.abc import Iterator
 
-from fcn_jax.caffe import CaffeModelError
-from fcn_jax.parity import (
-  caffemodels,
-  figures,
-  nets,
-  single_layers,
-  sizes,
-  solver,
-)
+from fcn_jax.parity import caffemodels, layers, nets, sizes, solver, tables
 from fcn_jax.parity.comparison import Comparison, table
 from fcn_jax.parity.golden import Golden, GoldenError
+from fcn_jax.weights.caffemodel import CaffeModelError
 
 # File, and what compares it.
 GROUPS = {
-  "layers": single_layers.compare,
+  "layers": layers.compare,
   "alexnet": nets.compare_alexnet,
   "caffemodels": caffemodels.compare,
   "fcn_alexnet": nets.compare_fcn_alexnet,
   "fcn_vgg": nets.compare_fcn_vgg,
   "sgd": solver.compare,
-  "metrics": figures.compare,
+  "metrics": tables.compare,
   "geometry": sizes.compare,
 }
 

@@ -5,9 +5,10 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
-from fcn_jax import caffe, export, models, weights
+from fcn_jax import models
 from fcn_jax.parity.comparison import Comparison, equal
 from fcn_jax.parity.golden import Golden, declare, fill
+from fcn_jax.weights import caffemodel, export, surgery
 
 
 def compare(golden: Golden) -> Iterator[Comparison]:
@@ -27,7 +28,7 @@ def _compare_file(path: pathlib.Path, arrays) -> Iterator[Comparison]:
   """Every stored tensor, V1 shapes being padded with ones."""
   found = {
     f"w/{layer.name}_{i}": blob
-    for layer in caffe.read_caffemodel(path).layers
+    for layer in caffemodel.read_caffemodel(path).layers
     for i, blob in enumerate(layer.blobs)
   }
   for key, theirs in arrays.items():
@@ -45,11 +46,11 @@ def _compare_export(name: str, golden: Golden) -> Iterator[Comparison]:
   inner = [x["name"] for x in described["net"] if x["type"] == "InnerProduct"]
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / f"{name}.caffemodel"
-    caffe.write_caffemodel(path, export.to_caffe(net, name, inner))
+    caffemodel.write_caffemodel(path, export.to_caffe(net, name, inner))
     for one in _compare_file(path, arrays):
       yield dataclasses.replace(one, what="weights exported and read")
     other = models.build(layers)
-    weights.surgery(caffe.read_caffemodel(path), other)
+    surgery.surgery(caffemodel.read_caffemodel(path), other)
   for layer in layers:
     ours, theirs = (getattr(n, layer.name, None) for n in (other, net))
     for part in ("kernel", "bias"):

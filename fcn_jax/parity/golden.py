@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from fcn_jax import declaration as d
 from fcn_jax import models
+from fcn_jax.models import layers as d
 
 # What a float32 implementation with another order of summation shows, with a
 # margin; shares of an array's largest value.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from fcn_jax import caffe, export, models, weights
+from fcn_jax import models
 from fcn_jax.parity.comparison import Comparison, equal, near
 from fcn_jax.parity.golden import (
   BLOB,
@@ -18,6 +18,8 @@ from fcn_jax.parity.golden import (
   nhwc,
   size_name,
 )
+from fcn_jax.weights import caffemodel, export
+from fcn_jax.weights import surgery as surgery_lib
 
 
 def compare_fcn_alexnet(golden: Golden) -> Iterator[Comparison]:
@@ -84,8 +86,8 @@ def compare_alexnet(golden: Golden) -> Iterator[Comparison]:
     declare("fcn_alexnet", target["net"], surgery["preprocessing"])
   )
   for file in described["files"].values():
-    source = caffe.read_caffemodel(golden.folder / file)
-    weights.surgery(source, net)
+    source = caffemodel.read_caffemodel(golden.folder / file)
+    surgery_lib.surgery(source, net)
     head = net.score_fr
     kernel = arrays["surgery/head_weight"].transpose(2, 3, 1, 0)
     head.kernel[...] = jnp.asarray(kernel)

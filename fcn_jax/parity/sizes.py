@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fcn_jax import declaration as d
-from fcn_jax import geometry, models
+from fcn_jax import models
+from fcn_jax.models import geometry
+from fcn_jax.models import layers as d
 from fcn_jax.parity.comparison import Comparison, equal
 from fcn_jax.parity.golden import Golden, size_name
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from fcn_jax import devices, models, optimizers, train_step
+from fcn_jax import devices, models
 from fcn_jax.data import pipeline
 from fcn_jax.parity.comparison import Comparison, near
 from fcn_jax.parity.golden import (
@@ -23,6 +23,7 @@ from fcn_jax.parity.golden import (
   fill,
 )
 from fcn_jax.parity.nets import differences
+from fcn_jax.training import optimizers, step
 
 
 def compare(golden: Golden) -> Iterator[Comparison]:
@@ -89,11 +90,11 @@ class Runs:
       models.build(self.layers), lambda key: self.arrays[f"init/{key}"]
     )
 
-  def training(self, run: dict) -> train_step.Training:
+  def training(self, run: dict) -> step.Training:
     """The functions of a run."""
     solver = run["solver"]
     graphdef, params, _ = nnx.split(self.net, nnx.Param, ...)
-    return train_step.Training(
+    return step.Training(
       graphdef,
       optimizers.caffe_sgd(
         learning_rate(run),
@@ -107,13 +108,13 @@ class Runs:
       jax.random.key(0),
     )
 
-  def start(self) -> train_step.TrainState:
+  def start(self) -> step.TrainState:
     """Where every run starts from; a copy, since steps take its arrays."""
     _, params, frozen = nnx.split(self.net, nnx.Param, ...)
     params, frozen = jax.tree.map(jnp.copy, (params, frozen))
     zeros = jax.tree.map(jnp.zeros_like, params)
     count = jnp.zeros((), jnp.int32)
-    return train_step.TrainState(
+    return step.TrainState(
       jnp.zeros((), jnp.int32),
       params,
       frozen,
@@ -149,7 +150,7 @@ class Runs:
     sizes = np.array(self.described["sizes"])
     tall = tuple(sizes[sizes[:, 0].argmax()].tolist())
     canvases = (tall, tuple(sizes.max(0).tolist()))
-    stepper = train_step.Stepper(self.training(run), mesh, one_part=False)
+    stepper = step.Stepper(self.training(run), mesh, one_part=False)
     state = devices.replicate(self.start(), mesh)
     part_size = devices.divisible(1, mesh)
     for images in _updates(run):

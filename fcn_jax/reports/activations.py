@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from fcn_jax import declaration as d
-from fcn_jax.activations import LayerActivity, dead_channels
-from fcn_jax.distribution import Distribution
+from fcn_jax.models import layers as d
+from fcn_jax.prediction.activations import LayerActivity, dead_channels
+from fcn_jax.prediction.distribution import Distribution
+from fcn_jax.prediction.result import Result
 from fcn_jax.reports import maps, page, viewer
-from fcn_jax.result import Result
 
 MAPS = 24  # shown of a layer
 

@@ -5,15 +5,16 @@ import os
 import pathlib
 from typing import Any
 
-from fcn_jax import comparison, sessions
-from fcn_jax.reports import page, run_curves, training
+from fcn_jax.reports import curves as curves_lib
+from fcn_jax.reports import page, training
+from fcn_jax.runs import comparison, sessions
 
 _QUANTITIES = (
-  run_curves.TRAIN_LOSS,
-  run_curves.VAL_LOSS,
-  run_curves.MEAN_IU,
-  run_curves.PIXEL_ACCURACY,
-  run_curves.RATE,
+  curves_lib.TRAIN_LOSS,
+  curves_lib.VAL_LOSS,
+  curves_lib.MEAN_IU,
+  curves_lib.PIXEL_ACCURACY,
+  curves_lib.RATE,
 )
 
 
@@ -61,19 +62,19 @@ def write_comparison(
   )
 
 
-def drawings(compared: comparison.Comparison) -> list[run_curves.Drawing]:
+def drawings(compared: comparison.Comparison) -> list[curves_lib.Drawing]:
   """A chart of each quantity that a run has recorded, of all runs at once."""
   found = []
   for quantity in _QUANTITIES:
     curves = [
-      run_curves.curve(name, run, quantity)
+      curves_lib.curve(name, run, quantity)
       for name, run in zip(compared.names, compared.runs, strict=True)
     ]
     curves = [curve for curve in curves if curve.steps.size]
     if curves:
       file = quantity.name.lower().replace(" ", "_")
       baseline = _baseline(compared, quantity)
-      found.append(run_curves.draw(quantity.name, file, curves, baseline))
+      found.append(curves_lib.draw(quantity.name, file, curves, baseline))
   return found
 
 

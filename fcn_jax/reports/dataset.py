@@ -10,11 +10,11 @@ import numpy as np
 
 from fcn_jax.data import description
 from fcn_jax.data.builder import Pair
+from fcn_jax.data.classes import VOID, background_classes
 from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.findings import Finding, verdict
-from fcn_jax.data.palette import VOID, background_classes
+from fcn_jax.data.pictures import Entry, percent
 from fcn_jax.data.statistics import Padding, SplitStatistics
-from fcn_jax.pictures import Entry, percent
 from fcn_jax.reports import charts, page, viewer
 from fcn_jax.reports.thumbnails import Thumbnails
 

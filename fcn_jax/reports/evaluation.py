@@ -9,16 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from fcn_jax import metrics
-from fcn_jax.bootstrap import PERCENT, Intervals
-from fcn_jax.confusions import confusions
 from fcn_jax.data import Dataset
-from fcn_jax.data.palette import background_classes
-from fcn_jax.evaluation import Evaluation
-from fcn_jax.pictures import Entry
+from fcn_jax.data.classes import background_classes
+from fcn_jax.data.pictures import Entry
+from fcn_jax.evaluation import metrics
+from fcn_jax.evaluation.bootstrap import PERCENT, Intervals
+from fcn_jax.evaluation.confusions import confusions
+from fcn_jax.evaluation.errors import MEASURES
+from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.reports import charts, page
 from fcn_jax.reports.worst_images import show_worst
-from fcn_jax.worst import MEASURES
 
 _CONFUSIONS = 10  # named in words
 

@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 
 from fcn_jax.data.files import DataError
-from fcn_jax.learning_rate_preview import Preview
 from fcn_jax.reports import charts, page, picture_files
+from fcn_jax.training.preview import Preview
 
 SUFFIXES = (".html", ".svg", ".png")
 

@@ -6,10 +6,11 @@ import pathlib
 import time
 from collections.abc import Callable
 
-from fcn_jax import runs, sessions, validation_pictures
 from fcn_jax.data import Dataset
-from fcn_jax.evaluation import Evaluation
+from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.reports import training
+from fcn_jax.runs import album, sessions
+from fcn_jax.runs import run as run_lib
 
 _SHARE = 0.1  # of the time that drawing may take
 
@@ -101,8 +102,8 @@ class Live:
       evaluation: with the predictions of `image_ids`.
     """
     if self.image_ids:
-      run = runs.read_run(self._workdir)
-      validation_pictures.add(
+      run = run_lib.read_run(self._workdir)
+      album.add(
         self._workdir,
         step,
         evaluation.predictions,
@@ -117,7 +118,7 @@ class Live:
     if not self.is_on:
       return
     before = -1 if self._from_step is None else self._from_step
-    self.image_ids = validation_pictures.begin(
+    self.image_ids = album.begin(
       self._workdir, self._dataset, self._split, before
     )
     if self._from_step is not None:

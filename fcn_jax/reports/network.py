@@ -4,11 +4,12 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from fcn_jax import network_description, training_memory
-from fcn_jax.crop_derivation import number
-from fcn_jax.network_description import Description
+from fcn_jax.models import describe
+from fcn_jax.models.crop_derivation import number
+from fcn_jax.models.describe import Description
 from fcn_jax.reports import network_picture, page
-from fcn_jax.training_memory import Need
+from fcn_jax.training import memory
+from fcn_jax.training.memory import Need
 
 
 def write_network(
@@ -38,20 +39,20 @@ def write_network(
     path,
     "network.html.j2",
     net=description,
-    forward=network_description.operations(description.forward_flops),
-    step=network_description.operations(description.step_flops),
+    forward=describe.operations(description.forward_flops),
+    step=describe.operations(description.step_flops),
     stride=number(description.coarsest),
     offsets=offsets,
     picture=network_picture.picture(description),
-    columns=[*map(_capital, network_description.COLUMNS)],
+    columns=[*map(_capital, describe.COLUMNS)],
     steps=[
       (x.layer, x.centre, x.stride, x.operation) for x in description.steps
     ],
-    rows=[network_description.cells(row) for row in description.rows],
-    memory_columns=["For", *training_memory.headings(needs)[1:]],
+    rows=[describe.cells(row) for row in description.rows],
+    memory_columns=["For", *memory.headings(needs)[1:]],
     memory_rows=[
       (_capital(words), *sizes)
-      for words, *sizes in (training_memory.rows(needs) if needs else [])
+      for words, *sizes in (memory.rows(needs) if needs else [])
     ],
     verdict=verdict,
     problem=problem and _capital(problem),

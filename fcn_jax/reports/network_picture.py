@@ -8,7 +8,7 @@ import math
 
 from markupsafe import Markup, escape
 
-from fcn_jax.network_description import Description, Row
+from fcn_jax.models.describe import Description, Row
 
 WIDTH = 360
 ROW, GAP = 38, 12

@@ -14,10 +14,10 @@ from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
-from fcn_jax import pictures
+from fcn_jax.data import pictures
 from fcn_jax.data.files import DataError
+from fcn_jax.prediction.result import replacing
 from fcn_jax.reports import own_files
-from fcn_jax.result import replacing
 
 _MARK = '<meta name="generator" content="fcn_jax">'  # in page.html.j2
 TEMPLATES = [pathlib.Path(__file__).parent / "templates"]  # searched in turn

@@ -12,9 +12,9 @@ import re
 from markupsafe import Markup
 from PIL import Image, PngImagePlugin
 
+from fcn_jax.prediction.result import replacing
 from fcn_jax.reports import own_files
 from fcn_jax.reports.page import TEMPLATES
-from fcn_jax.result import replacing
 
 _MARK = "made by fcn_jax"
 

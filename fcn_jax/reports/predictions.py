@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from fcn_jax import metrics
-from fcn_jax.data.palette import background_classes
-from fcn_jax.given_labels import LabelOf
-from fcn_jax.image_files import ImageFile
-from fcn_jax.pictures import Entry
-from fcn_jax.predict_files import Seen
+from fcn_jax.data.classes import background_classes
+from fcn_jax.data.pictures import Entry
+from fcn_jax.evaluation import metrics
+from fcn_jax.prediction.files import Seen
+from fcn_jax.prediction.given_labels import LabelOf
+from fcn_jax.prediction.inputs import ImageFile
 from fcn_jax.reports import page, viewer
 
 # What orders images: see `_Shown.rank`.

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from fcn_jax.pictures import Entry, percent
+from fcn_jax.data.pictures import Entry, percent
 from fcn_jax.reports import viewer
-from fcn_jax.validation_pictures import Album
+from fcn_jax.runs.album import Album
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from fcn_jax import comparison, runs, sessions, validation_pictures
-from fcn_jax.reports import page, picture_files, run_curves, through_time
+from fcn_jax.reports import curves as curves_lib
+from fcn_jax.reports import page, picture_files, through_time
+from fcn_jax.runs import album as album_lib
+from fcn_jax.runs import comparison, sessions
+from fcn_jax.runs import run as run_lib
 
 FILE = "report.html"
 
@@ -28,12 +31,12 @@ def write_training(
   Raises:
     ValueError: it is no workdir.
   """
-  run = runs.read_run(workdir)
-  album = validation_pictures.read(run.workdir)
+  run = run_lib.read_run(workdir)
+  album = album_lib.read(run.workdir)
   return page.write(
     path or run.workdir / FILE,
     "training.html.j2",
-    name=runs.names([run.workdir])[0],
+    name=run_lib.names([run.workdir])[0],
     run=run,
     state=state(run),
     drawn=_moment(datetime.datetime.now().timestamp()),
@@ -64,7 +67,7 @@ def write_charts(
   Raises:
     ValueError: it is no workdir, or it has no records yet.
   """
-  run = runs.read_run(workdir)
+  run = run_lib.read_run(workdir)
   found = drawings(run)
   if not found:
     raise ValueError(f"{workdir}: there are no records to draw yet")
@@ -72,7 +75,7 @@ def write_charts(
 
 
 def save_charts(
-  found: Sequence[run_curves.Drawing], folder: str | os.PathLike
+  found: Sequence[curves_lib.Drawing], folder: str | os.PathLike
 ) -> list[pathlib.Path]:
   """Writes charts as PNGs, and returns their paths.
 
@@ -86,7 +89,7 @@ def save_charts(
   ]
 
 
-def drawings(run: runs.Run) -> list[run_curves.Drawing]:
+def drawings(run: run_lib.Run) -> list[curves_lib.Drawing]:
   """The charts of a run that have something to show."""
   majority = run.latest["majority_baseline"] if run.latest else None
 
@@ -101,29 +104,29 @@ def drawings(run: runs.Run) -> list[run_curves.Drawing]:
     (
       "Loss of a valid pixel",
       "loss",
-      (run_curves.TRAIN_LOSS, run_curves.VAL_LOSS),
+      (curves_lib.TRAIN_LOSS, curves_lib.VAL_LOSS),
       alike,
     ),
-    ("Mean IU", "mean_iu", (run_curves.MEAN_IU,), only("mean_iu")),
+    ("Mean IU", "mean_iu", (curves_lib.MEAN_IU,), only("mean_iu")),
     (
       "Pixel accuracy",
       "pixel_accuracy",
-      (run_curves.PIXEL_ACCURACY,),
+      (curves_lib.PIXEL_ACCURACY,),
       only("pixel_accuracy"),
     ),
-    ("Learning rate", "learning_rate", (run_curves.RATE,), None),
-    ("Images per second", "images_per_second", (run_curves.SPEED,), None),
+    ("Learning rate", "learning_rate", (curves_lib.RATE,), None),
+    ("Images per second", "images_per_second", (curves_lib.SPEED,), None),
   )
   found = []
   for title, file, quantities, baseline in wanted:
-    curves = [run_curves.curve(q.name, run, q) for q in quantities]
+    curves = [curves_lib.curve(q.name, run, q) for q in quantities]
     curves = [curve for curve in curves if curve.steps.size]
     if curves:
-      found.append(run_curves.draw(title, file, curves, baseline))
+      found.append(curves_lib.draw(title, file, curves, baseline))
   return found
 
 
-def state(run: runs.Run) -> str:
+def state(run: run_lib.Run) -> str:
   """Where the run stands, in a sentence or two."""
   step, total = run.step, run.total_steps
   at = f"step {step:,}"
@@ -161,7 +164,7 @@ def duration(seconds: float) -> str:
   return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def _key_figures(run: runs.Run) -> list[tuple[str, str, str]]:
+def _key_figures(run: run_lib.Run) -> list[tuple[str, str, str]]:
   if not run.latest:
     return []
   latest, best, score = run.latest, run.best, page.score
@@ -188,7 +191,7 @@ def _key_figures(run: runs.Run) -> list[tuple[str, str, str]]:
   return found
 
 
-def _scores(run: runs.Run) -> list[list[str]]:
+def _scores(run: run_lib.Run) -> list[list[str]]:
   """Rows of name, latest, best and baseline."""
   if not run.latest:
     return []
@@ -204,7 +207,7 @@ def _scores(run: runs.Run) -> list[list[str]]:
   ]
 
 
-def _classes(run: runs.Run) -> list[list[Any]]:
+def _classes(run: run_lib.Run) -> list[list[Any]]:
   """Rows of class, latest IU, best validation's IU, its highest, curve."""
   if not run.latest:
     return []
@@ -247,7 +250,7 @@ def sparkline(values: np.ndarray, steps: Sequence[int]) -> Markup:
   )
 
 
-def _validations(run: runs.Run) -> list[list[str]]:
+def _validations(run: run_lib.Run) -> list[list[str]]:
   keys = ("mean_iu", "pixel_accuracy", "mean_accuracy", "fw_iu", "loss")
   return [
     [

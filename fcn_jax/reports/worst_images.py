@@ -7,15 +7,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from fcn_jax import pictures
-from fcn_jax.confusions import Confusion, confusions
-from fcn_jax.data import Dataset, pipeline
-from fcn_jax.data.palette import background_classes
-from fcn_jax.error_map import COLORS, Kind, error_map
-from fcn_jax.evaluation import Evaluation
-from fcn_jax.pictures import Entry
+from fcn_jax.data import Dataset, pictures, pipeline
+from fcn_jax.data.classes import background_classes
+from fcn_jax.data.pictures import Entry
+from fcn_jax.evaluation.confusions import Confusion, confusions
+from fcn_jax.evaluation.error_map import COLORS, Kind, error_map
+from fcn_jax.evaluation.errors import MEASURES, image_scores, worst_images
+from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.reports import page, viewer
-from fcn_jax.worst import MEASURES, image_scores, worst_images
 
 _LONGEST = 800  # pixels of an image in its viewer
 _LONGEST_SMALL = 360  # and of the pictures side by side

@@ -1,0 +1,1 @@
+"""What is counted on images, and the figures of it."""

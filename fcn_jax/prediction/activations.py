@@ -1,0 +1,246 @@
+"""What every layer of a network holds, and makes of one image, in figures."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+from fcn_jax import models
+from fcn_jax.models import geometry
+from fcn_jax.models import layers as d
+from fcn_jax.prediction.distribution import Distribution, distribution
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayerActivity:
+  """One layer: its weights, and its blob for one image.
+
+  Attributes:
+    layer: as declared.
+    blob: the values [y, x, channels], a convolution's after its ReLU; of the
+      layer's true extent, padding of the first convolution included.
+    activation: figures of the blob.
+    weights: the layer's arrays by name: kernel [y, x, in / groups, out] and
+      bias, or kernel1d of an upscore.
+    distributions: figures of each of them.
+    parameters: learnable numbers.
+    place: where the blob's cells lie over the image.
+    channel_names: of the channels that mean something; else empty.
+    sees_image: its kernel reads the image's channels blue, green, red.
+  """
+
+  layer: d.Layer
+  blob: Float32[np.ndarray, "y x c"]
+  activation: Distribution
+  weights: dict[str, np.ndarray]
+  distributions: dict[str, Distribution]
+  parameters: int
+  place: geometry.Placement
+  channel_names: tuple[str, ...]
+  sees_image: bool
+
+  @property
+  def name(self) -> str:
+    return self.layer.name
+
+  @property
+  def kind(self) -> str:
+    """What the layer does, in words."""
+    match self.layer:
+      case d.Data(mean_bgr=mean):
+        return f"image as BGR, less {', '.join(f'{x:g}' for x in mean)}"
+      case d.Conv() as conv:
+        parts = [f"convolution {conv.kernel} x {conv.kernel}"]
+        parts += [f"stride {conv.stride}"] * (conv.stride > 1)
+        parts += [f"pad {conv.pad}"] * (conv.pad > 0)
+        parts += [f"{conv.groups} groups"] * (conv.groups > 1)
+        return ", ".join(parts + ["ReLU"] * conv.relu)
+      case d.MaxPool() as pool:
+        return f"largest of {pool.kernel} x {pool.kernel}, stride {pool.stride}"
+      case d.LRN() as lrn:
+        return f"normalised over {lrn.size} channels"
+      case d.Dropout():
+        return "dropout: acts in training only"
+      case d.Upscore() as up:
+        return f"bilinear, {up.kernel} x {up.kernel}, stride {up.stride}, fixed"
+      case d.Crop(like=like):
+        return f"cut to the size of {like}"
+      case d.Scale(factor=factor):
+        return f"times {factor:g}"
+      case d.Sum(other=other):
+        return f"sum with {other}"
+    raise TypeError(f"{self.name}: no layer is a {type(self.layer)}")
+
+  def strongest(self, count: int) -> list[int]:
+    """The channels of the largest mean, largest first."""
+    order = np.argsort(-self.activation.channel_means, kind="stable")
+    return order[:count].tolist()
+
+  def figures(self) -> dict:
+    """All figures by name, as in the JSON of scripts/inspect_activations.py."""
+    return {
+      "name": self.name,
+      "kind": self.kind,
+      "parameters": self.parameters,
+      "stride": float(self.place.stride),
+      "field": self.place.field,
+      "activation": self.activation.figures(),
+      "weights": {k: v.figures() for k, v in self.distributions.items()},
+    }
+
+
+def activity(
+  net: models.Network,
+  image: UInt8[np.ndarray, "h w 3"],
+  class_names: Sequence[str] = (),
+  only: Sequence[str] = (),
+) -> tuple[LayerActivity, ...]:
+  """What each layer holds, and makes of an image.
+
+  The network runs on the image at its own size, without a canvas.
+
+  Args:
+    net: a segmentation network or a classifier.
+    image: RGB, of the side that a classifier takes (see `classifier_image`).
+    class_names: of the channels of the scores.
+    only: names of the layers that are asked for; empty: all.
+
+  Raises:
+    ValueError: no layer of that name, an image that the network does not take,
+      or values that are NaN or infinite.
+  """
+  names = [layer.name for layer in net.layers]
+  if strange := [name for name in only if name not in names]:
+    raise ValueError(
+      f"no layer is called {', '.join(strange)}; there is {', '.join(names)}"
+    )
+  kept = tuple(name for name in names if not only or name in only)
+  graphdef, state = nnx.split(net)
+
+  @jax.jit
+  def run(state, image):
+    blobs = nnx.merge(graphdef, state).blobs(image)
+    return {name: blobs[name][0] for name in kept}
+
+  blobs = jax.device_get(run(state, image[None]))
+  places = geometry.placements(net.layers)
+  scores = _score_layers(net.layers)
+  found = []
+  for layer, bottom in d.with_bottoms(net.layers):
+    if layer.name not in kept:
+      continue
+    blob = np.asarray(blobs[layer.name], np.float32)
+    arrays = _weights(net, layer)
+    of_image = isinstance(layer, d.Data)
+    of_classes = layer.name in scores and len(class_names) == blob.shape[-1]
+    channel_names = ("blue", "green", "red") if of_image else ()
+    found.append(
+      LayerActivity(
+        layer=layer,
+        blob=blob,
+        activation=_named(layer.name, "", blob),
+        weights=arrays,
+        distributions={
+          name: _named(layer.name, f".{name}", array)
+          for name, array in arrays.items()
+        },
+        parameters=sum(array.size for array in arrays.values())
+        if isinstance(layer, d.Conv)
+        else 0,
+        place=places[layer.name],
+        channel_names=tuple(class_names) if of_classes else channel_names,
+        sees_image=isinstance(layer, d.Conv)
+        and isinstance(net.layers[names.index(bottom)], d.Data),
+      )
+    )
+  return tuple(found)
+
+
+def _weights(net: models.Network, layer: d.Layer) -> dict[str, np.ndarray]:
+  match layer:
+    case d.Conv():
+      arrays = getattr(net, layer.name)
+      return {
+        "kernel": np.asarray(arrays.kernel[...]),
+        "bias": np.asarray(arrays.bias[...]),
+      }
+    case d.Upscore():
+      return {"kernel1d": np.asarray(getattr(net, layer.name).kernel1d[...])}
+  return {}
+
+
+def _score_layers(layers: d.Layers) -> set[str]:
+  """The heads, and what is made of their channels one by one."""
+  found: set[str] = set()
+  for layer, bottom in d.with_bottoms(layers):
+    if getattr(layer, "head", False) or (
+      bottom in found and not isinstance(layer, d.Conv)
+    ):
+      found.add(layer.name)
+  return found
+
+
+def _named(layer: str, what: str, array: np.ndarray) -> Distribution:
+  try:
+    return distribution(array)
+  except ValueError as error:
+    raise ValueError(f"{layer}{what}: {error}") from None
+
+
+def classifier_image(
+  image: UInt8[np.ndarray, "h w 3"], side: int
+) -> UInt8[np.ndarray, "side side 3"]:
+  """An image as a classifier takes it: the middle square, scaled to its side.
+
+  Args:
+    image: RGB, of any size.
+    side: of the classifier's images, in pixels.
+  """
+  height, width = image.shape[:2]
+  square = min(height, width)
+  top, left = (height - square) // 2, (width - square) // 2
+  middle = image[top : top + square, left : left + square]
+  scaled = Image.fromarray(middle).resize(
+    (side, side), Image.Resampling.BILINEAR
+  )
+  return np.asarray(scaled)
+
+
+def table(layers: Sequence[LayerActivity]) -> str:
+  """The figures of blobs and weights, one line each, for a terminal."""
+  lines = [
+    f"{'array':<20}{'shape':>20}{'parameters':>12}{'mean':>11}{'std':>11}"
+    f"{'min':>11}{'max':>11}{'zeros':>8}  channels that are 0 throughout"
+  ]
+  for layer in layers:
+    lines.append(_line(layer.name, "", layer.activation))
+    for name, found in layer.distributions.items():
+      learned = f"{found.size:,}" if layer.parameters else "fixed"
+      lines.append(_line(f"  {layer.name}.{name}", learned, found))
+  total = sum(layer.parameters for layer in layers)
+  lines.append(f"{'together':<40}{total:>12,}")
+  return "\n".join(lines)
+
+
+def _line(name: str, parameters: str, found: Distribution) -> str:
+  shape = " x ".join(map(str, found.shape))
+  cells = "".join(
+    f"{value:>11.4g}"
+    for value in (found.mean, found.std, found.minimum, found.maximum)
+  )
+  dead = dead_channels(found)
+  line = f"{name:<20}{shape:>20}{parameters:>12}{cells}{found.zeros:>8.1%}"
+  return f"{line}  {dead}".rstrip()
+
+
+def dead_channels(found: Distribution, most: int = 12) -> str:
+  """The channels that are 0 throughout: their number, and the first of them."""
+  if not found.dead:
+    return ""
+  first = ", ".join(map(str, found.dead[:most]))
+  more = ", ..." if len(found.dead) > most else ""
+  return f"{len(found.dead)} of {found.shape[-1]}: {first}{more}"

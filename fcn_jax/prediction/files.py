@@ -1,0 +1,296 @@
+"""Segments many image files into a folder.
+
+Threads decode ahead and write behind while the devices compute.
+"""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from jaxtyping import Float32, Int, UInt8
+
+from fcn_jax import devices
+from fcn_jax.data.canvases import Canvas, assign, choose_canvases
+from fcn_jax.data.files import DataError
+from fcn_jax.data.images import decode_image
+from fcn_jax.evaluation import metrics
+from fcn_jax.models import losses
+from fcn_jax.prediction import predictor as predictor_lib
+from fcn_jax.prediction.folder import PredictionFolder
+from fcn_jax.prediction.inputs import ImageFile, image_sizes
+from fcn_jax.prediction.result import Result
+
+TOP = 3  # classes of a pixel that an observer is told of
+_MOST_STEPS = 32  # different sides that canvases are chosen from, on an axis
+
+# What became of files: a record for the summary, or what was wrong.
+Outcomes = dict[ImageFile, dict[str, Any] | str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """Files that go through the network together, on one canvas."""
+
+  canvas: Canvas
+  files: tuple[ImageFile, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Seen:
+  """What an observer is told of one image.
+
+  Attributes:
+    file: the image.
+    result: what the network says of it.
+    top_ids: the most likely classes of each pixel, most likely first.
+    top_probabilities: of these, 0..1.
+    label: class ids, 255 = void; None without labels.
+    confusion: pixels by [label, prediction], void left out; None without
+      labels.
+  """
+
+  file: ImageFile
+  result: Result
+  top_ids: UInt8[np.ndarray, "h w k"]
+  top_probabilities: Float32[np.ndarray, "h w k"]
+  label: UInt8[np.ndarray, "h w"] | None
+  confusion: Int[np.ndarray, "c c"] | None
+
+
+@runtime_checkable
+class Observer(Protocol):
+  """Somebody who looks on, as a report; asked and told by several threads."""
+
+  def label_of(self, file: ImageFile) -> UInt8[np.ndarray, "h w"] | None:
+    """The label of an image; None where there are none."""
+
+  def see(self, seen: Seen) -> None:
+    """Told of each image that was segmented, in any order."""
+
+
+def predict_files(
+  predictor: predictor_lib.Predictor,
+  files: Sequence[ImageFile],
+  folder: PredictionFolder,
+  *,
+  palette: UInt8[np.ndarray, "256 3"] | None = None,
+  max_canvases: int = 3,
+  num_threads: int = 2,
+  observer: Observer | None = None,
+  progress: Callable[[], None] = lambda: None,
+) -> dict[str, str]:
+  """Segments image files and writes what was found, and the summary.
+
+  Args:
+    predictor: the network.
+    files: of different ids.
+    folder: claimed for these files.
+    palette: RGB of each class id; None: the network's.
+    max_canvases: how many sizes to pad the images to, at most; the network is
+      compiled for each.
+    num_threads: for decoding, and as many for writing.
+    observer: asked for labels, and told of each image.
+    progress: called after each file.
+
+  Returns:
+    What was wrong with each file that could not be segmented, by its path.
+
+  Raises:
+    OSError: the folder cannot be written to.
+  """
+  palette = predictor.palette if palette is None else palette
+  records: dict[str, dict[str, Any]] = {}
+  failed: dict[str, str] = {}
+
+  def note(outcomes: Outcomes) -> None:
+    for file, outcome in outcomes.items():
+      if isinstance(outcome, str):
+        failed[str(file.path)] = outcome
+      else:
+        records[file.id] = outcome
+      progress()
+
+  with (
+    ThreadPoolExecutor(num_threads) as readers,
+    ThreadPoolExecutor(num_threads) as writers,
+  ):
+    writing = collections.deque()
+    parts = plan(files, max_canvases, predictor.mesh.size)
+    decode = functools.partial(_decode, observer)
+    for part, images, unreadable in _ahead(
+      readers, decode, parts, 2 * num_threads
+    ):
+      note(unreadable)
+      if images:
+        try:
+          job = _Job(predictor, part.canvas, images, folder, palette, observer)
+        except jax.errors.JaxRuntimeError as error:
+          note(_not_computed(images, error))
+        else:
+          writing.append(writers.submit(job.write))
+      while len(writing) > 2 * num_threads:
+        note(writing.popleft().result())
+    while writing:
+      note(writing.popleft().result())
+  in_order = {file.id: records[file.id] for file in files if file.id in records}
+  folder.write_summary(in_order, failed)
+  return failed
+
+
+def plan(
+  files: Sequence[ImageFile], max_canvases: int, part_size: int
+) -> list[Part]:
+  """All files in parts of at most `part_size`, canvas by canvas."""
+  sizes = image_sizes(files)
+  # Choosing canvases takes time and memory by the number of different sizes.
+  step = predictor_lib.CANVAS_STEP
+  step *= max(1, -(-int(sizes.max()) // (step * _MOST_STEPS)))
+  sizes = np.maximum(-(-sizes // step) * step, step)
+  canvases = choose_canvases(sizes, max_canvases)
+  which = assign(sizes, canvases)
+  parts = []
+  for number, canvas in enumerate(canvases):
+    members = np.flatnonzero(which == number)
+    for first in range(0, len(members), part_size):
+      chosen = members[first : first + part_size]
+      parts.append(Part(canvas, tuple(files[i] for i in chosen)))
+  return parts
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Decoded:
+  """An image, and its label if an observer has one."""
+
+  image: UInt8[np.ndarray, "h w 3"]
+  label: UInt8[np.ndarray, "h w"] | None
+
+
+class _Job:
+  """What the devices compute of a part, and the writing of it."""
+
+  def __init__(
+    self,
+    predictor: predictor_lib.Predictor,
+    canvas: Canvas,
+    images: dict[ImageFile, _Decoded],
+    folder: PredictionFolder,
+    palette: UInt8[np.ndarray, "256 3"],
+    observer: Observer | None,
+  ):
+    # A damaged header may tell another size than the pixels have.
+    sizes = [decoded.image.shape[:2] for decoded in images.values()]
+    canvas = tuple(np.max([canvas, *sizes], axis=0).tolist())
+    scores = predictor.scores([d.image for d in images.values()], canvas)
+    self._labels = predictor_lib.most_likely(scores)
+    self._probabilities = (
+      predictor_lib.softmax(scores) if folder.save_probabilities else None
+    )
+    self._observed = (
+      _observed(predictor, scores, self._labels, list(images.values()))
+      if observer
+      else None
+    )
+    self._class_names = predictor.class_names
+    self._images, self._folder, self._palette = images, folder, palette
+    self._observer = observer
+
+  def write(self) -> Outcomes:
+    """Waits for the devices and writes each image's predictions."""
+    try:
+      labels = np.asarray(self._labels)
+      probabilities = np.asarray(self._probabilities)
+      observed = jax.device_get(self._observed)
+    except jax.errors.JaxRuntimeError as error:
+      return _not_computed(self._images, error)
+    outcomes: Outcomes = {}
+    for i, (file, decoded) in enumerate(self._images.items()):
+      inside = (i, *(slice(n) for n in decoded.image.shape[:2]))
+      result = Result(
+        image=decoded.image,
+        labels=labels[inside],
+        class_names=self._class_names,
+        palette=self._palette,
+        compute_probabilities=lambda inside=inside: probabilities[inside],
+      )
+      outcomes[file] = self._folder.write(file, result)
+      if observed:
+        top_ids, top_probabilities, confusions = observed
+        seen = Seen(
+          file,
+          result,
+          top_ids[inside],
+          top_probabilities[inside],
+          decoded.label,
+          None if decoded.label is None else confusions[i],
+        )
+        self._observer.see(seen)
+    return outcomes
+
+
+def _observed(
+  predictor: predictor_lib.Predictor,
+  scores: jax.Array,
+  labels: jax.Array,
+  images: Sequence[_Decoded],
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Most likely classes, their probabilities, confusion matrix of each image.
+
+  Counted on the canvas, as in evaluation: one program a canvas.
+  """
+  given = np.full(scores.shape[:3], losses.VOID, np.uint8)
+  for i, decoded in enumerate(images):
+    if decoded.label is not None:
+      height, width = decoded.label.shape
+      given[i, :height, :width] = decoded.label
+  counts = _confusion(
+    devices.shard(given, predictor.mesh), labels, scores.shape[-1]
+  )
+  return *predictor_lib.most_likely_classes(scores, TOP), counts
+
+
+_confusion = jax.jit(metrics.confusion, static_argnums=2)
+
+
+def _ahead(
+  pool: ThreadPoolExecutor,
+  decode: Callable[[Part], tuple[dict[ImageFile, _Decoded], Outcomes]],
+  parts: Iterable[Part],
+  number: int,
+) -> Iterator[tuple[Part, dict[ImageFile, _Decoded], Outcomes]]:
+  """Each part with its images, `number` parts being decoded ahead."""
+  waiting = collections.deque()
+  for part in parts:
+    waiting.append((part, pool.submit(decode, part)))
+    if len(waiting) > number:
+      part, future = waiting.popleft()
+      yield part, *future.result()
+  for part, future in waiting:
+    yield part, *future.result()
+
+
+def _decode(
+  observer: Observer | None, part: Part
+) -> tuple[dict[ImageFile, _Decoded], Outcomes]:
+  images, unreadable = {}, {}
+  for file in part.files:
+    try:
+      image = decode_image(file.read(), str(file.path))
+      label = observer.label_of(file) if observer else None
+      images[file] = _Decoded(image, label)
+    except DataError as error:
+      unreadable[file] = str(error)
+  return images, unreadable
+
+
+def _not_computed(files: Iterable[ImageFile], error: Exception) -> Outcomes:
+  said = str(error).splitlines()[0]
+  return {
+    file: f"{file.path}: could not be computed ({said}); if memory ran out, "
+    "make the image smaller or cut it into tiles"
+    for file in files
+  }

@@ -1,0 +1,262 @@
+"""A trained network that takes images as people have them, of any size."""
+
+import functools
+import os
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, UInt8
+from PIL import Image
+
+from fcn_jax import devices, models
+from fcn_jax.data.canvases import Canvas
+from fcn_jax.data.files import File
+from fcn_jax.data.images import decode_image, to_rgb
+from fcn_jax.models import geometry
+from fcn_jax.prediction.result import Result
+from fcn_jax.weights import checkpoints
+
+CANVAS_STEP = 64  # sides of a single image's canvas are multiples of this
+
+Picture = str | os.PathLike | bytes | Image.Image | np.ndarray | jax.Array
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def forward(graphdef, params, frozen, image, extent):
+  """Scores [b, h, w, classes]; one program per declaration and canvas."""
+  return nnx.merge(graphdef, params, frozen)(image, extent)
+
+
+@jax.jit
+def most_likely(
+  scores: Float[Array, "b h w c"],
+) -> UInt8[Array, "b h w"]:
+  """The class id of the highest score, the lower id at a tie."""
+  return scores.argmax(-1).astype(jnp.uint8)
+
+
+@jax.jit
+def softmax(scores: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+  """exp(s_i) / sum_j exp(s_j)."""
+  return jax.nn.softmax(scores)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def most_likely_classes(
+  scores: Float[Array, "b h w c"], number: int
+) -> tuple[UInt8[Array, "b h w k"], Float[Array, "b h w k"]]:
+  """Class ids of the highest scores and their softmax, highest first.
+
+  The first is `most_likely`. There are `number`, or as many as classes.
+  """
+  classes = scores.shape[-1]
+  left, ids, highest = scores, [], []
+  # A sort of each pixel's scores (jax.lax.top_k) takes six times as long.
+  for _ in range(min(number, classes)):
+    best = left.argmax(-1, keepdims=True)
+    ids.append(best)
+    highest.append(left.max(-1, keepdims=True))
+    left = jnp.where(
+      jnp.arange(classes)[None, None, None] == best, -jnp.inf, left
+    )
+  total = jax.nn.logsumexp(scores, axis=-1, keepdims=True)
+  shares = jnp.exp(jnp.concatenate(highest, -1) - total)
+  return jnp.concatenate(ids, -1).astype(jnp.uint8), shares
+
+
+class Predictor:
+  """A trained network; call it on an image.
+
+  Args:
+    net: a segmentation network.
+    about: its class names and palette, and where it comes from.
+    step: of the checkpoint it was read from.
+    mesh: devices to share images; None: all.
+
+  Attributes:
+    network: the network, a Flax NNX module.
+    class_names: the name of class id i at place i.
+    palette: uint8 [256, 3], RGB of each class id.
+    about, step, mesh: as given.
+
+  Raises:
+    ValueError: the network does not score every pixel, as a classifier.
+  """
+
+  def __init__(
+    self,
+    net: models.Network,
+    about: checkpoints.About,
+    step: int = 0,
+    mesh: jax.sharding.Mesh | None = None,
+  ):
+    geometry.check_segmentation(net.layers, len(about.class_names))
+    self.network = net
+    self.about = about
+    self.step = step
+    self.mesh = mesh or devices.data_mesh()
+    self.class_names = tuple(about.class_names)
+    self.palette = np.array(about.palette, np.uint8)
+    self._graphdef, *state = nnx.split(net, nnx.Param, ...)
+    self._state = devices.replicate(state, self.mesh)
+
+  def __call__(self, image: Picture) -> Result:
+    """Segments one image.
+
+    The first image of each size, rounded up to multiples of 64 pixels, takes
+    longer: the network is compiled for it.
+
+    Args:
+      image: of any size. A path or the bytes of an image file of any mode; a
+        Pillow image; or an array, uint8 0..255, RGB [height, width, 3] or grey
+        [height, width] (OpenCV's are BGR: give `image[..., ::-1]`).
+
+    Raises:
+      ValueError: an unreadable file, or an array of another type or shape.
+      TypeError: something else.
+    """
+    rgb = as_rgb(image)
+    height, width = rgb.shape[:2]
+    canvas = own_canvas(rgb)
+
+    def of_this(batch: jax.Array) -> np.ndarray:
+      return np.asarray(batch)[0, :height, :width].copy()
+
+    return Result(
+      image=rgb,
+      labels=of_this(most_likely(self.scores([rgb], canvas))),
+      class_names=self.class_names,
+      palette=self.palette,
+      compute_probabilities=lambda: of_this(
+        softmax(self.scores([rgb], canvas))
+      ),
+    )
+
+  def scores(
+    self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], canvas: Canvas
+  ) -> Float[Array, "b h w c"]:
+    """Scores of images on one canvas, on the devices, perhaps still at work.
+
+    Args:
+      images: RGB, 0..255, none larger than the canvas.
+      canvas: (height, width); made larger where the network does not take it.
+
+    Returns:
+      Scores of image i at [i, :its height, :its width]; the rest has no
+      meaning. b is the number of images, rounded up to a multiple of that of
+      devices.
+    """
+    layers = self.network.layers
+    canvas = tuple(geometry.next_fitting(layers, side) for side in canvas)
+    count = devices.divisible(len(images), self.mesh)
+    batch = np.zeros((count, *canvas, 3), np.uint8)
+    extent = np.zeros((count, 2), np.int32)
+    for i, image in enumerate(images):
+      height, width = extent[i] = image.shape[:2]
+      geometry.sizes(layers, np.unique(extent[i]))
+      batch[i, :height, :width] = image
+    placed = devices.shard((batch, extent), self.mesh)
+    return forward(self._graphdef, *self._state, *placed)
+
+  def __repr__(self) -> str:
+    model = self.about.model
+    return (
+      f"<Predictor {model['name']}, step {self.step}, "
+      f"{len(self.class_names)} classes: {', '.join(self.class_names)}>"
+    )
+
+
+def load(
+  directory: str | os.PathLike,
+  step: str | int = "best",
+  precision: str = "float32",
+) -> Predictor:
+  """A trained network, ready to be called on images.
+
+  >>> import fcn_jax
+  >>> net = fcn_jax.load("runs/quickstart/fcn_alexnet")
+  >>> result = net("runs/quickstart/new_images/new_01.jpg")
+  >>> result.labels.dtype, result.probabilities.dtype
+  (dtype('uint8'), dtype('float32'))
+  >>> net(result.image).labels.tolist() == result.labels.tolist()
+  True
+
+  As the last line of a notebook's cell, `result` is shown as a picture.
+
+  Args:
+    directory: the workdir of a training run, or the output directory of
+      scripts/convert_weights.py.
+    step: 'best' (by mean IU on the validation set; the latest where none was
+      scored), 'latest', or the number of a step that was kept.
+    precision: of the products: 'float32', 'tf32' or 'bfloat16'; the latter two
+      are faster on GPUs that have them, and less exact.
+
+  Returns:
+    A `Predictor`; `net(image)` is a `Result`.
+
+  Raises:
+    FileNotFoundError: no such directory or checkpoint.
+    ValueError: not a segmentation network, or an unknown precision.
+  """
+  directory = os.path.expanduser(os.fspath(directory))
+  return Predictor(*checkpoints.load_model(directory, step, precision))
+
+
+def own_canvas(image: UInt8[np.ndarray, "h w 3"]) -> Canvas:
+  """An image's size, rounded up so that similar sizes share a program."""
+  height, width = (-(-n // CANVAS_STEP) * CANVAS_STEP for n in image.shape[:2])
+  return height, width
+
+
+def as_rgb(image: Picture) -> UInt8[np.ndarray, "h w 3"]:
+  """An image in any of the forms that `Predictor` takes, as an RGB array.
+
+  Raises:
+    ValueError: an unreadable file, or an array of another type or shape.
+    TypeError: something else.
+  """
+  match image:
+    case str() | os.PathLike():
+      path = os.path.expanduser(os.fspath(image))
+      if not os.path.isfile(path):
+        raise ValueError(f"{path}: no such file; check the path")
+      return decode_image(File(path, path).read(), path)
+    case bytes():
+      return decode_image(image, "the image")
+    case Image.Image():
+      return to_rgb(image, "the image")
+    case np.ndarray() | jax.Array():
+      return _from_array(np.asarray(image))
+  raise TypeError(
+    f"the image is a {type(image).__name__}; give a path, the bytes of a file, "
+    "a Pillow image, or a uint8 array [height, width, 3] or [height, width]"
+  )
+
+
+def _from_array(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+  remedy = None
+  if image.dtype != np.uint8:
+    remedy = "convert it to uint8, 0..255"
+    if np.issubdtype(image.dtype, np.floating):
+      remedy += ": (255 * image).round().astype('uint8') if it is in 0..1"
+  elif image.ndim == 4:
+    remedy = "give one image at a time"
+  elif image.ndim == 3 and image.shape[2] == 4:
+    remedy = "drop its alpha: image[..., :3]"
+  elif image.ndim == 3 and image.shape[2] == 1:
+    remedy = "drop its last axis: image[..., 0]"
+  elif image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+    remedy = "give RGB [height, width, 3] or grey [height, width]"
+  elif image.size == 0:
+    remedy = "it has no pixels"
+  if remedy:
+    raise ValueError(
+      f"the image is an array of {image.dtype} {list(image.shape)}, not of "
+      f"uint8 [height, width, 3] or [height, width]; {remedy}"
+    )
+  if image.ndim == 2:
+    return np.repeat(image[..., None], 3, axis=-1)
+  return image.copy()

@@ -1,0 +1,190 @@
+"""Training runs side by side: their scores, and how their configs differ."""
+
+import dataclasses
+import functools
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from fcn_jax.evaluation.scores import NAMES
+from fcn_jax.runs import config as config_lib
+from fcn_jax.runs import record
+from fcn_jax.runs import run as run_lib
+
+SCORES = NAMES | {"loss": "loss"}
+_DATA = ("data.name", "data.val_split")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+  """Several runs, each under a name of its own.
+
+  Attributes:
+    names: of the runs.
+    runs: with at least one validation each.
+  """
+
+  names: tuple[str, ...]
+  run_lib: tuple[run_lib.Run, ...]
+
+  @functools.cached_property
+  def differing_fields(self) -> dict[str, list[Any]]:
+    """See `runs.differing_fields`."""
+    return run_lib.differing_fields(self.runs)
+
+  @property
+  def best(self) -> int:
+    """Place of the run with the best mean IU; of equals the first."""
+    scores = [run_lib.by_mean_iu(run.best)[0] for run in self.runs]
+    return scores.index(max(scores))
+
+  @property
+  def baselines(self) -> list[dict[str, Any]]:
+    """Class and scores of predicting only the commonest, each once."""
+    found = []
+    for run in self.runs:
+      majority = run.latest["majority_baseline"]
+      if majority not in found:
+        found.append(majority)
+    return found
+
+  @property
+  def warnings(self) -> list[str]:
+    """Why the figures may say something else than they seem to."""
+    found = []
+    named_alike = not any(name in self.differing_fields for name in _DATA)
+    classes = {tuple(run.latest["per_class_iu"]) for run in self.runs}
+    # A data set may have been prepared anew under its name.
+    if not named_alike or len(classes) > 1 or len(self.baselines) > 1:
+      found.append(
+        "The runs are scored on different data, so their scores cannot be "
+        "compared."
+      )
+    images = [run.images_per_step for run in self.runs]
+    if len(set(images)) > 1:
+      found.append(
+        "A step is not the same in all runs: it sees "
+        + ", ".join(
+          f"{number} image{'s' * (number != 1)} in {name}"
+          for name, number in zip(self.names, images, strict=True)
+        )
+        + "."
+      )
+    short = [
+      name
+      for name, run in zip(self.names, self.runs, strict=True)
+      if run.total_steps is not None and run.step < run.total_steps
+    ]
+    if short:
+      found.append(f"Not at the end of their steps: {', '.join(short)}.")
+    return found
+
+  def figures(self) -> dict[str, Any]:
+    """All of it by name, as JSON has it; what is not known is NaN or None."""
+    return {
+      "runs": [
+        {
+          "name": name,
+          "workdir": str(run.workdir),
+          "outcome": run.outcome,
+          "step": run.step,
+          "total_steps": run.total_steps,
+          "seconds_spent": run.seconds_spent,
+          "last": run.latest,
+          "best": run.best,
+        }
+        for name, run in zip(self.names, self.runs, strict=True)
+      ],
+      "best_run": self.names[self.best],
+      "differing_fields": {
+        field: dict(zip(self.names, values, strict=True))
+        for field, values in self.differing_fields.items()
+      },
+      "warnings": self.warnings,
+    }
+
+  def text(self) -> str:
+    """For a terminal."""
+    rows = [["run", "step", "best mean IU", "at step", *SCORES.values()]]
+    for name, run in zip(self.names, self.runs, strict=True):
+      rows.append(
+        [
+          name,
+          str(run.latest["step"]),
+          _number(run.best["mean_iu"]),
+          str(run.best["step"]),
+          *(_number(run.latest[key]) for key in SCORES),
+        ]
+      )
+    for majority in self.baselines:
+      scores = [_number(majority.get(key, math.nan)) for key in SCORES]
+      only = f"(only {majority['class']})"
+      rows.append([only, "", scores[0], "", *scores])
+    parts = [_aligned(rows)]
+    if self.differing_fields:
+      fields = [["field", *self.names]] + [
+        [field, *map(written, values)]
+        for field, values in self.differing_fields.items()
+      ]
+      parts.append(_aligned(fields))
+    else:
+      parts.append("The configs are the same.")
+    return "\n\n".join([*parts, *self.warnings])
+
+
+def compare(workdirs: Sequence[str | pathlib.Path]) -> Comparison:
+  """Reads runs, to be compared.
+
+  Raises:
+    ValueError: fewer than two, one of them twice, or folders that are no
+      workdirs, all of which are named.
+  """
+  if len(workdirs) < 2:
+    raise ValueError(
+      f"{len(workdirs)} workdirs to compare; name two or more of them"
+    )
+  names = run_lib.names([pathlib.Path(workdir) for workdir in workdirs])
+  found, problems = [], []
+  for workdir in workdirs:
+    try:
+      run = run_lib.read_run(workdir)
+      if run.latest is None:
+        raise ValueError(
+          f"{workdir}: no validation is recorded there yet, so there is "
+          "nothing to compare"
+        )
+      found.append(run)
+    except ValueError as error:
+      problems.append(str(error))
+  if problems:
+    raise ValueError("\n  ".join(["these cannot be compared:", *problems]))
+  return Comparison(tuple(names), tuple(found))
+
+
+def enters_results(field: str) -> bool:
+  """Whether a field of a config can change what a run computes."""
+  return field not in config_lib.FREE
+
+
+def written(value: Any) -> str:
+  """A value of a config as text; a dash for none."""
+  if isinstance(value, list | tuple):
+    return ", ".join(map(str, value)) or "–"
+  return "–" if value is None or value == "" else str(value)
+
+
+def _number(value: float) -> str:
+  return "–" if record.without_nan(value) is None else f"{value:.4f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+  """Columns: the first to the left, the others to the right."""
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return "\n".join(
+    "  ".join(
+      cell.ljust(width) if place == 0 else cell.rjust(width)
+      for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ).rstrip()
+    for row in rows
+  )

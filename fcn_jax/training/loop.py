@@ -1,0 +1,342 @@
+"""Training: a jit-compiled, masked cross-entropy step and the loop around it.
+
+The loop, in order: validate, checkpoint and report where due (before the first
+step too), draw a batch, add up the gradients of its parts, update once, log.
+"""
+
+import dataclasses
+import logging
+import math
+import pathlib
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from fcn_jax import devices, machine_memory, models
+from fcn_jax.data import Dataset, load_dataset, pipeline
+from fcn_jax.data.canvases import assign, choose_canvases
+from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
+from fcn_jax.models import geometry
+from fcn_jax.reports import live
+from fcn_jax.runs import config as config_lib
+from fcn_jax.runs import record as record_lib
+from fcn_jax.runs import sessions
+from fcn_jax.training import input, memory, optimizers, progress
+from fcn_jax.training import start as start_lib
+from fcn_jax.training.step import Stepper, Training, TrainState, make_solver
+from fcn_jax.training.stopping import Stopping
+from fcn_jax.weights import checkpoints
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """How a run ended.
+
+  Attributes:
+    state: after the last step.
+    evaluation: the last one made, None if none was.
+    stopped_by: number of the signal that ended the run early, or None.
+  """
+
+  state: TrainState
+  evaluation: Evaluation | None
+  stopped_by: int | None
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str) -> Result:
+  """Trains as the config says; resumes where the workdir's last run stopped.
+
+  Args:
+    config: see the files in configs/.
+    workdir: where checkpoints, metrics.jsonl, tensorboard/, config.json,
+      receipt.txt, report.html and what it is drawn from go; made if absent.
+
+  Raises:
+    ValueError: a config field is unknown, missing or makes no sense, the
+      network does not score pixels or does not take an image of this size, or
+      the workdir belongs to a run with another config.
+    progress.NotFinite: the loss became NaN or infinite.
+  """
+  config_lib.check(config)
+  folder = pathlib.Path(workdir).expanduser()
+  begun = checkpoints.has_checkpoint(folder)
+  config_lib.claim_workdir(config, folder, begun)
+  dataset = load_dataset(config.data.name, config.data.data_dir or None)
+  run = _Run(config, folder, dataset)
+  with (
+    checkpoints.Checkpoints(folder, config.keep_latest) as saved,
+    Stopping() as stop,
+  ):
+    return run(saved, stop)
+
+
+class _Run:
+  """One call of `train_and_evaluate`: what it needs, made once."""
+
+  def __init__(self, config: ConfigDict, folder: pathlib.Path, data: Dataset):
+    self.config, self.folder, self.dataset = config, folder, data
+    self.mesh = devices.data_mesh()
+    self.cache = input.choose(
+      config.data.cache,
+      np.concatenate(
+        [
+          data.sizes(split)
+          for split in (config.data.train_split, config.data.val_split)
+        ]
+      ),
+      machine_memory.room(),
+    )
+    self.loader = make_loader(config, data, self.mesh, self.cache)
+    epoch = self.loader.drawing.steps_per_epoch
+    self.total = optimizers.steps_in(config.duration, None, epoch)
+
+    def every(duration):
+      return max(1, optimizers.steps_in(duration, self.total, epoch))
+
+    self.validate_every = every(config.validate_every)
+    self.checkpoint_every = every(config.checkpoint_every)
+    self.log_every = every(config.log_every)
+    self.about = start_lib.about(config, data)
+    self.layers = self.about.declaration()
+    geometry.check_segmentation(
+      self.layers, len(data.class_names), _lengths(config, data)
+    )
+    self.evaluator = Evaluator(
+      data,
+      config.data.val_split,
+      max_canvases=config.data.max_canvases,
+      part_size=config.data.part_size,
+      mesh=self.mesh,
+      keep_decoded=self.cache != "none",
+    )
+    _log.info(
+      "%s: %d training images, %d steps an epoch, %d steps; canvases %s, "
+      "for validation %s; a head of zeros has a loss of ln(%d) = %.4f a pixel",
+      data.name,
+      self.loader.drawing.images,
+      epoch,
+      self.total,
+      _sizes(self.loader.canvases),
+      _sizes(self.evaluator.canvases),
+      len(data.class_names),
+      math.log(len(data.class_names)),
+    )
+
+  def __call__(self, saved: checkpoints.Checkpoints, stop: Stopping) -> Result:
+    config = self.config
+    start = saved.latest
+    state, training = self._start(saved, start)
+    step = start or 0
+    stepper = Stepper(training, self.mesh, self.loader.one_part)
+    if step < self.total:
+      memory.warn_before_training(
+        stepper, state, self.mesh, self.loader, config
+      )
+    evaluation = None
+    with (
+      # Where there is no checkpoint, no record is of this run.
+      record_lib.Writer(self.folder, -1 if start is None else start) as writer,
+      self._live(start) as report,
+      progress.Progress(self._plan(), step, writer) as shown,
+    ):
+      batches = self.loader
+      if self.cache == "device":
+        batches = input.OnDevice(self.loader, self.mesh)
+      for drawn in _chain_end(batches.steps(step, self.total)):
+        last = drawn is None
+        due = step % self.validate_every == 0 or last
+        if due or step % self.checkpoint_every == 0 or stop():
+          shown.flush()
+          began = time.monotonic()
+          unscored = due and self._mean_iu(step) is None and not stop()
+          if unscored:
+            keep = report.image_ids
+            evaluation = self._validate(
+              state, training, writer, step, stop, keep
+            )
+          self._save(saved, state, step)
+          if unscored and evaluation:
+            report.validated(step, evaluation)
+          shown.leave_out(time.monotonic() - began)
+        if last or stop():
+          break
+        state, each = stepper(state, drawn)
+        step += 1
+        shown.step(step, drawn, each)
+      scored = self._mean_iu(self.total)
+      finished = step == self.total and scored is not None
+      report.end(step, not finished)
+    if finished:
+      _log.info("finished: step %d, mean IU %.4f", step, scored)
+      return Result(state, evaluation, None)
+    return Result(state, evaluation, stop.signal)
+
+  def _start(self, saved, start) -> tuple[TrainState, Training]:
+    """The state of step 0, or of the checkpoint `start`."""
+    if start is None:
+      net, receipt = start_lib.network(self.config, self.about)
+      (self.folder / "receipt.txt").write_text(f"{receipt}\n")
+      _log.info("%s", receipt)
+    else:
+      _, stored = checkpoints.load_about(self.folder, start)
+      start_lib.check_resumed(self.about, stored, self.folder)
+      _log.info("resuming from step %d of %s", start, self.folder)
+      net = models.build(self.layers, self.config.precision)
+    graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
+    solver, self.schedule = make_solver(
+      self.config,
+      self.layers,
+      params,
+      self.total,
+      self.loader.drawing.steps_per_epoch,
+    )
+    params = devices.replicate(params, self.mesh)
+    frozen = devices.replicate(frozen, self.mesh)
+    step = devices.replicate(jnp.zeros((), jnp.int32), self.mesh)
+    opt_state = devices.replicate(solver.init(params), self.mesh)
+    if start is not None:
+      params, frozen, (step, opt_state) = saved.restore(
+        start, params, frozen, (step, opt_state)
+      )
+    key = jax.random.key(self.config.seed)
+    training = Training(graphdef, solver, self.config.loss.normalize, key)
+    return TrainState(step, params, frozen, opt_state), training
+
+  def _plan(self) -> progress.Plan:
+    return progress.Plan(
+      total=self.total,
+      log_every=self.log_every,
+      schedule=self.schedule,
+      image_ids=self.dataset.ids(self.loader.split),
+      workdir=self.folder,
+      normalize=self.config.loss.normalize,
+    )
+
+  def _live(self, start: int | None) -> live.Live:
+    schedule = sessions.Schedule(
+      total_steps=self.total,
+      steps_per_epoch=self.loader.drawing.steps_per_epoch,
+      images_per_step=self.loader.drawing.batch_size,
+      validate_every=self.validate_every,
+      training_images=self.loader.drawing.images,
+      validation_images=len(self.dataset.ids(self.config.data.val_split)),
+    )
+    return live.Live(
+      self.folder,
+      self.dataset,
+      self.config.data.val_split,
+      schedule,
+      start,
+      self.config.report,
+    )
+
+  def _mean_iu(self, step: int) -> float | None:
+    """The score of this step, if the workdir holds it."""
+    for record in record_lib.read_metrics(self.folder):
+      if record["step"] == step and record["kind"] == "val":
+        return record["mean_iu"]
+    return None
+
+  def _validate(self, state, training, writer, step, stop, keep):
+    began = time.monotonic()
+    evaluation = self.evaluator(
+      training.graphdef,
+      state.params,
+      state.frozen,
+      progress=progress.bar("validating"),
+      stop=stop,
+      keep=keep,
+    )
+    if evaluation is None:
+      return None
+    figures = evaluation.figures()
+    if step > 0 and evaluation.collapsed_to:
+      figures["collapsed_to"] = evaluation.collapsed_to
+    figures["seconds"] = time.monotonic() - began
+    writer.write(step, "val", figures)
+    _log.info("step %d: %s", step, evaluation.summary())
+    if step > 0 and evaluation.collapsed_to:
+      _log.warning(
+        "step %d: nearly every pixel is predicted as %r. Common causes: too "
+        "few steps yet, weights that were not copied (see receipt.txt), a "
+        "learning rate that is too high or too low.",
+        step,
+        evaluation.collapsed_to,
+      )
+    return evaluation
+
+  def _save(self, saved, state: TrainState, step: int) -> None:
+    if not _all_finite(state.params):
+      raise progress.NotFinite(
+        f"step {step}: a parameter is NaN or infinite. {progress.ADVICE} "
+        f"The last good checkpoint is step {saved.latest}."
+      )
+    saved.save(
+      step,
+      state.params,
+      state.frozen,
+      self.about,
+      (state.step, state.opt_state),
+      self._mean_iu(step),
+    )
+
+
+@jax.jit
+def _all_finite(params):
+  return jnp.all(
+    jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(params)])
+  )
+
+
+def _lengths(config, data: Dataset) -> np.ndarray:
+  """Every height and width that the network may see, cut at random or not."""
+  whole = np.unique(data.sizes(config.data.train_split))
+  shortest = np.maximum(whole - 2 * config.data.random_crop, 1)
+  cut = [np.arange(a, b + 1) for a, b in zip(shortest, whole, strict=True)]
+  return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])
+
+
+def make_loader(
+  config: ConfigDict, data: Dataset, mesh, cache: str = "none"
+) -> pipeline.Loader:
+  """What reads the training images of a recipe, on canvases of its choice."""
+  split = config.data.train_split
+  sizes = data.sizes(split)
+  canvases = choose_canvases(sizes, config.data.max_canvases)
+  by_canvas = config.data.batching == "by_canvas"
+  canvas_of = tuple(assign(sizes, canvases).tolist()) if by_canvas else None
+  return pipeline.Loader(
+    dataset=data,
+    split=split,
+    drawing=pipeline.Drawing(
+      images=len(sizes),
+      batch_size=config_lib.images_per_update(config),
+      order=config.data.order,
+      seed=config.seed,
+      canvas_of=canvas_of,
+    ),
+    canvases=canvases,
+    part_size=devices.divisible(
+      min(config.data.part_size, config.batch_size), mesh
+    ),
+    mirror=config.data.mirror,
+    random_crop=config.data.random_crop,
+    num_threads=config.data.num_threads,
+    keep=cache == "host",
+  )
+
+
+def _chain_end(batches):
+  """The batches, then None: the place after the last step."""
+  yield from batches
+  yield None
+
+
+def _sizes(canvases) -> str:
+  return ", ".join(f"{height}x{width}" for height, width in canvases)

@@ -1,0 +1,335 @@
+"""What memory a train step needs, read from its compiled programs.
+
+XLA plans the memory of a program when it compiles it: the arrays that go in,
+and those that live for a while in between (activations, gradients,
+workspaces).  Nothing is run and nothing allocated to ask.  On a CPU the process
+itself comes on top; see `PROCESS` and `Need.checkpoint`.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from fcn_jax import machine_memory, models
+from fcn_jax.data.pipeline import Batch
+from fcn_jax.models import layers as d
+from fcn_jax.training import optimizers
+from fcn_jax.training.step import Stepper, Training, TrainState
+
+_log = logging.getLogger(__name__)
+
+# Python, libraries, compiler and scratch.  For whole runs on a CPU (float32,
+# 375 x 500, one image at a time) the estimate was 7 % below to 12 % above the
+# peak: 0.78 GiB with FCN-AlexNet at 1/20 of its width, 0.93 at 1/4, 1.72 whole,
+# 2.23 where gradients of four images are added up, 4.06 with FCN-8s.
+PROCESS = 800 * 2**20
+
+TIGHT = 0.9  # share of the room from which it may not fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+  """Bytes that are held at once in a train step.
+
+  On a CPU of the whole process, else on each device.
+
+  Attributes:
+    canvas: (height, width) of the images.
+    part_size: images that go through the network at once.
+    parameters: learned ones and fixed ones.
+    history: of the solver (momentum).
+    gradients: their sum over the parts of a batch; 0 where it is one part.
+    batch: images and labels.
+    temporary: activations, gradients and workspaces, as XLA has planned them.
+    process: Python, libraries and the compiler, on a CPU.
+    checkpoint: on a CPU, a copy of parameters and history: what writing a
+      checkpoint leaves behind.
+  """
+
+  canvas: tuple[int, int]
+  part_size: int
+  parameters: int
+  history: int
+  gradients: int
+  batch: int
+  temporary: int
+  process: int = 0
+  checkpoint: int = 0
+
+  @property
+  def total(self) -> int:
+    """All of it together."""
+    return sum(self.shares().values())
+
+  def shares(self) -> dict[str, int]:
+    """Bytes by what they are for, in words."""
+    return {
+      "parameters": self.parameters,
+      "momentum": self.history,
+      "sum of gradients": self.gradients,
+      "images and labels": self.batch,
+      "activations, gradients, workspace": self.temporary,
+      "process": self.process,
+      "writing checkpoints": self.checkpoint,
+    }
+
+
+def of_stepper(
+  stepper: Stepper,
+  state: TrainState,
+  mesh,
+  canvas: tuple[int, int],
+  part_size: int,
+  parts: int = 1,
+) -> Need | None:
+  """What a step needs; its programs are compiled for it, and kept.
+
+  Args:
+    stepper: that will take the steps.
+    state: arrays, or jax.ShapeDtypeStruct with their sharding.
+    mesh: the devices.
+    canvas: (height, width) of the images.
+    part_size: images in a part, over all devices.
+    parts: in a batch.
+
+  Returns:
+    None: this kind of device does not tell.
+  """
+  along = NamedSharding(mesh, PartitionSpec("data"))
+
+  def shaped(shape, dtype):
+    return jax.ShapeDtypeStruct((part_size, *shape), dtype, sharding=along)
+
+  part = Batch(
+    shaped((*canvas, 3), np.uint8),
+    shaped(canvas, np.uint8),
+    shaped((2,), np.int32),
+    shaped((), np.int32),
+  )
+  programs = stepper.compile(state, part)
+  plans = [program.memory_analysis() for program in programs]
+  if None in plans:
+    return None
+  on_cpu = mesh.devices.flat[0].platform == "cpu"
+  # Devices that are CPUs share the machine's memory.
+  copies = mesh.size if on_cpu else 1
+  learned = _bytes(state.params)
+  parameters = learned + _bytes(state.frozen)
+  history = _bytes(state.opt_state)
+  return Need(
+    canvas=canvas,
+    part_size=part_size,
+    parameters=copies * parameters,
+    history=copies * history,
+    gradients=copies * learned * (len(programs) > 1),
+    batch=copies * parts * _bytes(part) // mesh.size,
+    temporary=copies
+    * max(
+      plan.temp_size_in_bytes
+      + plan.output_size_in_bytes
+      - plan.alias_size_in_bytes
+      for plan in plans
+    ),
+    process=PROCESS if on_cpu else 0,
+    checkpoint=parameters + history if on_cpu else 0,
+  )
+
+
+def of_network(
+  layers: d.Layers,
+  canvas: tuple[int, int],
+  mesh,
+  *,
+  precision: str = "float32",
+  part_size: int = 1,
+  parts: int = 1,
+) -> Need | None:
+  """What a step of a declared network needs, without making the network.
+
+  Args:
+    layers: the declaration of a segmentation network.
+    canvas: (height, width) of the images.
+    mesh: the devices.
+    precision: a name of models.network.PRECISIONS.
+    part_size: images in a part, over all devices.
+    parts: in a batch; of more than one, gradients are added up.
+
+  Returns:
+    None: this kind of device does not tell.
+  """
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  net = nnx.eval_shape(lambda: models.build(layers, precision))
+  graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
+  solver = optimizers.caffe_sgd(
+    lambda count: jnp.float32(1e-4),
+    optimizers.multipliers(layers, params),
+    weight_decay=5e-4,
+    iter_size=part_size * parts,
+  )
+  state = TrainState(
+    jax.ShapeDtypeStruct((), jnp.int32),
+    params,
+    frozen,
+    jax.eval_shape(solver.init, params),
+  )
+  state = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state
+  )
+  training = Training(graphdef, solver, True, jax.random.key(0))
+  stepper = Stepper(training, mesh, parts == 1)
+  return of_stepper(stepper, state, mesh, canvas, part_size, parts)
+
+
+def _bytes(tree: Any) -> int:
+  return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def warning(
+  need: Need,
+  room: machine_memory.Room,
+  config: ConfigDict | None = None,
+  sizes: Sequence[tuple[int, int]] = (),
+) -> str:
+  """What is wrong and what would help; '' where the step fits well.
+
+  Args:
+    need: of the largest canvas.
+    room: what there is.
+    config: the recipe, whose fields are named with their values.
+    sizes: (height, width) of the images.
+  """
+  if need.total <= TIGHT * room.bytes:
+    return ""
+  fits = "will not fit" if need.total > room.bytes else "may not fit"
+  canvas = f"{need.canvas[0]}x{need.canvas[1]}"
+  remedies = _remedies(need, room, config, sizes)
+  return (
+    f"a train step {fits}: on the canvas {canvas}, {need.part_size} at a time, "
+    f"it needs {in_words(need.total)}, and there is "
+    f"{in_words(room.bytes)} ({room.of}). What helps:\n  "
+    + "\n  ".join(remedies)
+  )
+
+
+def _remedies(need, room, config, sizes) -> list[str]:
+  found = []
+  if need.part_size > 1:
+    found.append(
+      f"fewer images at once, now {need.part_size}: config.data.part_size; "
+      "results do not change"
+    )
+  area = need.canvas[0] * need.canvas[1]
+  if sizes and max(h * w for h, w in sizes) < area:
+    largest = max(sizes, key=lambda size: size[0] * size[1])
+    now = f" (now {config.data.max_canvases})" if config else ""
+    found.append(
+      f"more canvases: the largest image has {largest[0]}x{largest[1]}; raise "
+      f"config.data.max_canvases{now}; results do not change"
+    )
+  in_half = config is not None and config.precision == "bfloat16"
+  if not (in_half or room.shared):  # on a CPU it takes as much
+    found.append(
+      "config.precision = 'bfloat16': activations half as large, scores less "
+      "exact; see Departures in the README"
+    )
+  if need.gradients:
+    found.append(
+      "config.batch_size = 1 and config.accumulation_steps = 1: no sum of "
+      f"gradients ({in_words(need.gradients)}); another recipe"
+    )
+  found.append("smaller images: scale the data set down before preparing it")
+  weights = need.parameters + need.history + need.gradients + need.checkpoint
+  if 2 * weights > need.total - need.process:
+    found.append(
+      "a narrower network: config.model.width; its weights and what belongs "
+      f"to them take {in_words(weights)}"
+    )
+  if not room.shared:
+    found.append(
+      "more of the device: XLA_PYTHON_CLIENT_MEM_FRACTION=0.95; JAX takes 0.75 "
+      "of it by itself"
+    )
+  return found
+
+
+def rows(needs: Sequence[Need]) -> list[tuple[str, ...]]:
+  """What the bytes are for and how many of them each need has, with a total."""
+  found = []
+  for words in needs[0].shares():
+    sizes = [need.shares()[words] for need in needs]
+    if any(sizes):
+      found.append((words, *map(in_words, sizes)))
+  return [*found, ("total", *(in_words(need.total) for need in needs))]
+
+
+def headings(needs: Sequence[Need]) -> tuple[str, ...]:
+  """Of the columns of `rows`."""
+  canvases = [f"{h}x{w}" for h, w in (need.canvas for need in needs)]
+  return ("memory of a train step", *canvases)
+
+
+def table(needs: Sequence[Need]) -> str:
+  """`rows` under `headings`, as text."""
+  lines = [headings(needs), *rows(needs)]
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  first, *others = widths
+  return "\n".join(
+    "  ".join(
+      [line[0].ljust(first)]
+      + [cell.rjust(n) for cell, n in zip(line[1:], others, strict=True)]
+    )
+    for line in lines
+  )
+
+
+def parts_of(images: int, part_size: int, one_part: bool) -> int:
+  """Parts of a batch whose images all lie on one canvas; 1: never more."""
+  # A second part, however small the batch: its images may lie elsewhere.
+  return 1 if one_part else max(2, -(-images // part_size))
+
+
+def in_words(size: int) -> str:
+  """Bytes as '382 MiB' or '1.86 GiB'."""
+  if size >= machine_memory.GIB:
+    return f"{size / machine_memory.GIB:.2f} GiB"
+  if size >= 2**20:
+    return f"{size / 2**20:.0f} MiB"
+  return f"{size / 2**10:.0f} KiB"
+
+
+def warn_before_training(
+  stepper: Stepper, state: TrainState, mesh, loader, config: ConfigDict
+) -> None:
+  """Logs a warning where a step on the largest canvas may not fit.
+
+  Args:
+    stepper, state, mesh: as the run uses them: the program that is compiled
+      here is the one that the first step on that canvas runs.
+    loader: of the run, see `pipeline.Loader`.
+    config: the recipe.
+  """
+  room = machine_memory.room()
+  if room is None:
+    return
+  images = loader.drawing.batch_size
+  need = of_stepper(
+    stepper,
+    state,
+    mesh,
+    loader.canvases[-1],
+    loader.part_size,
+    parts_of(images, loader.part_size, loader.one_part),
+  )
+  if need is None:
+    return
+  sizes = loader.dataset.sizes(loader.split).tolist()
+  if text := warning(need, room, config, [tuple(size) for size in sizes]):
+    _log.warning("%s", text)

@@ -1,0 +1,359 @@
+"""Net surgery: the tensors of a caffemodel become a network's parameters.
+
+Strict, and with a receipt.  Every tensor of the file and of the network gets
+one row that says what became of it; a tensor that is missing, misshapen or
+unknown stops the surgery before anything is changed, unless its layer is
+allowed by name.
+
+Caffe stores a convolution as (O, I / groups, H, W) and an inner product as
+(O, C * H * W), its input flattened in C, H, W order; kernels here are HWIO.
+Channels stay in Caffe's BGR order.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32
+
+from fcn_jax.models import Network
+from fcn_jax.models import layers as d
+from fcn_jax.weights import caffemodel, fixed, published
+from fcn_jax.weights import initialise as initialise_lib
+from fcn_jax.weights.receipt import Misfit, Receipt, Row
+
+# Layer types whose first blob is a kernel; some writers leave the type out.
+_WITH_KERNEL = ("Convolution", "InnerProduct", "")
+
+
+class SurgeryError(ValueError):
+  """Tensors that do not fit; the text lists all of them, both sides."""
+
+
+def surgery(
+  source: caffemodel.CaffeNet,
+  network: Network,
+  *,
+  file: str = "",
+  allow_missing: Iterable[str] = (),
+  allow_unknown: Iterable[str] = (),
+  head_init: str = "zero",
+  seed: int = 0,
+  head_rows: Mapping[int, int] | None = None,
+) -> Receipt:
+  """Copies the weights of a caffemodel into a network, in place.
+
+  The network's own heads (score_fr, score_pool4) may be absent from the source:
+  they are then initialised.  The classifier's last layer (fc8...) and bilinear
+  upscores of other strides may be absent from the network: they are then
+  dropped.  All else has to fit.
+
+  Args:
+    source: what `caffe.read_caffemodel` returns.
+    network: receives the weights; unchanged if an error is raised.
+    file: the source's name for receipt and errors.
+    allow_missing: layers of the network that are initialised (He-normal, zero
+      bias) where the source has no tensors of their shape.
+    allow_unknown: layers of the source that are dropped.
+    head_init: 'zero', or 'gaussian' with standard deviation 0.01.
+    seed: of whatever is initialised.
+    head_rows: where the source has other classes, those that both know: class
+      id in the network to class id in the source.  The heads keep these rows,
+      and start afresh otherwise.  None: the classes are the same.
+
+  Returns:
+    The receipt.
+
+  Raises:
+    SurgeryError: with all tensors that are missing, misshapen, unknown or not
+      finite.
+    ValueError: a name in allow_missing or allow_unknown that does not exist, or
+      an unknown head_init.
+  """
+  file = file or source.name or "the source"
+  targets = _weighted(network)
+  blobs = {layer.name: layer for layer in source.layers if layer.blobs}
+  allowed = _check_names("allow_missing", allow_missing, targets, "network")
+  unknown = _check_names("allow_unknown", allow_unknown, blobs, "source")
+  if known := [name for name in unknown if name in targets]:
+    raise ValueError(
+      f"allow_unknown: {', '.join(known)}: no stranger, the network has it, too"
+    )
+  problems, rows, values = [], [], {}
+  counts = collections.Counter(x.name for x in source.layers if x.blobs)
+  for name, count in counts.items():
+    if count > 1:
+      problems.append(f"{name}: stands {count} times in the source")
+  for layer in targets.values():
+    found = blobs.get(layer.name)
+    try:
+      if head_rows is not None and _is_head(layer):
+        value, made = _of_other_classes(
+          found, layer, network, head_init, seed, head_rows
+        )
+      elif found is None and _is_head(layer):
+        value, made = _fresh(layer, network, head_init, seed)
+      else:
+        value, made = _fit(found, layer, network, blobs)
+    except Misfit as misfit:
+      if layer.name not in allowed:
+        problems += misfit.problems
+        continue
+      rows += _dropped(found, "does not fit, allowed by name")
+      value, made = _fresh(layer, network, head_init, seed)
+    rows += made
+    values[layer.name] = value
+  for name, layer in blobs.items():
+    if name in targets:
+      continue
+    if name in unknown:
+      rows += _dropped(layer, "not in the network, allowed by name")
+    elif name.startswith("fc8"):
+      rows += _dropped(layer, "the classifier's last layer")
+    elif layer.type == "Deconvolution" and fixed.is_bilinear(layer):
+      rows += _dropped(layer, "bilinear, of another stride")
+    else:
+      learned = ", learned" if layer.type == "Deconvolution" else ""
+      problems += [
+        f"unknown: {row.source} {row.source_shape}{learned} is not in the "
+        "network"
+        for row in _dropped(layer, "")
+      ]
+  if problems:
+    misshapen = all(line.startswith("misshapen") for line in problems)
+    raise SurgeryError(
+      f"{file} does not fit the network, nothing was copied:\n  "
+      + "\n  ".join(problems)
+      + (
+        "\nIf the features differ throughout, the width is not the file's."
+        if misshapen
+        else "\nIf most of it does not fit, the file is of another network."
+      )
+      + " What may start from fresh values has to be named in allow_missing "
+      f"(now: {','.join(allowed) or 'none'}), what may be left out in "
+      f"allow_unknown (now: {','.join(unknown) or 'none'})."
+    )
+  _assign(network, values)
+  known_as, known_order = published.known_as(source.sha1)
+  order = _order([layer.name for layer in source.layers])
+  return Receipt(
+    source=file,
+    sha1=source.sha1,
+    known_as=known_as,
+    source_order=known_order if order == "unknown" else order,
+    target_order=_order([layer.name for layer in network.layers]),
+    rows=tuple(rows),
+  )
+
+
+def initialise(network: Network, seed: int, head_init: str = "zero") -> Receipt:
+  """Random weights, in place: see `random_weights`.
+
+  Args:
+    network: receives the weights.
+    seed: the same seed gives a layer the same weights in any network.
+    head_init: of the head, 'zero' or 'gaussian' (standard deviation 0.01).
+
+  Returns:
+    A receipt in which every tensor is 'initialised'.
+  """
+  rows, values = [], {}
+  for layer in _weighted(network).values():
+    values[layer.name], made = _fresh(layer, network, head_init, seed)
+    rows += made
+  _assign(network, values)
+  order = _order([layer.name for layer in network.layers])
+  return Receipt(
+    f"random weights, seed {seed}", "", "", "unknown", order, tuple(rows)
+  )
+
+
+def _weighted(network: Network) -> dict[str, d.Conv | d.Upscore | d.Scale]:
+  """The network's layers that have weights in a caffemodel, by name."""
+  return {
+    layer.name: layer
+    for layer in network.layers
+    if isinstance(layer, d.Conv | d.Upscore | d.Scale)
+  }
+
+
+def _is_head(layer: d.Layer) -> bool:
+  return getattr(layer, "head", False)
+
+
+def _check_names(what: str, names, known, side: str) -> tuple[str, ...]:
+  names = tuple(names)
+  if strange := [name for name in names if name not in known]:
+    raise ValueError(
+      f"{what}: {', '.join(strange)}: no layer with weights of that name in "
+      f"the {side}, which has {', '.join(known)}"
+    )
+  return names
+
+
+def _shapes(layer: d.Conv, network: Network):
+  """Shapes of kernel (HWIO) and bias."""
+  weights = getattr(network, layer.name)
+  return weights.kernel.shape, weights.bias.shape
+
+
+def _both(
+  found: caffemodel.CaffeLayer | None, layer, network, fault: str
+) -> str:
+  """One line with both sides of a tensor pair that does not fit."""
+  if found is None:
+    left = "nothing"
+  else:
+    left = f"{found.type} {', '.join(str(b.shape) for b in found.blobs)}"
+  kernel, bias = _shapes(layer, network)
+  h, w, i, o = kernel
+  hint = ""
+  if layer.head and found is not None:
+    hint = (
+      "; for another number of classes start the head afresh with "
+      f"allow_missing={layer.name}"
+    )
+  return (
+    f"{fault}: source {layer.name}: {left} -> network {layer.name}: kernel "
+    f"{kernel} (in Caffe {(o, i, h, w)} or, as an inner product, "
+    f"{(o, i * h * w)}), bias {bias}{hint}"
+  )
+
+
+def _fit(found: caffemodel.CaffeLayer | None, layer, network: Network, blobs):
+  """(kernel and bias, or None where they are fixed; rows) of one layer.
+
+  Raises:
+    Misfit: the source has nothing for it, or something else.
+  """
+  match layer:
+    case d.Upscore():
+      return None, fixed.check_upscore(found, layer)
+    case d.Scale():
+      readers = [
+        reader.name
+        for reader, bottom in d.with_bottoms(network.layers)
+        if bottom == layer.name and reader.name in blobs
+      ]
+      return None, fixed.check_scale(found, layer, readers)
+  if found is None:
+    raise Misfit([_both(None, layer, network, "missing")])
+  return _convert(found, layer, network)
+
+
+def _convert(found: caffemodel.CaffeLayer, layer: d.Conv, network: Network):
+  """((kernel, bias), rows) of one layer that the source has."""
+  (h, w, i, o), _ = _shapes(layer, network)
+  shapes = [blob.shape for blob in found.blobs]
+  if len(shapes) != 2 or not _last_axes(shapes[1], (o,)):
+    raise Misfit([_both(found, layer, network, "misshapen")])
+  convolution = found.type != "InnerProduct" and shapes[0] == (o, i, h, w)
+  inner_product = found.type != "Convolution" and layer.groups == 1
+  inner_product &= _last_axes(shapes[0], (o, i * h * w))
+  if found.type not in _WITH_KERNEL or not (convolution or inner_product):
+    raise Misfit([_both(found, layer, network, "misshapen")])
+  weight, bias = found.blobs
+  bad = [
+    f"not finite: {layer.name}[{index}] {blob.shape} holds NaN or infinity"
+    for index, blob in enumerate(found.blobs)
+    if not np.isfinite(blob).all()
+  ]
+  if bad:
+    raise Misfit(bad)
+  kernel = weight.reshape(o, i, h, w).transpose(2, 3, 1, 0)
+  note = "OIHW to HWIO"
+  if not convolution:
+    note = f"{o} x ({i} x {h} x {w}) to HWIO"
+  elif layer.groups > 1:
+    note += f", {layer.groups} groups"
+  name = layer.name
+  return (kernel, bias.reshape(o)), [
+    Row(
+      f"{name}[0]",
+      weight.shape,
+      f"{name}.kernel",
+      kernel.shape,
+      "copied" if convolution else "reshaped",
+      note,
+    ),
+    Row(f"{name}[1]", bias.shape, f"{name}.bias", (o,), "copied"),
+  ]
+
+
+def _last_axes(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+  """Whether a shape is the wanted one, but for leading ones (V1 files)."""
+  lead = len(shape) - len(wanted)
+  return lead >= 0 and shape[lead:] == wanted and set(shape[:lead]) <= {1}
+
+
+def _fresh(layer, network: Network, head_init: str, seed: int):
+  """(kernel and bias, or None where they are fixed; rows), from no source."""
+  match layer:
+    case d.Upscore():
+      return None, fixed.check_upscore(None, layer)
+    case d.Scale():
+      return None, fixed.check_scale(None, layer, ())
+  return initialise_lib.draw(layer, network, head_init, seed)
+
+
+def _of_other_classes(found, layer, network, head_init, seed, head_rows):
+  """A fresh head, but for the rows that are kept."""
+  (kernel, bias), rows = _fresh(layer, network, head_init, seed)
+  if found is None:
+    return (kernel, bias), rows
+  if not head_rows:
+    return (kernel, bias), [*_dropped(found, "of other classes"), *rows]
+  weight = found.blobs[0]
+  if weight.shape[1:] != tuple(kernel.shape[i] for i in (2, 0, 1)):
+    raise Misfit([_both(found, layer, network, "misshapen")])
+  ours, theirs = list(head_rows), list(head_rows.values())
+  kernel[..., ours] = weight[theirs].transpose(2, 3, 1, 0)
+  bias[ours] = found.blobs[1].reshape(-1)[theirs]
+  kept = ", ".join(f"{b} as {a}" for a, b in head_rows.items())
+  return (kernel, bias), [
+    dataclasses.replace(
+      row,
+      source=f"{layer.name}[{i}]",
+      source_shape=found.blobs[i].shape,
+      action="copied",
+      note=f"rows {kept}; others {row.note.removeprefix('head: ')}",
+    )
+    for i, row in enumerate(rows)
+  ]
+
+
+def _dropped(found: caffemodel.CaffeLayer | None, note: str) -> list[Row]:
+  return [
+    Row(f"{found.name}[{index}]", blob.shape, "", None, "dropped", note)
+    for index, blob in enumerate(found.blobs if found else ())
+  ]
+
+
+def _assign(
+  network: Network,
+  values: dict[
+    str,
+    tuple[
+      Float32[np.ndarray, "h w i o"],
+      Float32[np.ndarray, " o"],
+    ]
+    | None,
+  ],
+) -> None:
+  for name, value in values.items():
+    if value is None:  # fixed
+      continue
+    kernel, bias = value
+    weights = getattr(network, name)
+    weights.kernel[...] = jnp.array(kernel)
+    weights.bias[...] = jnp.array(bias)
+
+
+def _order(names: list[str]) -> str:
+  """'norm_pool' or 'pool_norm', by which of norm1 and pool1 comes first."""
+  if "norm1" not in names or "pool1" not in names:
+    return "unknown"
+  first = names.index("norm1") < names.index("pool1")
+  return "norm_pool" if first else "pool_norm"

@@ -1,0 +1,136 @@
+"""fcn_jax.benchmark and scripts/benchmark.py."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import run_scripts
+
+from fcn_jax import models
+from fcn_jax.benchmark import compute, files, machine, memory, turns, whole
+from fcn_jax.data.canvases import assign
+
+SCRIPT = "scripts/benchmark.py"
+
+
+def test_works_take_turns_and_may_have_clocks_of_their_own():
+  order = []
+
+  def clocked() -> float:
+    order.append("a")
+    return float(len(order))
+
+  found = turns.take_turns(
+    {"a": clocked, "b": lambda: order.append("b")}, repeats=3, warm_up=1
+  )
+  assert order == list("ab" + "ababab")
+  assert found["a"].seconds == (3, 5, 7)
+  assert (found["a"].median, found["a"].least, found["a"].most) == (5, 3, 7)
+  assert len(found["b"].seconds) == 3
+
+
+def test_the_floor_by_hand():
+  """2048 ** 3 products in 2 s; 2 ** 28 bytes read and written in 1 s."""
+  side = 2048 if jax.default_backend() == "cpu" else 4 * 2048
+  found = machine.measured(
+    {
+      "matrix product": turns.Timing((1.0, 2.0, 9.0)),
+      "copy": turns.Timing((1.0,)),
+    }
+  )
+  assert found.flops == side**3
+  assert found.bytes == 2**29
+  assert found.seconds(2 * side**3) == 2
+  assert found.seconds(1, 2**31) == 4
+
+
+def test_made_up_batches():
+  given = compute.batch(40, 50, 2)
+  assert (given.label == 255).mean() == pytest.approx(0.1, abs=0.02)
+  assert given.extent.tolist() == [[40, 50]] * 2
+  assert given.image.std() > 60
+
+
+def test_memory_of_a_process_grows_with_it():
+  before = memory.of_process()
+  held = np.ones(2**26, np.uint8)
+  assert memory.of_process() >= before
+  assert memory.of_process() > held.nbytes
+
+
+COUNTS = [[30, 40, 3], [40, 30, 1]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("voc_like")
+  files.write(folder, COUNTS, 8)
+  return folder, files.prepare(folder)
+
+
+def test_sizes_are_drawn_by_their_shares():
+  sizes = files.draw_sizes(COUNTS, 8)
+  assert sorted(sizes) == [(30, 40)] * 6 + [(40, 30)] * 2
+  path = run_scripts.ROOT / "scripts/voc2012_sizes.json"
+  counts = json.loads(path.read_text())
+  assert sum(row[2] for row in counts) == 1464
+  assert len(set(files.draw_sizes(counts, 1464))) == len(counts) == 244
+  assert max(max(row[:2]) for row in counts) == 500
+
+
+def test_the_plain_loop_does_the_same_work(made):
+  """What the pipeline reads is what the plain loop reads, to the bit."""
+  folder, data = made
+  reading = whole.loader(data, threads=0)
+  which = assign(data.sizes("train"), reading.canvases)
+  for i, stem in enumerate(data.ids("train")):
+    [part] = reading.batch(i).parts
+    canvas = reading.canvases[which[i]]
+    image, label = files.read_plainly(folder, stem, canvas)
+    np.testing.assert_array_equal(part.image[0], image)
+    np.testing.assert_array_equal(part.label[0], label)
+    assert {0, 255} < set(np.unique(label))
+
+
+def test_whole_work_is_timed_and_its_programs_counted(made, monkeypatch):
+  folder, data = made
+  narrow = models.build(models.declare("fcn_alexnet", 21, width=0.02))
+  monkeypatch.setattr(compute, "network", lambda *_: narrow)
+  timings = whole.measure_input(folder, data, 2)
+  assert {len(timing.seconds) for timing in timings.values()} == {2}
+  timings, programs, canvases = whole.measure_epoch(data, "m", "float32", 1)
+  assert set(timings) == {"from files", "from memory"}
+  assert programs == len(canvases) == 2
+  timings, programs = whole.measure_predict(folder, "fcn_alexnet", "p", 1)
+  assert set(timings) == {"masks written", "alone"}
+  assert programs == 1  # both sizes lie on 64 x 64
+
+
+def test_the_script_on_a_small_image(tmp_path):
+  path = tmp_path / "rows.json"
+  done = run_scripts.run(
+    SCRIPT, "--what=forward", "--size=30x40", "--repeats=7", f"--json={path}"
+  )
+  assert done.returncode == 0, done.stderr
+  found = json.loads(path.read_text())
+  rows = {row["name"]: row for row in found["rows"]}
+  assert set(rows) == {"matrix product", "copy", "fcn_jax", "plain", "floor"}
+  ours, plain = rows["fcn_jax"], rows["plain"]
+  assert ours["least"] <= ours["seconds"] <= ours["most"]
+  assert ours["ours_is_faster_by"] == 1
+  assert plain["ours_is_faster_by"] == plain["seconds"] / ours["seconds"]
+  assert ours["images_per_second"] == pytest.approx(1 / ours["seconds"])
+  least = rows["floor"]["seconds"]
+  assert ours["share_of_floor"] == pytest.approx(least / ours["seconds"])
+  assert found["environment"]["size"] == "30x40"
+  assert "of the floor" in done.stdout
+
+
+def test_mistakes_get_one_sentence():
+  strange, peer, size = run_scripts.exits(
+    SCRIPT, ["--what=speed"], ["--peers=caffe"], ["--size=375"]
+  )
+  assert "--what=speed: there is" in strange
+  assert "--peers=caffe: there is" in peer
+  assert "--size=375: write it as 375x500" in size

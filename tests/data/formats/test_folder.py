@@ -1,0 +1,114 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_data import label, photo, write
+
+from fcn_jax.data.builder import Pair
+from fcn_jax.data.files import DataError, File
+from fcn_jax.data.formats.folder import divide, find_pairs
+
+
+def test_pairs_by_stem(tmp_path):
+  write(
+    tmp_path,
+    {
+      "images/b.JPG": photo(1),
+      "images/sub/a.jpeg": photo(2),
+      "images/.DS_Store": b"",
+      "labels/b.png": label(0),
+      "labels/sub/a.bmp": label(0),
+    },
+  )
+  pairs, findings = find_pairs(
+    str(tmp_path / "images"), str(tmp_path / "labels")
+  )
+  assert [pair.image_id for pair in pairs] == ["b", "sub/a"]
+  assert pairs[1].image.read() == photo(2)
+  assert pairs[1].label.name.endswith("a.bmp")
+  assert findings == []
+
+
+def test_faults(tmp_path):
+  write(
+    tmp_path,
+    {
+      "images/both.jpg": photo(1),
+      "images/both.png": photo(1),
+      "images/alone.jpg": photo(1),
+      "images/notes.txt": "x",
+      "labels/both.png": label(0),
+      "labels/other.png": label(0),
+    },
+  )
+  pairs, findings = find_pairs(
+    str(tmp_path / "images"), str(tmp_path / "labels")
+  )
+  assert [pair.image_id for pair in pairs] == ["both"]
+  assert sorted((f.kind, f.warning) for f in findings) == [
+    ("file that is no image", True),
+    ("image without label", False),
+    ("label without image", False),
+    ("several files of one stem", False),
+  ]
+  alone = next(f for f in findings if f.kind == "image without label")
+  assert alone.file.endswith("alone.jpg")
+
+
+def test_suffix_is_named(tmp_path):
+  write(
+    tmp_path,
+    {"i/a.jpg": photo(1), "i/b.jpg": photo(1)}
+    | {"l/a_mask.png": label(0), "l/b_mask.png": label(0)},
+  )
+  pairs, findings = find_pairs(str(tmp_path / "i"), str(tmp_path / "l"))
+  assert pairs == []
+  assert len(findings) == 4
+  assert all("'_mask'" in finding.remedy for finding in findings)
+
+
+def test_wrong_folders(tmp_path):
+  write(tmp_path, {"i/a.jpg": photo(1), "l/a.txt": "x"})
+  for images, labels, part in (
+    ("i", "i", "images and labels"),
+    ("i", "l", "no image in it"),
+    ("none", "l", "no such folder"),
+  ):
+    with pytest.raises(DataError, match=part):
+      find_pairs(str(tmp_path / images), str(tmp_path / labels))
+
+
+def _pairs(count):
+  file = File("x", "x")
+  return [Pair(f"{i:03}", file, file) for i in range(count)]
+
+
+@given(
+  st.integers(2, 60),
+  st.floats(0, 100, exclude_min=True, exclude_max=True),
+  st.integers(0, 99),
+)
+def test_divide_parts_without_loss(count, percent, seed):
+  pairs = _pairs(count)
+  train, val = divide(pairs, percent, seed)
+  assert train
+  assert val
+  assert sorted(train + val, key=lambda p: p.image_id) == pairs
+  assert train == [pair for pair in pairs if pair in train]
+  assert val == [pair for pair in pairs if pair in val]
+  assert abs(len(val) - count * percent / 100) <= 1
+  assert (train, val) == divide(pairs, percent, seed)
+
+
+def test_divide_by_hand():
+  pairs = _pairs(30)
+  train, val = divide(pairs, 10.0, 0)
+  assert (len(train), len(val)) == (27, 3)
+  assert divide(pairs, 10.0, 1)[1] != val
+
+
+def test_divide_refuses():
+  for percent in (0.0, 100.0, -1.0, float("nan")):
+    with pytest.raises(DataError, match="val_percent"):
+      divide(_pairs(4), percent, 0)
+  with pytest.raises(DataError, match="1 pairs"):
+    divide(_pairs(1), 10.0, 0)

@@ -1,0 +1,154 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from places import SHARED
+from small_data import row
+
+from fcn_jax.data.builder import Pair
+from fcn_jax.data.checks import Facts, check_splits
+from fcn_jax.data.files import File
+from fcn_jax.data.formats import Options, find_files
+from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.statistics import (
+  SplitStatistics,
+  count_split,
+  median_frequency_weights,
+  padding,
+)
+
+NAMES = ("sky", "car", "bird")
+
+
+@pytest.fixture
+def split() -> SplitStatistics:
+  """Images of 4x5, 4x5 and 2x10 pixels, height first."""
+  return SplitStatistics(
+    NAMES,
+    ("a", "b", "c"),
+    np.array([[4, 5], [4, 5], [2, 10]]),
+    np.stack([row(15, 0, 0, 5), row(10, 5, 0, 5), row(20, 0, 0, 0)]),
+  )
+
+
+def test_pixels_images_and_shares_by_hand(split):
+  assert split.pixels[[0, 1, 2, 255]].tolist() == [45, 5, 0, 10]
+  assert split.images[[0, 1, 2, 255]].tolist() == [3, 1, 0, 2]
+  # 50 of 60 pixels are not void.
+  assert split.share_of_pixels[[0, 1, 2, 255]] == pytest.approx(
+    [0.9, 0.1, 0, 10 / 60]
+  )
+  assert split.share_of_images[[0, 1, 255]] == pytest.approx([1, 1 / 3, 2 / 3])
+  assert split.image_shares[1, [0, 1, 255]].tolist() == [0.5, 0.25, 0.25]
+  assert split.labels == [0, 1, 2, 255]
+  assert split.often == [((4, 5), 2), ((2, 10), 1)]
+
+
+def test_weights_by_hand(split):
+  # sky: 45 of 50 pixels of all images; car: 5 of the 15 of image b.
+  sky, car = 45 / 50, 5 / 15
+  median = (sky + car) / 2
+  assert split.weights[:2] == pytest.approx([median / sky, median / car])
+  assert math.isnan(split.weights[2])
+  nothing = np.stack([row(0, 0, 0, 9)])
+  assert np.isnan(median_frequency_weights(nothing, 3)).all()
+  # Three equal classes weigh the same.
+  even = np.stack([row(4, 4, 4, 1)])
+  assert median_frequency_weights(even, 3).tolist() == [1, 1, 1]
+
+
+def test_padding_by_hand(split):
+  one, two = split.paddings
+  assert (one.canvases, one.images) == (((4, 10),), (3,))
+  assert one.share == pytest.approx(1 - 60 / 120)
+  assert sorted(two.canvases) == [(2, 10), (4, 5)]
+  assert two.share == 0
+  unused = padding(split.sizes, ((4, 10), (9, 9)))
+  assert unused.images == (3, 0)
+
+
+def test_json_has_the_same_figures(split):
+  figures = json.loads(json.dumps(split.figures()))
+  assert figures["images"] == 3
+  assert figures["pixels"] == {"sky": 45, "car": 5, "bird": 0, "(void)": 10}
+  assert figures["share_of_images"]["(void)"] == pytest.approx(2 / 3)
+  assert "(void)" not in figures["median_frequency_weight"]
+  assert figures["sizes_height_width_count"] == [[2, 10, 1], [4, 5, 2]]
+  assert figures["canvases"][0] == {
+    "canvases": [[4, 10]],
+    "images": [3],
+    "share": 0.5,
+  }
+  assert figures["image_shares"]["b"] == {
+    "sky": 0.5,
+    "car": 0.25,
+    "(void)": 0.25,
+  }
+
+
+def test_pairs_without_facts_are_left_out():
+  a, b = (Pair(i, File(i, i), File(i + "l", i)) for i in "ab")
+  cells = np.zeros((8, 9), np.float32)
+  known = {b: Facts((2, 3), row(6, 0), None, b"", cells)}
+  split = count_split([a, b], known, NAMES)
+  assert split.image_ids == ("b",)
+  assert split.sizes.tolist() == [[2, 3]]
+  nothing = count_split([a], known, NAMES)
+  assert nothing.paddings == []
+  assert nothing.share_of_pixels.sum() == 0
+  assert nothing.figures()["images"] == 0
+
+
+@pytest.mark.skipif(
+  not (SHARED / "data/voc2012_subset.tar").exists(),
+  reason="needs genuine VOC images, which are not distributed",
+)
+def test_genuine_voc_is_a_part_of_the_whole():
+  """94 of VOC's 2913 images, against counts of all of them."""
+  whole = json.loads((SHARED / "data/voc2012_statistics.json").read_text())
+  found = find_files(
+    Options("voc", archive=str(SHARED / "data/voc2012_subset.tar"))
+  )
+  splits = {split: found.splits[split] for split in ("train", "val")}
+  facts, findings = check_splits(splits, LabelReader(), found.class_names)
+  assert findings == []
+  for split, pairs in splits.items():
+    ours = count_split(pairs, facts, found.class_names)
+    theirs = whole[split]
+    for label in ours.labels:
+      assert ours.pixels[label] <= theirs["pixels_per_index"][str(label)]
+      assert ours.images[label] <= theirs["images_per_index"][str(label)]
+    there = {
+      (height, width): count
+      for height, width, count in theirs["sizes_height_width_count"]
+    }
+    assert all(count <= there[size] for size, count in ours.often)
+    # In every image of VOC some pixel is void, and most show background.
+    assert ours.images[255] == len(pairs)
+    assert ours.pixels.sum() == ours.sizes.prod(1).sum()
+    share = ours.share_of_pixels[0]
+    valid = sum(theirs["pixels_per_index"].values())
+    valid -= theirs["pixels_per_index"]["255"]
+    assert share == pytest.approx(
+      theirs["pixels_per_index"]["0"] / valid, abs=0.05
+    )
+
+
+@pytest.mark.skipif(
+  not (SHARED / "data/voc2012_statistics.json").exists(),
+  reason="needs counts of VOC's sizes",
+)
+def test_canvases_of_the_whole_of_voc():
+  whole = json.loads((SHARED / "data/voc2012_statistics.json").read_text())
+  for split, images in (("train", 1464), ("val", 1449)):
+    table = np.array(whole[split]["sizes_height_width_count"])
+    sizes = np.repeat(table[:, :2], table[:, 2], axis=0)
+    pixels = sum(whole[split]["pixels_per_index"].values())
+    assert sizes.prod(1).sum() == pixels
+    ours = SplitStatistics(NAMES, (), sizes, np.zeros((images, 256), np.int64))
+    shares = [one.share for one in ours.paddings]
+    assert len(shares) == 5
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == pytest.approx(1 - pixels / (500 * 500 * images))
+    assert all(sum(one.images) == images for one in ours.paddings)

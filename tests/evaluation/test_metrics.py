@@ -1,0 +1,151 @@
+"""fcn_jax.metrics: by hand, and by the VOC devkit's rule.
+
+The FCN authors' figures and Caffe's Accuracy: see test_parity.
+"""
+
+import json
+import math
+
+import hypothesis
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fcn_jax.evaluation import metrics
+
+
+def near(ours, theirs) -> None:
+  """To 1e-12; null is NaN."""
+  theirs = np.array(theirs, np.float64)
+  np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_figures_by_hand():
+  """Three of four grounds and one of two cats are found; no dog is there.
+
+  IU 3/4, 1/3, and 0 for the dog that was seen; no bird is anywhere.
+  """
+  histogram = np.array([[3, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+  found = metrics.scores(histogram)
+  assert found.pixel_accuracy == pytest.approx(4 / 6)
+  assert found.mean_accuracy == pytest.approx((3 / 4 + 1 / 2) / 2)
+  near(found.per_class_iu, [3 / 4, 1 / 3, 0, np.nan])
+  assert found.mean_iu == pytest.approx((3 / 4 + 1 / 3 + 0) / 3)
+  assert found.fw_iu == pytest.approx(4 / 6 * 3 / 4 + 2 / 6 * 1 / 3)
+
+
+def test_confusion_keeps_the_images_apart():
+  label = jnp.array([[[0, 1, 255]], [[1, 1, 0]]], jnp.uint8)
+  prediction = jnp.array([[[0, 0, 1]], [[1, 0, 1]]])
+  counts = metrics.confusion(label, prediction, 2)
+  assert counts.tolist() == [[[1, 0], [1, 0]], [[0, 1], [1, 1]]]
+
+
+def devkit(labels, predictions, classes: int):
+  """(IU of each class in percent, their mean) by the devkit's VOCevalseg.
+
+  Image after image, one count per pixel whose label is below 255; then, class
+  by class, the true positives over true positives, false positives and false
+  negatives.  Its mean takes every class.
+  """
+  counts = np.zeros((classes, classes))
+  for label, prediction in zip(labels, predictions, strict=True):
+    assert label.shape == prediction.shape
+    assert prediction.max() < classes
+    for true, seen in zip(label.ravel(), prediction.ravel(), strict=True):
+      if true < 255:
+        counts[true, seen] += 1
+  each = []
+  for i in range(classes):
+    true_positives = counts[i, i]
+    with_label = sum(counts[i, j] for j in range(classes))
+    with_prediction = sum(counts[j, i] for j in range(classes))
+    union = with_label + with_prediction - true_positives
+    each.append(100 * true_positives / union if union else math.nan)
+  return each, sum(each) / classes
+
+
+@hypothesis.given(
+  hnp.arrays(np.uint8, (3, 5, 7), elements=st.sampled_from([0, 1, 2, 3, 255])),
+  hnp.arrays(np.uint8, (3, 5, 7), elements=st.integers(0, 3)),
+)
+def test_the_devkits_rule(labels, predictions):
+  """The same IU; the same mean, where every class is seen or labelled.
+
+  Where one is neither, the devkit's mean is not a number, and ours leaves that
+  class out.
+  """
+  each, mean = devkit(labels, predictions, 4)
+  counts = metrics.confusion(jnp.asarray(labels), jnp.asarray(predictions), 4)
+  ours = metrics.scores(np.asarray(counts).sum(0))
+  near(100 * ours.per_class_iu, each)
+  if not math.isnan(mean):
+    near(100 * ours.mean_iu, mean)
+  elif not all(map(math.isnan, each)):
+    near(100 * ours.mean_iu, np.nanmean(each))
+
+
+@hypothesis.given(
+  hnp.arrays(np.uint8, (2, 3, 4), elements=st.sampled_from([0, 1, 2, 255])),
+  hnp.arrays(np.uint8, (2, 3, 4), elements=st.integers(0, 2)),
+)
+def test_confusion_counts_every_valid_pixel(label, prediction):
+  counts = metrics.confusion(jnp.asarray(label), jnp.asarray(prediction), 3)
+  for image in range(2):
+    for true in range(3):
+      for seen in range(3):
+        here = (label[image] == true) & (prediction[image] == seen)
+        assert counts[image, true, seen] == here.sum()
+
+
+def test_a_tie_is_wrong_by_hand():
+  scores = jnp.array([[[[1.0, 1, 0], [0, 2, 1], [0, 2, 2], [5, 0, 0]]]])
+  label = jnp.array([[[0, 1, 0, 255]]], jnp.uint8)
+  right, valid = metrics.caffe_accuracy_counts(scores, label)
+  assert (right.tolist(), valid.tolist()) == ([1], [3])
+
+
+def test_digits_accuracy_is_a_mean_over_images():
+  """(1/2 + 3/4) / 2, not 4/6; an image of void alone is left out."""
+  right, valid = np.array([1, 3, 0]), np.array([2, 4, 0])
+  assert metrics.digits_accuracy(right, valid) == 0.625
+  assert np.isnan(metrics.digits_accuracy(right[2:], valid[2:]))
+
+
+def test_the_baseline_predicts_the_commonest_class():
+  """Five of eight pixels are of class 1: IU 5/8 for it, 0 for the others."""
+  histogram = np.array([[2, 0, 0], [0, 1, 4], [1, 0, 0]])
+  commonest, scores = metrics.majority_baseline(histogram)
+  assert commonest == 1
+  assert scores.pixel_accuracy == 5 / 8
+  assert scores.mean_accuracy == pytest.approx(1 / 3)
+  assert scores.mean_iu == pytest.approx(5 / 8 / 3)
+  assert scores.fw_iu == pytest.approx(5 / 8 * 5 / 8)
+
+
+def test_confusions_by_hand():
+  """6 of 10 ground pixels found, 3 taken for cats, 1 for a dog; no dog."""
+  histogram = np.array([[6, 3, 1], [3, 5, 0], [0, 0, 0]])
+  shares = metrics.row_shares(histogram)
+  np.testing.assert_allclose(
+    shares, [[0.6, 0.3, 0.1], [3 / 8, 5 / 8, 0], [np.nan] * 3]
+  )
+  scores = metrics.scores(histogram)
+  np.testing.assert_allclose(scores.per_class_accuracy, np.diag(shares))
+  assert scores.mean_accuracy == pytest.approx((0.6 + 5 / 8) / 2)
+  assert metrics.largest_confusions(histogram, 9) == [(0, 1), (1, 0), (0, 2)]
+  assert metrics.largest_confusions(histogram, 1) == [(0, 1)]
+  assert metrics.largest_confusions(np.diag([4, 2]), 5) == []
+  assert histogram[0, 0] == 6  # it is not written to
+
+
+def test_only_background_on_voc_2012_val(shared):
+  """Pixel accuracy 0.733, mean IU 0.0349."""
+  path = shared / "data/voc2012_statistics.json"
+  pixels = json.loads(path.read_text())["val"]["pixels_per_index"]
+  counts = [pixels.get(str(i), 0) for i in range(21)]
+  _, scores = metrics.majority_baseline(np.diag(counts))
+  assert scores.pixel_accuracy == pytest.approx(0.733, abs=5e-4)
+  assert scores.mean_iu == pytest.approx(0.0349, abs=5e-5)

@@ -1,0 +1,170 @@
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from stored_data import StoredDataset
+
+from fcn_jax.data.files import DataError
+from fcn_jax.data.images import decode_image
+from fcn_jax.data.pipeline import Sample
+from fcn_jax.prediction import inputs
+from fcn_jax.prediction.inputs import find_images
+
+
+@pytest.fixture
+def photos(tmp_path):
+  for name in ("a/1.jpg", "b/1.jpg", "b/c/2.png", "b/2.png", "b/2.jpg"):
+    path = tmp_path / "photos" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (2, 3)).save(path)
+  (tmp_path / "photos/notes.txt").write_text("x")
+  (tmp_path / "photos/a/._1.jpg").write_text("x")
+  return tmp_path / "photos"
+
+
+def ids(photos, *arguments, output="nowhere"):
+  files, _ = find_images([str(argument) for argument in arguments], output)
+  return [file.id for file in files]
+
+
+def test_a_folder_gives_everything_below_it(photos):
+  files, others = find_images([str(photos)], "nowhere")
+  assert [file.id for file in files] == [
+    "a/1",
+    "b/1",
+    "b/2.jpg",
+    "b/2.png",
+    "b/c/2",
+  ]
+  assert files[0].path == photos / "a/1.jpg"
+  assert others == [str(photos / "notes.txt")]
+
+
+def test_files_are_named_below_the_folder_that_holds_them_all(photos):
+  assert ids(photos, photos / "a/1.jpg") == ["1"]
+  assert ids(photos, photos / "b/1.jpg", photos / "a/1.jpg") == ["b/1", "a/1"]
+  assert ids(photos, photos / "a", photos / "b/c/2.png") == ["a/1", "b/c/2"]
+  assert ids(photos, photos / "b/2.jpg") == ["2"]
+
+
+def test_commas_patterns_and_repeated_files(photos):
+  both = f"{photos}/a/1.jpg,{photos}/b/1.jpg"
+  assert ids(photos, both) == ["a/1", "b/1"]
+  assert ids(photos, f"{photos}/*/1.jpg") == ["a/1", "b/1"]
+  assert ids(photos, f"{photos}/**/*.png") == ["2", "c/2"]
+  assert ids(photos, both, photos / "a", f"{photos}/a/*") == ["a/1", "b/1"]
+
+
+def test_a_name_with_a_comma_or_brackets_is_a_file(photos):
+  for name in ("x,y.png", "x[1].png"):
+    Image.new("L", (1, 1)).save(photos / name)
+    assert ids(photos, photos / name) == [name[:-4]]
+
+
+def test_relative_paths(photos, monkeypatch):
+  monkeypatch.chdir(photos)
+  assert ids(photos, "a/1.jpg", "../photos/b/1.jpg") == ["a/1", "b/1"]
+  assert ids(photos, "*/1.jpg") == ["a/1", "b/1"]
+
+
+def test_a_named_file_is_tried_whatever_its_extension(photos):
+  assert ids(photos, photos / "notes.txt") == ["notes"]
+
+
+def test_nothing_in_the_output_folder_is_an_input(photos):
+  inside = photos / "out"
+  inside.mkdir()
+  Image.new("L", (1, 1)).save(inside / "mask.png")
+  assert "out/mask" not in ids(photos, photos, output=inside)
+  assert "out/mask" in ids(photos, photos)
+  assert ids(photos, f"{photos}/[ao]*/*", output=inside) == ["1"]
+  for argument in (inside / "mask.png", inside):
+    with pytest.raises(DataError, match="name another folder"):
+      ids(photos, argument, output=inside)
+
+
+def test_predictions_are_no_inputs_unless_named(photos):
+  before = ids(photos, photos)
+  masks = photos / "old/masks"
+  masks.mkdir(parents=True)
+  Image.new("L", (1, 1)).save(masks / "1.png")
+  assert "old/masks/1" in ids(photos, photos)
+  summary = masks.parent / "summary.json"
+  summary.write_text('{"written_by": "scripts/predict.py"}')
+  assert ids(photos, photos) == before
+  assert ids(photos, f"{photos}/**") == before
+  assert ids(photos, masks / "1.png") == ["1"]
+
+
+@pytest.mark.parametrize(
+  ("argument", "message"),
+  [
+    ("none.jpg", "none.jpg: no such file"),
+    ("none/*.jpg", "no file matches none"),
+    ("", "no image in it"),
+  ],
+)
+def test_an_argument_that_stands_for_nothing(argument, message):
+  with pytest.raises(DataError, match=message):
+    find_images([argument], "nowhere")
+
+
+def test_a_folder_of_other_files(tmp_path):
+  (tmp_path / "a.csv").write_text("")
+  with pytest.raises(DataError, match=r"only 1 other files, as .*a\.csv"):
+    find_images([str(tmp_path)], "nowhere")
+
+
+NAMES = st.from_regex(r"[ab](/[ab])?(\.(jpg|png|JPG)){0,2}", fullmatch=True)
+
+
+@given(st.lists(NAMES, unique_by=str.casefold, min_size=1))
+def test_ids_differ_where_paths_do(paths):
+  found = inputs._ids(paths)
+  assert len({name.casefold() for name in found}) == len(paths)
+  for name, path in zip(found, paths, strict=True):
+    assert path.startswith(name)
+
+
+def test_an_extension_stays_where_another_id_would_be_the_same():
+  assert inputs._ids(["a.jpg", "a.png", "a.jpg.png", "b.png"]) == [
+    "a.jpg",
+    "a.png",
+    "a.jpg.png",
+    "b",
+  ]
+  assert inputs._ids(["A.jpg", "a.png"]) == ["A.jpg", "a.png"]
+
+
+def test_sizes_come_from_headers_turned_as_exif_says(tmp_path):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  Image.new("RGB", (5, 3)).save(tmp_path / "plain.png")
+  Image.new("RGB", (5, 3)).save(tmp_path / "turned.jpg", exif=exif)
+  (tmp_path / "bad.jpg").write_bytes(b"no")
+  files = [
+    inputs.ImageFile(name, tmp_path / name)
+    for name in ("plain.png", "turned.jpg", "bad.jpg", "absent.png")
+  ]
+  np.testing.assert_array_equal(
+    inputs.image_sizes(files), [[3, 5], [5, 3], [0, 0], [0, 0]]
+  )
+
+
+def test_links_to_files_are_followed(photos, tmp_path):
+  os.symlink(photos / "a/1.jpg", tmp_path / "link.jpg")
+  assert ids(photos, tmp_path / "link.jpg") == ["link"]
+
+
+def test_images_of_a_prepared_data_set():
+  samples = [
+    Sample(np.full((3, 5, 3), value, np.uint8), np.zeros((3, 5), np.uint8))
+    for value in (7, 9)
+  ]
+  files = inputs.images_of(StoredDataset(samples, ["a", "b"]), "train")
+  assert [file.id for file in files] == ["id0", "id1"]
+  assert inputs.image_sizes(files).tolist() == [[3, 5], [3, 5]]
+  assert (decode_image(files[1].read()) == 9).all()

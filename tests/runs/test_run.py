@@ -1,0 +1,127 @@
+"""fcn_jax.runs: a training run read from its files."""
+
+import copy
+import json
+import math
+import pathlib
+
+import pytest
+from configs_there import load_config
+from made_up_runs import VAL, make_run, val
+
+from fcn_jax.runs import run as run_lib
+from fcn_jax.runs import sessions
+
+
+def test_what_the_files_say(tmp_path):
+  make_run(tmp_path / "a")
+  run = run_lib.read_run(tmp_path / "a")
+  assert run.workdir == tmp_path / "a"
+  assert run.config["data.name"] == "shapes"
+  assert run.config["model.mean_bgr"] == [116.0, 116.0, 116.0]
+  assert [r["step"] for r in run.train] == [10, 20, 30]
+  assert [r["step"] for r in run.val] == [0, 20]
+  assert (run.step, run.total_steps, run.outcome) == (30, 40, None)
+  assert run.images_per_step == 4
+  assert run.latest["step"] == 20
+  assert run.recorded == (tmp_path / "a/metrics.jsonl").stat().st_mtime
+
+
+def test_a_stop_between_two_records_tells_the_step(tmp_path):
+  make_run(tmp_path)
+  sessions.end(tmp_path, 34, sessions.STOPPED)
+  assert run_lib.read_run(tmp_path).step == 34
+  make_run(tmp_path)
+  sessions.end(tmp_path, None, sessions.FAILED, "it was lost")
+  assert run_lib.read_run(tmp_path).step == 30
+
+
+def test_the_best_is_the_checkpoint_that_is_kept(tmp_path):
+  """Of equals the later; NaN is below all."""
+  scored = [val(0, math.nan), val(10, 0.5), val(20, 0.5), val(30, 0.25)]
+  make_run(tmp_path, records=scored)
+  run = run_lib.read_run(tmp_path)
+  assert (run.best["step"], run.latest["step"]) == (20, 30)
+  make_run(tmp_path, records=scored[:1])
+  assert run_lib.read_run(tmp_path).best["step"] == 0
+  make_run(tmp_path, records=[])
+  empty = run_lib.read_run(tmp_path)
+  assert (empty.best, empty.latest, empty.step) == (None, None, 0)
+
+
+def test_time_spent_and_left_by_hand(tmp_path):
+  """10 updates of 4 images at 2, 4 and 8 images a second: 20, 10 and 5 s.
+
+  Two validations of 3 s. Of 40 updates 10 are left, at the middle speed, that
+  the first, which compiles, does not move; and the validation at 40.
+  """
+  make_run(tmp_path)
+  run = run_lib.read_run(tmp_path)
+  assert run.seconds_spent == pytest.approx(35 + 6)
+  assert run.seconds_left == pytest.approx(10 + 3)
+  sessions.end(tmp_path, 40, sessions.FINISHED)
+  assert run_lib.read_run(tmp_path).seconds_left == 0
+  make_run(tmp_path, records=VAL[:1], schedule=None)
+  unknown = run_lib.read_run(tmp_path)
+  assert (unknown.seconds_left, unknown.total_steps) == (None, None)
+
+
+def test_folders_that_are_no_workdirs_are_refused_by_name(tmp_path):
+  def refused(folder) -> str:
+    with pytest.raises(ValueError, match=str(folder)) as error:
+      run_lib.read_run(folder)
+    return str(error.value)
+
+  assert "no such folder" in refused(tmp_path / "none")
+  make_run(tmp_path / "two")
+  make_run(tmp_path / "one")
+  assert refused(tmp_path).endswith("no config.json; in it there are one, two")
+  (tmp_path / "one/config.json").write_text("{")
+  assert "not the config of a run" in refused(tmp_path / "one")
+  classifier = load_config("shapes_alexnet_classifier").to_dict()
+  (tmp_path / "one/config.json").write_text(json.dumps(classifier))
+  text = refused(tmp_path / "one")
+  assert "not the workdir of scripts/train.py" in text
+  assert "no model.name" in text
+
+
+def test_names_are_as_long_as_they_must_be(tmp_path):
+  paths = [pathlib.Path(p) for p in ("/r/x/a", "/r/y/a", "/r/x/b")]
+  assert run_lib.names(paths) == ["x/a", "y/a", "b"]
+  assert run_lib.names(paths[:1]) == ["a"]
+  with pytest.raises(ValueError, match="/r/x/a is given twice"):
+    run_lib.names([*paths, paths[0]])
+  nested = [pathlib.Path(p) for p in ("/a", "/r/a")]
+  assert run_lib.names(nested) == ["/a", "r/a"]
+
+
+def test_exactly_the_fields_that_differ(tmp_path):
+  config = load_config("shapes_fcn_alexnet")
+  other = copy.deepcopy(config)
+  other.base_lr = 1e-3
+  other.data.mirror = False
+  third = copy.deepcopy(config)
+  third.model = {"name": "fcn8s", "width": 0.25, "mean_bgr": (116.0,) * 3}
+  for name, each in (("a", config), ("b", other), ("c", third)):
+    make_run(tmp_path / name, config=each)
+  a, b, c = (run_lib.read_run(tmp_path / name) for name in "abc")
+  assert run_lib.differing_fields([a, a]) == {}
+  assert run_lib.differing_fields([a, b]) == {
+    "base_lr": [5e-3, 1e-3],
+    "data.mirror": [True, False],
+  }
+  assert run_lib.differing_fields([a, c]) == {
+    "model.name": ["fcn_alexnet", "fcn8s"],
+    "model.order": ["pool_norm", None],
+  }
+
+
+def test_a_run_from_before_a_field_did_what_was_done_then(tmp_path):
+  make_run(tmp_path)
+  path = tmp_path / "config.json"
+  stored = json.loads(path.read_text())
+  del stored["accumulation_steps"]
+  path.write_text(json.dumps(stored))
+  run = run_lib.read_run(tmp_path)
+  assert run.config["accumulation_steps"] == 1
+  assert run.images_per_step == 4

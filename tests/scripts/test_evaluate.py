@@ -1,0 +1,102 @@
+"""scripts/evaluate.py as a user runs it."""
+
+import json
+
+import numpy as np
+import pytest
+import small_network
+from run_scripts import ROOT, exits
+from small_data import folder_files, label, photo, write
+
+from fcn_jax.data import load_dataset
+from fcn_jax.data.formats import Options
+from fcn_jax.data.prepare import prepare_dataset
+from fcn_jax.evaluation.evaluator import evaluate
+from fcn_jax.weights import checkpoints
+
+SCRIPT = str(ROOT / "scripts/evaluate.py")
+
+
+@pytest.fixture
+def place(tmp_path):
+  """A network that finds light, and a data set of noise to find it in."""
+  files = folder_files() | {"classes.txt": "background\nlight\nnone\n"}
+  for seed, name in enumerate("defg"):
+    files[f"val/images/{name}.jpg"] = photo(seed + 9)
+    files[f"val/labels/{name}.png"] = label(*range(seed % 3 + 1), 255)
+  write(tmp_path, files)
+  prepare_dataset(
+    Options(
+      "folder",
+      name="tiny",
+      data_dir=str(tmp_path / "sets"),
+      class_names=str(tmp_path / "classes.txt"),
+      **{
+        f"{split}_{kind}": str(tmp_path / split / kind)
+        for split in ("train", "val")
+        for kind in ("images", "labels")
+      },
+    ),
+    say=lambda _: None,
+  )
+  checkpoints.save_model(
+    tmp_path / "model", small_network.sees_light(), small_network.about()
+  )
+  return tmp_path
+
+
+def test_figures_intervals_and_page(place):
+  common = [
+    f"--checkpoint={place}/model",
+    "--data=tiny",
+    f"--data_dir={place}/sets",
+  ]
+  write(place, {"mine.html": "my own page"})
+  done = exits(
+    SCRIPT,
+    [*common, f"--output={place}/plain.json"],
+    [
+      *common,
+      f"--output={place}/with.json",
+      f"--report={place}/new/page.html",
+      "--worst=2",
+      "--bootstrap_seed=2",
+    ],
+    [*common, f"--report={place}/mine.html", f"--output={place}/late.json"],
+    [*common, f"--output={place}/plain.json"],
+    [*common, f"--output={place}/classes.txt"],
+    [*common, f"--output={place}/classes.txt/m.json"],
+  )
+  assert done[:2] == [None] * 2
+  assert done[3] is None  # its own figures are written anew
+  assert "classes.txt holds no figures" in done[4]
+  assert done[5]
+  assert (place / "classes.txt").read_text() == "background\nlight\nnone\n"
+  assert "nothing of yours is overwritten" in done[2]
+  assert not (place / "late.json").exists()
+  assert (place / "mine.html").read_text() == "my own page"
+
+  evaluation = evaluate(
+    small_network.sees_light(),
+    load_dataset("tiny", str(place / "sets")),
+    "val",
+  )
+  plain = json.loads((place / "plain.json").read_text())
+  assert "intervals" not in plain
+  found = json.loads((place / "with.json").read_text())
+  told = found.pop("intervals")
+  assert found == plain
+  assert plain["mean_iu"] == evaluation.scores.mean_iu
+  expected = evaluation.intervals(1000, seed=2)
+  assert (told["resamples"], told["seed"], told["level"]) == (1000, 2, 0.95)
+  assert told["mean_iu"] == list(expected.mean_iu)
+  for ends, name in zip(
+    expected.per_class_iu, small_network.CLASS_NAMES, strict=True
+  ):
+    nulls = [None if np.isnan(end) else end for end in ends]
+    assert told["per_class_iu"][name] == nulls
+  text = (place / "new/page.html").read_text()
+  assert (
+    "percentiles of 1000 bootstrap resamples of the images (seed 2)" in text
+  )
+  assert 2 <= text.count("<article") <= 4

@@ -1,0 +1,111 @@
+"""fcn_jax.command_line: what a script does before, around and after main."""
+
+import subprocess
+import sys
+
+import pytest
+from places import ROOT
+
+SCRIPT = """
+import logging
+from absl import flags
+from absl import logging as absl_logging
+from fcn_jax import command_line
+DO = flags.DEFINE_string("do", "", "what main does")
+def main():
+  logging.getLogger("fcn_jax.some.room").info("at %s", DO.value)
+  logging.getLogger("library").info("of no use")
+  absl_logging.info("of no use")
+  absl_logging.warning("of some use")
+  print("result")
+  exec(DO.value)
+  return 3 if DO.value == "pass" else None
+command_line.start(main)
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    [sys.executable, "-c", SCRIPT, *arguments],
+    capture_output=True,
+    text=True,
+    timeout=60,
+  )
+
+
+def test_the_log_goes_to_stderr_in_plain_lines():
+  done = run("--do=pass")
+  assert done.returncode == 3, "what main returns"
+  assert done.stdout == "result\n"
+  ours, theirs = done.stderr.splitlines()
+  clock, _, message = ours.partition(" ")
+  assert [len(part) for part in clock.split(":")] == [2, 2, 2]
+  assert message == "at pass"
+  assert theirs.endswith("of some use")
+
+
+def test_main_that_returns_nothing_succeeds():
+  assert run("--do=1 + 1").returncode == 0
+
+
+@pytest.mark.parametrize(
+  "kind", ["ValueError", "OSError", "FloatingPointError"]
+)
+def test_a_mistake_of_the_user_is_one_line(kind):
+  done = run(f"--do=raise {kind}('mend a.png')")
+  assert done.returncode == 1
+  assert done.stderr.splitlines()[-1] == "error: mend a.png"
+  assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_of_ours_shows_where():
+  done = run("--do=raise KeyError('x')")
+  assert done.returncode == 1
+  assert "Traceback" in done.stderr
+  assert "error: " not in done.stderr
+
+
+@pytest.mark.parametrize("argument", ["stray", "--unknown=1"])
+def test_what_is_no_flag_is_refused_before_anything_runs(argument):
+  done = run("--do=pass", argument)
+  assert done.returncode == 1
+  assert argument.strip("-").removesuffix("=1") in done.stderr
+  assert "result" not in done.stdout
+
+
+def test_a_mistyped_field_of_a_config_is_one_line():
+  root = ROOT
+  script = str(root / "scripts/pretrain_classifier.py")
+  config = root / "configs/shapes_alexnet_classifier.py"
+  arguments = [f"--config={config}", "--workdir=x", "--config.batchsize=4"]
+  done = subprocess.run(
+    [sys.executable, script, *arguments], capture_output=True, text=True
+  )
+  assert done.returncode == 1
+  assert "error: 'batchsize'\nDid you mean" in done.stderr
+  assert "Traceback" not in done.stderr
+
+
+TAKES_FILES = """
+from absl import flags
+from fcn_jax import command_line
+SIZE = flags.DEFINE_integer("size", 1, "of what")
+def main(files):
+  print(files, SIZE.value)
+command_line.start(main, "FILE ...")
+"""
+
+
+def test_arguments_stand_before_flags_or_after():
+  def said(*arguments):
+    return subprocess.run(
+      [sys.executable, "-c", TAKES_FILES, *arguments],
+      capture_output=True,
+      text=True,
+      timeout=60,
+    )
+
+  assert said("a", "--size=2", "b").stdout == "['a', 'b'] 2\n"
+  done = said("--size=2")
+  assert done.returncode == 1
+  assert "missing: FILE ..." in done.stderr

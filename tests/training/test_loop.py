@@ -1,0 +1,434 @@
+"""Training runs of a tiny network on six made-up images of several sizes."""
+
+import json
+import logging
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+from configs_there import load_config
+from flax import nnx
+from small_data import label, photo, prepared
+
+from fcn_jax import models
+from fcn_jax.data import load_dataset
+from fcn_jax.evaluation import evaluator as evaluator_lib
+from fcn_jax.models import layers
+from fcn_jax.runs import album, sessions
+from fcn_jax.runs import record as record_lib
+from fcn_jax.training import loop, progress, start
+from fcn_jax.weights import checkpoints
+
+SIZES = {"a": (24, 30), "b": (30, 24), "c": (25, 31), "d": (20, 20)}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  root = tmp_path_factory.mktemp("training")
+  files = {"classes.txt": "ground\nthing\nwater\n"}
+  for i, (name, (height, width)) in enumerate(SIZES.items()):
+    split = "val" if name == "d" else "train"
+    files[f"{split}/images/{name}.jpg"] = photo(i, height, width)
+    rows = label(0, 1, 1, 2, 255, height=height, width=width)
+    files[f"{split}/labels/{name}.png"] = rows
+  return prepared(root, files, name="tiny")
+
+
+@pytest.fixture
+def config(data_dir):
+  config = load_config("voc_fcn_alexnet_digits")
+  config.model.width = 0.02
+  config.init.source = "random"
+  config.init.head = "gaussian"
+  config.data.name = "tiny"
+  config.data.data_dir = data_dir
+  config.data.order = "shuffle"
+  config.data.mirror = True
+  config.data.max_canvases = 1
+  config.batch_size = 1
+  config.duration = "4 steps"
+  config.validate_every = "2 steps"
+  config.checkpoint_every = "1 step"
+  config.log_every = "1 step"
+  config.base_lr = 1e-3
+  config.report = False
+  return config
+
+
+def params_of(result):
+  leaves = jax.tree_util.tree_leaves_with_path(result.state.params)
+  return {jax.tree_util.keystr(path): np.asarray(x) for path, x in leaves}
+
+
+def run(config, workdir):
+  return loop.train_and_evaluate(config, str(workdir))
+
+
+def test_a_run_stopped_and_resumed_is_bit_identical(
+  config, tmp_path, monkeypatch
+):
+  whole = run(config, tmp_path / "whole")
+  step = progress.Progress.step
+
+  def kill_after_two(self, number, drawn, each):
+    step(self, number, drawn, each)
+    if number == 3:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  monkeypatch.setattr(progress.Progress, "step", kill_after_two)
+  first = run(config, tmp_path / "parts")
+  assert first.stopped_by == signal.SIGTERM
+  assert int(first.state.step) == 3
+  monkeypatch.undo()
+  second = run(config, tmp_path / "parts")
+  assert second.stopped_by is None
+  assert int(second.state.step) == 4
+  expected = params_of(whole)
+  for path, value in params_of(second).items():
+    np.testing.assert_array_equal(value, expected[path], err_msg=path)
+  for name in expected:
+    if name.startswith("['conv1']"):
+      assert np.any(expected[name] != params_of(first)[name]), "it trains on"
+  records = [
+    [
+      {k: v for k, v in r.items() if k not in ("seconds", "images_per_second")}
+      for r in record_lib.read_metrics(tmp_path / name)
+    ]
+    for name in ("whole", "parts")
+  ]
+  assert records[0] == records[1]
+  # Finished: the same command again changes nothing.
+  again = run(config, tmp_path / "parts")
+  assert int(again.state.step) == 4
+  assert again.evaluation is None
+
+
+def test_a_resumed_run_goes_on_with_its_report(
+  config, tmp_path, monkeypatch, caplog
+):
+  """Stopped after step 3 of 4, with validations at 0, 2 and 4."""
+  config.report = True
+  step = progress.Progress.step
+
+  def kill_after_three(self, number, drawn, each):
+    step(self, number, drawn, each)
+    if number == 3:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  def text() -> str:
+    return (tmp_path / "report.html").read_text()
+
+  def pictures() -> dict[int, np.ndarray]:
+    """What is kept of the only validation image, by step."""
+    (only,) = album.read(tmp_path).pictures
+    return only.predictions
+
+  caplog.set_level(logging.INFO, "fcn_jax")
+  with monkeypatch.context() as patched:
+    patched.setattr(progress.Progress, "step", kill_after_three)
+    run(config, tmp_path)
+  assert "Stopped at step 3 of 4 (75 %)" in text()
+  first = pictures()
+  assert list(first) == [0, 2]
+  # A validation whose checkpoint was not written any more.
+  labels = {"d": np.zeros((20, 20), np.uint8)}
+  album.add(tmp_path, 4, labels, [0, 2, 4], 4)
+  run(config, tmp_path)
+  assert f"{tmp_path}/report.html: the curves" in caplog.text
+  assert "not up to date" not in caplog.text
+  assert "Finished at step 4 of 4 (100 %)" in text()
+  found = pictures()
+  assert list(found) == [0, 2, 4]
+  np.testing.assert_array_equal(found[2], first[2])
+  net, *_ = checkpoints.load_model(tmp_path, "latest")
+  data = load_dataset("tiny", config.data.data_dir)
+  graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
+  evaluator = evaluator_lib.Evaluator(data, "val")
+  last = evaluator(graphdef, params, frozen, keep={"d"})
+  np.testing.assert_array_equal(found[4], last.predictions["d"])
+  for record in record_lib.read_metrics(tmp_path):
+    if record["kind"] == "val":
+      assert f'<td class="number">{record["mean_iu"]:.4f}</td>' in text()
+  one, two = sessions.read_sessions(tmp_path)
+  assert (one.outcome, one.last_step) == ("stopped", 3)
+  assert (two.outcome, two.from_step, two.last_step) == ("finished", 3, 4)
+
+
+def test_how_a_run_failed_is_in_its_report(config, tmp_path):
+  config.report = True
+  config.base_lr = 1e30
+  config.validate_every = config.checkpoint_every = "4 steps"
+  with pytest.raises(progress.NotFinite):
+    run(config, tmp_path)
+  (session,) = sessions.read_sessions(tmp_path)
+  assert session.outcome == "failed"
+  assert "Lower base_lr" in session.message
+  assert "Lower base_lr" in (tmp_path / "report.html").read_text()
+
+
+def test_what_a_run_leaves_behind(config, tmp_path):
+  config.keep_latest = 1
+  result = run(config, tmp_path)
+  steps = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
+  records = record_lib.read_metrics(tmp_path)
+  scored = {r["step"]: r["mean_iu"] for r in records if r["kind"] == "val"}
+  assert list(scored) == [0, 2, 4]
+  best = max(scored, key=lambda s: (scored[s], s))
+  assert steps == sorted({4, best})
+  assert checkpoints.find_step(tmp_path, "latest") == 4
+  assert checkpoints.find_step(tmp_path) == best
+  with pytest.raises(FileNotFoundError, match="no checkpoint 9; there is"):
+    checkpoints.find_step(tmp_path, 9)
+  net, about, step = checkpoints.load_model(tmp_path, "latest")
+  assert step == 4
+  assert about.class_names == ["ground", "thing", "water"]
+  assert about.config["base_lr"] == 1e-3
+  assert about.palette[255] == [224, 224, 192]
+  np.testing.assert_array_equal(
+    net.conv1.kernel[...], params_of(result)["['conv1']['kernel'].value"]
+  )
+  # Label rows repeat 0 1 1 2 255 over 20 x 20 pixels: 80 void of 400.
+  val = [r for r in records if r["kind"] == "val"][-1]
+  assert val["void_pixels"] == 80
+  assert val["majority_baseline"]["class"] == "thing"
+  assert val["majority_baseline"]["pixel_accuracy"] == 0.5
+  assert "He-normal" in (tmp_path / "receipt.txt").read_text()
+  assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_training_learns_the_shares_of_the_classes(config, tmp_path):
+  config.init.head = "zero"
+  config.duration = "30 steps"
+  config.validate_every = config.checkpoint_every = "30 steps"
+  config.base_lr = 1e-2
+  config.clip_gradients = 1.0
+  run(config, tmp_path)
+  records = record_lib.read_metrics(tmp_path)
+  first, last = (r["loss"] for r in records if r["kind"] == "val")
+  # A zero head gives every class the same score: ln 3.  Knowing that the
+  # classes have 1/4, 1/2 and 1/4 of the pixels is worth 1.5 ln 2 = 1.040.
+  assert first == pytest.approx(np.log(3), rel=1e-5)
+  assert 1.0 < last < 1.08
+
+
+def test_nan_stops_and_names_step_and_image(config, tmp_path):
+  config.base_lr = 1e30
+  config.validate_every = config.checkpoint_every = "4 steps"
+  with pytest.raises(progress.NotFinite) as error:
+    run(config, tmp_path)
+  text = str(error.value)
+  assert "step 2" in text or "step 1" in text
+  assert any(f" {name}" in text for name in "abc") or "parameter" in text
+  assert "Lower base_lr" in text
+  net, _, step = checkpoints.load_model(tmp_path, "latest")
+  assert step == 0
+  assert np.isfinite(net.conv1.kernel[...]).all()
+
+
+def test_a_workdir_of_another_config_is_refused(config, tmp_path):
+  run(config, tmp_path)
+  config.data.num_threads = 1  # does not enter a result
+  run(config, tmp_path)
+  config.base_lr = 5e-4
+  with pytest.raises(ValueError, match="another config") as error:
+    run(config, tmp_path)
+  assert "-base_lr = 0.001" in str(error.value)
+  assert "+base_lr = 0.0005" in str(error.value)
+  stored = json.loads((tmp_path / "config.json").read_text())
+  assert stored["base_lr"] == 1e-3
+
+
+def test_nothing_starts_silently_from_nothing(config, tmp_path):
+  config.init.source = "checkpoint"
+  with pytest.raises(ValueError, match=r"config\.init\.path is empty"):
+    run(config, tmp_path)
+
+
+def test_init_from_a_checkpoint_with_other_classes(config, tmp_path):
+  run(config, tmp_path / "first")
+  config.init.source = "checkpoint"
+  config.init.path = str(tmp_path / "first")
+  config.init.head = "zero"
+  config.duration = "0 steps"
+  same = run(config, tmp_path / "same")
+  trained = checkpoints.load_model(tmp_path / "first")[0]
+  for name in ("conv1", "fc6", "score_fr"):
+    np.testing.assert_array_equal(
+      getattr(trained, name).kernel[...],
+      params_of(same)[f"['{name}']['kernel'].value"],
+    )
+
+
+def test_where_images_are_kept_changes_no_parameter(config, tmp_path):
+  config.data.mirror, config.data.random_crop = True, 2
+  found = []
+  for cache in ("none", "host", "device"):
+    config.data.cache = cache
+    found.append(params_of(run(config, tmp_path / cache)))
+  for other in found[1:]:
+    for name, array in found[0].items():
+      np.testing.assert_array_equal(array, other[name])
+
+
+def test_accumulated_batches_are_one_batch(config, tmp_path):
+  """To the bit: 4 = 2 x 2 = 1 x 4 images an update, of several sizes."""
+  config.data.max_canvases = 2
+  config.data.part_size = 1
+  config.duration = "2 steps"
+  config.validate_every = "100 %"
+  found = []
+  for batch_size, steps in ((4, 1), (2, 2), (1, 4)):
+    config.batch_size, config.accumulation_steps = batch_size, steps
+    result = run(config, tmp_path / str(batch_size))
+    found.append(params_of(result))
+    records = record_lib.read_metrics(tmp_path / str(batch_size))
+    # Three images: an epoch is one update.
+    assert [r["step"] for r in records if r["kind"] == "train"] == [1, 2]
+  for other in found[1:]:
+    for name, value in found[0].items():
+      np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+def test_an_image_that_is_too_small_is_refused_before_training(
+  config, tmp_path, monkeypatch
+):
+  def no_padding(classes):
+    return (
+      layers.Data("data", mean_bgr=(0.0, 0.0, 0.0)),
+      layers.Conv("conv1", features=2, kernel=4, stride=4),
+      layers.Conv("score", features=classes, kernel=1, head=True),
+      layers.Upscore("up", kernel=4, stride=4),
+      layers.Crop("crop", like="data"),
+    )
+
+  monkeypatch.setitem(models.NETWORKS, "bare", models.Entry(no_padding))
+  config.model = {"name": "bare"}
+  with pytest.raises(ValueError, match="25 pixels does not fit: crop would"):
+    run(config, tmp_path)
+  monkeypatch.undo()
+  config.model.name = "vgg16"
+  config.model.width = 0.02
+  config.model.mean_bgr = (1.0, 2.0, 3.0)
+  with pytest.raises(ValueError, match="scores for an image, not for its pix"):
+    run(config, tmp_path)
+  assert not (tmp_path / "checkpoints").exists()
+
+
+HEAVY = ("fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce")
+
+
+@pytest.fixture(scope="module")
+def stages(data_dir, tmp_path_factory):
+  """Each heavy recipe, narrow and short, from the stage before it."""
+  root = tmp_path_factory.mktemp("stages")
+  for name in HEAVY:
+    config = load_config(f"voc_{name}")
+    config.model.width = 0.02
+    config.data.name = "tiny"
+    config.data.data_dir = data_dir
+    config.data.max_canvases = 1
+    config.duration = "20 steps"
+    config.validate_every = config.checkpoint_every = "100 %"
+    config.log_every = "5 steps"
+    config.report = False
+    # So few steps on so few pixels: as far as 100,000 on VOC's.
+    config.base_lr = 1e-5
+    config.momentum = 0.9
+    before = {"fcn16s": "fcn32s", "fcn8s": "fcn16s"}.get(name)
+    if before:
+      config.init.path = str(root / before)
+    else:
+      config.init.source = "random"
+    run(config, root / name)
+  return root
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_the_heavy_recipes_train(name, stages):
+  """The loss, by the pixel, falls: from ln 3, or from the stage before's."""
+  records = record_lib.read_metrics(stages / name)
+  first, last = (r["loss"] for r in records if r["kind"] == "val")
+  assert 0.9 < last < first
+  if name in ("fcn32s", "fcn8s_atonce"):
+    assert first == pytest.approx(np.log(3), rel=1e-5)
+    assert last < first - 0.02
+  shown = [r["loss"] for r in records if r["kind"] == "train"]
+  assert all(0.5 < loss < 1.5 for loss in shown), "of a pixel, not of an image"
+  net, about, _ = checkpoints.load_model(stages / name, "latest")
+  assert about.model["name"] == name
+  if name != "fcn32s":
+    assert np.any(net.score_pool4.kernel[...]), "the skip is learned"
+  receipt = (stages / name / "receipt.txt").read_text()
+  assert ("0.0001, never learned" in receipt) == (name == "fcn8s_atonce")
+
+
+@pytest.mark.parametrize(("before", "after"), [HEAVY[:2], HEAVY[1:3]])
+def test_a_stage_begins_where_the_one_before_ended(before, after, stages):
+  """New scores of zero: only the way of upscoring differs."""
+  ended = record_lib.read_metrics(stages / before)[-1]
+  began = record_lib.read_metrics(stages / after)[0]
+  assert (ended["kind"], began["kind"], began["step"]) == ("val", "val", 0)
+  assert began["loss"] == pytest.approx(ended["loss"], abs=0.02)
+  assert (
+    "bilinear, of another stride"
+    in (stages / after / "receipt.txt").read_text()
+  )
+
+
+def test_a_failed_start_binds_no_workdir(config, tmp_path):
+  config.data.name = "tinny"
+  with pytest.raises(ValueError, match="no data set 'tinny'"):
+    run(config, tmp_path)
+  config.data.name = "tiny"
+  config.duration = "0 steps"
+  assert run(config, tmp_path).stopped_by is None
+
+
+def test_data_prepared_anew_are_no_resumption(config, tmp_path, monkeypatch):
+  config.duration = "0 steps"
+  run(config, tmp_path)
+  monkeypatch.setattr(start, "_digest", lambda *_: "other images")
+  with pytest.raises(ValueError, match="its data_digest differs"):
+    run(config, tmp_path)
+
+
+def test_a_converted_model_is_no_workdir(config, tmp_path):
+  config.duration = "0 steps"
+  run(config, tmp_path)
+  (tmp_path / "config.json").unlink()
+  with pytest.raises(ValueError, match="something else than a training run"):
+    run(config, tmp_path)
+
+
+def test_records_of_a_run_without_a_checkpoint_are_not_taken_for_ours(
+  config, tmp_path
+):
+  stale = {"step": 0, "kind": "val", "mean_iu": 0.99}
+  (tmp_path / "metrics.jsonl").write_text(json.dumps(stale) + "\n")
+  config.duration = "0 steps"
+  result = run(config, tmp_path)
+  (record,) = record_lib.read_metrics(tmp_path)
+  assert record["mean_iu"] == result.evaluation.scores.mean_iu != 0.99
+
+
+def test_no_more_images_go_through_at_once_than_a_batch_has(config, data_dir):
+  data = load_dataset("tiny", data_dir)
+  mesh = loop.devices.data_mesh()
+  config.batch_size, config.data.part_size = 2, 8
+  config.accumulation_steps = 3
+  loader = loop.make_loader(config, data, mesh)
+  assert loader.part_size == loop.devices.divisible(2, mesh)
+  assert loader.drawing.batch_size == 6
+
+
+def test_what_random_cuts_may_leave_is_looked_at_too(config, data_dir):
+  """Of 24, 25, 30, 31 pixels a cut of up to 1 at each end; of val's 20 none."""
+  data = load_dataset("tiny", data_dir)
+  assert set(loop._lengths(config, data)) == {20, 24, 25, 30, 31}
+  config.data.random_crop = 1
+  expected = {20, *range(22, 26), *range(28, 32)}
+  assert set(loop._lengths(config, data)) == expected
+  config.data.random_crop = 99
+  assert set(loop._lengths(config, data)) == set(range(1, 32))

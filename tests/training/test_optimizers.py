@@ -1,0 +1,172 @@
+"""fcn_jax.optimizers, by hand; Caffe's runs: see test_parity."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from flax import nnx
+from small_nets import split
+
+from fcn_jax import models
+from fcn_jax.training import optimizers
+
+LAYERS = models.declare("fcn_alexnet", classes=3, width=0.02)
+
+
+@pytest.mark.parametrize(
+  ("policy", "options", "step", "factor"),
+  [
+    ("fixed", {}, 999, 1),
+    ("step", {"gamma": 0.1, "stepsize": 10}, 9, 1),
+    ("step", {"gamma": 0.1, "stepsize": 10}, 10, 0.1),
+    ("step", {"gamma": 0.1, "stepsize": 10}, 29, 0.01),
+    ("multistep", {"gamma": 0.5, "stepvalues": (3, 5)}, 2, 1),
+    ("multistep", {"gamma": 0.5, "stepvalues": (3, 5)}, 3, 0.5),
+    ("multistep", {"gamma": 0.5, "stepvalues": (3, 5)}, 5, 0.25),
+    ("multistep", {"gamma": 0.5, "stepvalues": ()}, 5, 1),
+    ("exp", {"gamma": 0.5}, 3, 0.125),
+    ("inv", {"gamma": 0.5, "power": 2.0}, 2, 0.25),
+    ("poly", {"power": 3.0, "max_iter": 10}, 5, 0.125),
+    ("poly", {"power": 3.0, "max_iter": 10}, 10, 0),
+    ("sigmoid", {"gamma": 0.1, "stepsize": 50}, 50, 0.5),
+  ],
+)
+def test_policies_by_hand(policy, options, step, factor):
+  rate = optimizers.learning_rate(policy, 8.0, **options)
+  assert float(rate(jnp.asarray(step))) == pytest.approx(8 * factor, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("policy", "gamma", "per_step"),
+  [
+    ("exp", 0.95, 0.95 ** (1 / 7)),
+    ("inv", 0.1, 0.1 / 7),
+    ("sigmoid", 0.1, -0.1 / 7),
+    ("step", 0.1, 0.1),
+    ("multistep", 0.5, 0.5),
+    ("poly", 3.0, 3.0),
+    ("fixed", 1.0, 1.0),
+  ],
+)
+def test_gamma_per_percent_as_digits_has_it(policy, gamma, per_step):
+  """Of 700 steps 7 are one percent."""
+  of = optimizers.gamma_per_step
+  assert of(policy, gamma, 700, "percent") == pytest.approx(per_step)
+  assert of(policy, gamma, 700, "step") == gamma
+  assert math.isfinite(of(policy, gamma, 0, "percent")), "a run of no steps"
+
+
+def test_an_unknown_policy_is_refused():
+  with pytest.raises(ValueError, match=r"'cosine' is unknown; there is fixed"):
+    optimizers.learning_rate("cosine", 1.0)
+
+
+def sgd_by_hand(gradient, weight, **options):
+  """One parameter of the value `weight`, its gradient two times over."""
+  params = {"a": jnp.float32(weight)}
+  mult = optimizers.Multipliers({"a": 2.0}, {"a": 0.5})
+  rates = jnp.array([0.1, 0.01])
+  solver = optimizers.caffe_sgd(lambda count: rates[count], mult, **options)
+  state = solver.init(params)
+  for _ in range(2):
+    updates, state = solver.update({"a": jnp.float32(gradient)}, state, params)
+    params = optax.apply_updates(params, updates)
+  return float(params["a"]), float(state.history["a"])
+
+
+def test_the_rate_is_inside_the_momentum():
+  """v = 0.1 * 2 * 3 = 0.6, then 0.5 * 0.6 + 0.01 * 2 * 3 = 0.36: w = 0.04.
+
+  (With the rate outside, as in optax.sgd, w would be 0.31.)
+  """
+  weight, history = sgd_by_hand(3.0, 1.0, momentum=0.5)
+  assert history == pytest.approx(0.36)
+  assert weight == pytest.approx(1 - 0.6 - 0.36)
+
+
+def test_clip_then_divide_then_decay():
+  """A sum of 30, clipped to 12, over 4 images is 3; decay 1 * 0.5 * w.
+
+  w = 1: v = 0.1 * 2 * (3 + 0.5) = 0.7; w = 0.3: v = 0.01 * 2 * (3 + 0.15).
+  """
+  options = {"clip_gradients": 12.0, "iter_size": 4, "weight_decay": 1.0}
+  weight, history = sgd_by_hand(30.0, 1.0, momentum=0.0, **options)
+  assert history == pytest.approx(0.063)
+  assert weight == pytest.approx(0.3 - 0.063)
+  same = sgd_by_hand(12.0, 1.0, momentum=0.0, **options)
+  assert same == pytest.approx((weight, history))
+  less, _ = sgd_by_hand(8.0, 1.0, momentum=0.0, **options)
+  assert less == pytest.approx(1 - 0.2 * 2.5 - 0.02 * (2 + 0.25))
+
+
+def test_the_norm_that_is_clipped_is_that_of_all_parameters():
+  """3 and 4 have the norm 5; clipped to 1 they are 0.6 and 0.8."""
+  params = {"a": jnp.zeros(()), "b": jnp.zeros(())}
+  ones = {"a": 1.0, "b": 1.0}
+  solver = optimizers.caffe_sgd(
+    lambda _: jnp.float32(1.0),
+    optimizers.Multipliers(ones, ones),
+    clip_gradients=1.0,
+  )
+  grads = {"a": jnp.float32(3), "b": jnp.float32(4)}
+  updates, _ = solver.update(grads, solver.init(params), params)
+  assert updates == {"a": pytest.approx(-0.6), "b": pytest.approx(-0.8)}
+
+
+def test_multipliers_come_from_the_declaration():
+  """Of FCN-AlexNet: 1 / 1 everywhere but for the head's bias, 2 / 0."""
+  _, params, _ = split(models.build(LAYERS))
+  mult = optimizers.multipliers(LAYERS, params)
+  assert jax.tree.structure(mult.lr) == jax.tree.structure(params)
+  lr, decay = nnx.to_pure_dict(mult.lr), nnx.to_pure_dict(mult.decay)
+  assert lr.pop("score_fr") == {"kernel": 1, "bias": 2}
+  assert decay.pop("score_fr") == {"kernel": 1, "bias": 0}
+  assert len(lr) == len(decay) == 7
+  for each in (*lr.values(), *decay.values()):
+    assert each == {"kernel": 1, "bias": 1}
+  changed = tuple(
+    dataclasses.replace(layer, lr_mult=(3.0, 7.0), decay_mult=(5.0, 9.0))
+    if layer.name == "conv2"
+    else layer
+    for layer in LAYERS
+  )
+  mult = optimizers.multipliers(changed, params)
+  assert nnx.to_pure_dict(mult.lr)["conv2"] == {"kernel": 3, "bias": 7}
+  assert nnx.to_pure_dict(mult.decay)["conv2"] == {"kernel": 5, "bias": 9}
+
+
+@pytest.mark.parametrize(
+  ("duration", "steps"),
+  [
+    ("3 epochs", 30),
+    ("1 epoch", 10),
+    ("0.25 epochs", 3),
+    ("100_000 steps", 100000),
+    ("1 step", 1),
+    ("7", 7),
+    (7, 7),
+    ("33 %", 66),
+    ("33%", 66),
+    ("33.1 %", 67),
+    ("0 steps", 0),
+  ],
+)
+def test_durations_by_hand(duration, steps):
+  """10 steps an epoch, 200 in all."""
+  assert optimizers.steps_in(duration, 200, 10) == steps
+
+
+@pytest.mark.parametrize(
+  "duration", ["", "soon", "1.5 steps", "-1 epochs", "3 weeks", "nan steps"]
+)
+def test_other_durations_are_refused(duration):
+  with pytest.raises(ValueError, match=r"not understood; write '30 epochs'"):
+    optimizers.steps_in(duration, 200, 10)
+
+
+def test_a_share_of_nothing_is_refused():
+  with pytest.raises(ValueError, match="'33 %' is not understood"):
+    optimizers.steps_in("33 %", None, 10)
