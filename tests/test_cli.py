@@ -10,7 +10,7 @@ SCRIPT = """
 import logging
 from absl import flags
 from absl import logging as absl_logging
-from fcn_jax import command_line
+from fcn_jax import cli
 DO = flags.DEFINE_string("do", "", "what main does")
 def main():
   logging.getLogger("fcn_jax.some.room").info("at %s", DO.value)
@@ -20,7 +20,7 @@ def main():
   print("result")
   exec(DO.value)
   return 3 if DO.value == "pass" else None
-command_line.start(main)
+cli.start(main)
 """
 
 
@@ -88,11 +88,11 @@ def test_a_mistyped_field_of_a_config_is_one_line():
 
 TAKES_FILES = """
 from absl import flags
-from fcn_jax import command_line
+from fcn_jax import cli
 SIZE = flags.DEFINE_integer("size", 1, "of what")
 def main(files):
   print(files, SIZE.value)
-command_line.start(main, "FILE ...")
+cli.start(main, "FILE ...")
 """
 
 

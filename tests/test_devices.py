@@ -25,14 +25,17 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 from stored_data import StoredDataset
 
-from fcn_jax import devices, image_cache, optimizers, train_step
+from fcn_jax import devices
+from fcn_jax.training import input
+from fcn_jax.training import optimizers
+from fcn_jax.training import step
 from fcn_jax.data import pipeline
 
 net = short_net(seed=2)
 graphdef, params, frozen = split(net)
 mult = optimizers.multipliers(net.layers, params)
 solver = optimizers.caffe_sgd(lambda _: jnp.float32(1e-3), mult, iter_size=3)
-training = train_step.Training(graphdef, solver, True, jax.random.key(1))
+training = step.Training(graphdef, solver, True, jax.random.key(1))
 
 samples = []
 for seed, size in enumerate([(33, 40), (40, 31), (21, 22)]):
@@ -47,11 +50,11 @@ found = []
 for mesh in (one, whole):
   parts = pipeline.divide(samples, ((40, 40),), devices.divisible(3, whole))
   copy = jax.tree.map(jnp.copy, (params, frozen))
-  state = train_step.TrainState(
+  state = step.TrainState(
     jnp.zeros((), jnp.int32), *copy, solver.init(copy[0])
   )
   state = devices.replicate(state, mesh)
-  stepper = train_step.Stepper(training, mesh, one_part=True)
+  stepper = step.Stepper(training, mesh, one_part=True)
   state, losses = stepper(state, pipeline.Drawn((0, 1, 2), parts))
   history = jax.tree.leaves(state.opt_state.history)
   assert {len(x.sharding.device_set) for x in history} == {mesh.size}
@@ -65,7 +68,7 @@ loader = pipeline.Loader(
   part_size=4,
   mirror=True,
 )
-(gathered,) = image_cache.OnDevice(loader, whole).batch(5).parts
+(gathered,) = input.OnDevice(loader, whole).batch(5).parts
 (placed,) = loader.batch(5).parts
 
 (one_history, one_losses), (history, losses) = found

@@ -26,7 +26,7 @@ class Comparison:
   """
 
   names: tuple[str, ...]
-  run_lib: tuple[run_lib.Run, ...]
+  runs: tuple[run_lib.Run, ...]
 
   @functools.cached_property
   def differing_fields(self) -> dict[str, list[Any]]:

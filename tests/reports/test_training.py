@@ -249,7 +249,7 @@ def test_it_fits_a_telephone(whole, open_page, dark):
 
 
 def state(workdir) -> str:
-  return training.state(training.runs.read_run(workdir))
+  return training.state(training.run_lib.read_run(workdir))
 
 
 def test_where_a_run_stands(tmp_path):

@@ -169,15 +169,15 @@ def test_hostile_files_cost_neither_time_nor_memory(tmp_path):
     (tmp_path / name).write_bytes(data)
   program = """
     import resource, sys, time
-    from fcn_jax import caffe
+    from fcn_jax.weights import caffemodel
     def peak():
       return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for path in sys.argv[1:]:
       before, start = peak(), time.monotonic()
       try:
-        caffe.read_caffemodel(path)
+        caffemodel.read_caffemodel(path)
         print(path, 'was read')
-      except caffe.CaffeModelError as error:
+      except caffemodel.CaffeModelError as error:
         assert path in str(error)
       if peak() - before > 128 * 1024:
         print(path, peak() - before, 'KiB')
