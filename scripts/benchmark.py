@@ -35,8 +35,17 @@ import numpy as np
 from absl import flags
 
 from fcn_jax import cli, models
-from fcn_jax.benchmark import compute, files, machine, whole
-from fcn_jax.benchmark.turns import Timing, take_turns
+from fcn_jax.benchmark import compute, machine
+from fcn_jax.benchmark.files import (
+  EPOCHS,
+  measure_epoch,
+  measure_input,
+  measure_predict,
+  prepare,
+  seconds_to_first_step,
+  write,
+)
+from fcn_jax.benchmark.machine import Timing, take_turns
 from fcn_jax.models import flops
 from fcn_jax.models.network import PRECISIONS
 
@@ -212,17 +221,15 @@ def measure_whole(what: str, folder: pathlib.Path, data) -> list[dict]:
   notes = {}
   match what:
     case "input":
-      timings = whole.measure_input(folder, data, _REPEATS.value)
-      images *= whole.EPOCHS
+      timings = measure_input(folder, data, _REPEATS.value)
+      images *= EPOCHS
       notes = {"of": "plain loop"}
     case "train":
-      timings, programs, canvases = whole.measure_epoch(
-        data, model, precision, 3
-      )
+      timings, programs, canvases = measure_epoch(data, model, precision, 3)
       notes = {"of": "from memory", "programs": programs}
       notes |= {"canvases": [list(canvas) for canvas in canvases]}
     case "predict":
-      timings, programs = whole.measure_predict(folder, model, precision, 3)
+      timings, programs = measure_predict(folder, model, precision, 3)
       notes = {"of": "alone", "programs": programs}
   other = timings[notes.pop("of")].median
   rows = [
@@ -238,7 +245,7 @@ def measure_whole(what: str, folder: pathlib.Path, data) -> list[dict]:
   rows[0] |= notes
   if what == "train":
     root = pathlib.Path(__file__).parents[1]
-    started = whole.seconds_to_first_step(root, folder, model)
+    started = seconds_to_first_step(root, folder, model)
     rows += [
       {"what": what, "name": f"first step, {name}", "seconds": seconds}
       for name, seconds in started.items()
@@ -312,8 +319,8 @@ def main() -> None:
       else:
         if data is None:
           counts = json.loads(pathlib.Path(_SIZES.value).read_text())
-          files.write(folder, counts, _IMAGES.value)
-          data = files.prepare(folder)
+          write(folder, counts, _IMAGES.value)
+          data = prepare(folder)
         made = measure_whole(what, folder, data)
       for row in made:
         print(text(row), flush=True)

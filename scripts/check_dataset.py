@@ -19,12 +19,12 @@ import pathlib
 
 from absl import flags
 
-from fcn_jax import cli, dataset_flags
+from fcn_jax.cli import dataset_options, define_dataset_flags, start
 from fcn_jax.data import DataError, load_dataset
 from fcn_jax.data.findings import Finding, report, verdict
 from fcn_jax.data.formats import find_files
 from fcn_jax.data.inspection import inspect, inspect_prepared
-from fcn_jax.prediction.result import replacing
+from fcn_jax.files import replacing
 
 _DATASET = flags.DEFINE_enum(
   "dataset",
@@ -38,7 +38,7 @@ _DATA_DIR = flags.DEFINE_string(
   "data_dir", None, "Where prepared data sets lie; default: as tfds."
 )
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the findings.")
-_FILES = dataset_flags.define()
+_FILES = define_dataset_flags()
 
 
 def main() -> int:
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def _files():
-  found = find_files(dataset_flags.options())
+  found = find_files(dataset_options())
   print(found.summary())
   _, findings = inspect(found.splits, found.reader, found.class_names)
   sizes = {split: len(pairs) for split, pairs in found.splits.items()}
@@ -98,4 +98,4 @@ def _write(
 
 
 if __name__ == "__main__":
-  cli.start(main)
+  start(main)

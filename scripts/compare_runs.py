@@ -8,10 +8,10 @@ import json
 
 from absl import flags
 
-from fcn_jax import cli
+from fcn_jax import cli, files
 from fcn_jax.reports import comparison as page
 from fcn_jax.reports import training
-from fcn_jax.runs import comparison, record
+from fcn_jax.runs import comparison
 
 _OUTPUT = flags.DEFINE_string("output", None, "HTML file for the page.")
 _PNG = flags.DEFINE_string(
@@ -25,7 +25,7 @@ _FORMAT = flags.DEFINE_enum(
 def main(workdirs: list[str]) -> None:
   compared = comparison.compare(workdirs)
   if _FORMAT.value == "json":
-    figures = record.without_nan(compared.figures())
+    figures = files.without_nan(compared.figures())
     print(json.dumps(figures, indent=2, ensure_ascii=False))
   else:
     print(compared.text())

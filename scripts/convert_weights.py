@@ -25,7 +25,7 @@ from absl import flags
 from fcn_jax import cli, models
 from fcn_jax.data import classes
 from fcn_jax.data.formats import voc
-from fcn_jax.weights import caffemodel, checkpoints, download, proof, published
+from fcn_jax.weights import caffemodel, checkpoints, proof, published
 
 S = flags.DEFINE_string
 
@@ -145,14 +145,14 @@ def main() -> None:
     raise ValueError(
       f"{output} exists and is not overwritten; name another --output"
     )
-  about = checkpoints.About(
+  about = checkpoints.ModelCard(
     model=_model(),
     class_names=_class_names(),
     palette=classes.voc_palette().tolist(),
   )
   network = models.build(about.declaration())
   if FLAGS.download:
-    path = download.fetch(FLAGS.download, FLAGS.mirror)
+    path = published.fetch(FLAGS.download, FLAGS.mirror)
   else:
     path = pathlib.Path(FLAGS.source).expanduser()
   source = caffemodel.read_caffemodel(path)

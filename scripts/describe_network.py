@@ -19,14 +19,15 @@ import pathlib
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from fcn_jax import cli, devices, machine_memory, models
+from fcn_jax import cli, devices, models
 from fcn_jax.data import Dataset, load_dataset, pipeline
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 from fcn_jax.models import describe, geometry
 from fcn_jax.models import layers as d
 from fcn_jax.models.network import PRECISIONS
 from fcn_jax.reports import network, network_picture, page, picture_files
 from fcn_jax.runs import config as config_lib
+from fcn_jax.text import byte_size
 from fcn_jax.training import loop
 from fcn_jax.training import memory as memory_lib
 from fcn_jax.weights import checkpoints
@@ -174,12 +175,12 @@ def _channels(layers: d.Layers) -> int:
   return d.channels(layers)[layers[-1].name]
 
 
-def verdict_on(need: memory_lib.Need, room: machine_memory.Room) -> str:
+def verdict_on(need: memory_lib.Need, room: devices.MemoryLimit) -> str:
   images = "1 image" if need.part_size == 1 else f"{need.part_size} images"
   return (
     f"{images} at a time on {need.canvas[0]}x{need.canvas[1]}: "
-    f"{memory_lib.in_words(need.total)} of "
-    f"{memory_lib.in_words(room.bytes)} ({room.of})."
+    f"{byte_size(need.total)} of "
+    f"{byte_size(room.bytes)} ({room.of})."
   )
 
 
@@ -196,7 +197,7 @@ def main() -> None:
   needs, room, verdict, warning = [], None, "", ""
   if _MEMORY.value and suffix != ".svg":
     needs = needs_of(what, size)
-    room = machine_memory.room()
+    room = devices.memory_limit()
   if needs and room:
     split = what.config.data.train_split if what.data else None
     sizes = what.data.sizes(split).tolist() if what.data else []

@@ -12,14 +12,12 @@ import pathlib
 
 from absl import flags
 
-from fcn_jax import cli
+from fcn_jax import cli, files
 from fcn_jax.data import load_dataset
-from fcn_jax.data.files import DataError
 from fcn_jax.evaluation.evaluator import evaluate
-from fcn_jax.prediction.result import replacing
+from fcn_jax.files import DataError, replacing
 from fcn_jax.reports import page
 from fcn_jax.reports.evaluation import write_evaluation
-from fcn_jax.runs import record
 from fcn_jax.weights import checkpoints
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -143,7 +141,7 @@ def _holds_figures(path: pathlib.Path) -> bool:
 
 def _write(path: pathlib.Path, figures: dict) -> None:
   """Writes JSON, NaN as null, complete or not at all."""
-  text = json.dumps(record.without_nan(figures), indent=2) + "\n"
+  text = json.dumps(files.without_nan(figures), indent=2) + "\n"
   with replacing(path) as temporary:
     temporary.write_text(text)
 

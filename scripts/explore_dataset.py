@@ -15,16 +15,15 @@ import pathlib
 
 from absl import flags
 
-from fcn_jax import cli
+from fcn_jax import cli, files
 from fcn_jax.data import DataError, load_dataset
 from fcn_jax.data.description import describe
 from fcn_jax.data.findings import report, verdict
 from fcn_jax.data.inspection import inspect_prepared
 from fcn_jax.data.statistics import count_split
-from fcn_jax.prediction.result import replacing
+from fcn_jax.files import replacing
 from fcn_jax.reports import dataset as dataset_page
 from fcn_jax.reports import page, thumbnails
-from fcn_jax.runs import record
 
 _DATA = flags.DEFINE_string("data", None, "Name of the prepared data set.")
 _DATA_DIR = flags.DEFINE_string(
@@ -82,7 +81,7 @@ def main() -> None:
         "splits": {s: one.figures() for s, one in statistics.items()},
         "findings": [dataclasses.asdict(finding) for finding in findings],
       }
-      _put(json.dumps(record.without_nan(figures), indent=2))
+      _put(json.dumps(files.without_nan(figures), indent=2))
     case "html":
       made = thumbnails.make(
         list(itertools.chain(*known.values())),

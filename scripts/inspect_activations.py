@@ -98,7 +98,7 @@ def _load(directory: pathlib.Path):
   return checkpoints.load_model(directory, _STEP.value)
 
 
-def _result(image, scores, about: checkpoints.About) -> Result:
+def _result(image, scores, about: checkpoints.ModelCard) -> Result:
   def probabilities():
     shares = np.exp(scores - scores.max(-1, keepdims=True))
     return shares / shares.sum(-1, keepdims=True)
@@ -112,7 +112,7 @@ def _result(image, scores, about: checkpoints.About) -> Result:
   )
 
 
-def _likeliest(scores, about: checkpoints.About, most: int = 5):
+def _likeliest(scores, about: checkpoints.ModelCard, most: int = 5):
   shares = np.exp(scores[0, 0] - scores.max())
   shares /= shares.sum()
   order = np.argsort(-shares, kind="stable")[:most].tolist()

@@ -14,7 +14,7 @@ from absl import flags
 from fcn_jax import cli
 from fcn_jax.data import load_dataset
 from fcn_jax.data.formats import voc
-from fcn_jax.prediction import image_set, voc_submission
+from fcn_jax.prediction import voc_submission
 
 _PREDICTIONS = flags.DEFINE_string(
   "predictions", None, "Folder that predict.py wrote, or its masks/."
@@ -52,9 +52,9 @@ flags.mark_flags_as_mutual_exclusive(["ids", "data"], required=True)
 def main() -> None:
   if _DATA.value:
     dataset = load_dataset(_DATA.value, _DATA_DIR.value)
-    images = image_set.image_set_of(dataset, _SPLIT.value)
+    images = voc_submission.image_set_of(dataset, _SPLIT.value)
   else:
-    images = image_set.read_image_set(_IDS.value, _IMAGES.value)
+    images = voc_submission.read_image_set(_IDS.value, _IMAGES.value)
   submission = voc_submission.Submission(
     images,
     voc_submission.find_predictions(_PREDICTIONS.value, images),

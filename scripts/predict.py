@@ -31,9 +31,9 @@ from tqdm import tqdm
 
 import fcn_jax
 from fcn_jax import cli
-from fcn_jax.prediction import folder as folder_lib
-from fcn_jax.prediction import given_labels, inputs
+from fcn_jax.prediction import inputs
 from fcn_jax.prediction.files import predict_files
+from fcn_jax.prediction.folder import PredictionFolder, read_palette
 from fcn_jax.reports.predictions import PredictionsReport
 from fcn_jax.weights import checkpoints
 
@@ -113,9 +113,7 @@ def main() -> int:
     named = ", ".join(others[:_LISTED]) + ", ..." * (len(others) > _LISTED)
     print(f"left out {len(others)} files that are no images: {named}")
   net = fcn_jax.load(_CHECKPOINT.value, _STEP.value, _PRECISION.value)
-  palette = folder_lib.read_palette(
-    _PALETTE.value, net.palette, net.class_names
-  )
+  palette = read_palette(_PALETTE.value, net.palette, net.class_names)
   report = None
   if _REPORT.value:
     report = PredictionsReport(
@@ -127,7 +125,7 @@ def main() -> int:
       label_of=_label_of(dataset, files, net.class_names),
       number=_REPORT_IMAGES.value,
     )
-  folder = folder_lib.PredictionFolder(
+  folder = PredictionFolder(
     _OUTPUT_DIR.value,
     files,
     {
@@ -162,7 +160,7 @@ def main() -> int:
   return 1 if failed else 0
 
 
-def _label_of(dataset, files, class_names) -> given_labels.LabelOf | None:
+def _label_of(dataset, files, class_names) -> inputs.LabelOf | None:
   """The labels that --labels and --data stand for, None if none."""
   if _LABELS.value == "none":
     return None
@@ -172,10 +170,10 @@ def _label_of(dataset, files, class_names) -> given_labels.LabelOf | None:
         f"--labels={_LABELS.value}: with --data the labels are its own; give "
         "--images, or --labels=none to leave them out"
       )
-    return given_labels.labels_of(dataset, class_names)
+    return inputs.labels_of(dataset, class_names)
   if not _LABELS.value:
     return None
-  return given_labels.find_labels(
+  return inputs.find_labels(
     _LABELS.value, files, class_names, _NUM_THREADS.value
   )
 

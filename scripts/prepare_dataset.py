@@ -16,9 +16,9 @@ import sys
 
 from absl import app, flags
 
-from fcn_jax import dataset_flags
-from fcn_jax.data.files import DataError
+from fcn_jax import cli
 from fcn_jax.data.prepare import prepare_dataset
+from fcn_jax.files import DataError
 
 S, B = flags.DEFINE_string, flags.DEFINE_boolean
 
@@ -33,7 +33,7 @@ flags.DEFINE_enum(
 S("name", None, "what to call the data set; voc: default voc2012 or the like")
 S("data_dir", None, "folder of data sets; default: as tfds, $TFDS_DATA_DIR")
 B("overwrite", False, "replace a data set of that name, once done")
-dataset_flags.define()
+cli.define_dataset_flags()
 S("export_folders", None, "also write {train,val}/{images,labels}/ID there")
 S("export_crops", None, "voc: also write crops of annotated objects there")
 flags.DEFINE_float(
@@ -51,7 +51,7 @@ def main(argv):
     raise app.UsageError(f"unexpected: {' '.join(argv[1:])}")
   signal.signal(signal.SIGTERM, interrupt)
   try:
-    prepare_dataset(dataset_flags.options())
+    prepare_dataset(cli.dataset_options())
   except (DataError, OSError) as error:
     print(error, file=sys.stderr)
     return 1

@@ -18,7 +18,7 @@ from ml_collections import config_flags
 
 from fcn_jax import cli, devices
 from fcn_jax.data import load_dataset
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 from fcn_jax.reports import learning_rate
 from fcn_jax.runs import config as config_lib
 from fcn_jax.training import loop

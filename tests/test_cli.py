@@ -1,5 +1,7 @@
 """fcn_jax.command_line: what a script does before, around and after main."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -109,3 +111,82 @@ def test_arguments_stand_before_flags_or_after():
   done = said("--size=2")
   assert done.returncode == 1
   assert "missing: FILE ..." in done.stderr
+
+
+PROGRAM = """
+import dataclasses, json, sys
+from absl import flags
+from fcn_jax import cli
+flags.DEFINE_string("dataset", None, "")
+names = [flag.name for flag in cli.define_dataset_flags()]
+flags.FLAGS(["script", *sys.argv[1:]])
+options = dataclasses.asdict(cli.dataset_options())
+print(json.dumps([names, options]))
+"""
+
+
+def test_flags_become_options():
+  done = subprocess.run(
+    [
+      sys.executable,
+      "-c",
+      PROGRAM,
+      "--dataset=folder",
+      "--val_percent=12.5",
+      "--binary_masks",
+      "--test_labels=there",
+    ],
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  names, options = json.loads(done.stdout)
+  assert "archive" in names
+  assert "dataset" not in names
+  assert options["dataset"] == "folder"
+  assert options["val_percent"] == 12.5
+  assert options["binary_masks"] is True
+  assert options["test_labels"] == "there"
+  # What only some scripts ask for has its default.
+  assert options["overwrite"] is False
+
+
+CACHE_SCRIPT = """
+import jax
+from fcn_jax import cli
+cli.keep_compiled_programs()
+print(jax.config.jax_compilation_cache_dir)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+print(jax.jit(lambda x: x + 1)(1.0))
+"""
+
+
+def run_with_cache(**environment) -> list[str]:
+  kept = {k: v for k, v in os.environ.items() if "JAX" not in k}
+  done = subprocess.run(
+    [sys.executable, "-c", CACHE_SCRIPT],
+    capture_output=True,
+    text=True,
+    env=kept | environment,
+    check=True,
+  )
+  assert done.stderr == ""
+  return done.stdout.split()
+
+
+def test_programs_are_kept_and_found_again(tmp_path):
+  for _ in range(2):
+    place, result = run_with_cache(XDG_CACHE_HOME=str(tmp_path))
+    assert place == str(tmp_path / "fcn_jax/compiled")
+    assert result == "2.0"
+  kept = [p.name for p in (tmp_path / "fcn_jax/compiled").iterdir()]
+  assert len([name for name in kept if name.endswith("-cache")]) > 0
+
+
+def test_another_place_is_respected(tmp_path):
+  elsewhere = str(tmp_path / "elsewhere")
+  place, _ = run_with_cache(
+    XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=elsewhere
+  )
+  assert place == elsewhere
+  assert not (tmp_path / "fcn_jax").exists()

@@ -18,9 +18,10 @@ from jaxtyping import UInt8
 
 from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import VERSION
-from fcn_jax.data.files import DataError, File
+from fcn_jax.data.files import File
 from fcn_jax.data.images import encode_label
 from fcn_jax.data.labels import LabelReader
+from fcn_jax.files import DataError
 
 _SHARD_BYTES = 256 << 20
 

@@ -15,11 +15,11 @@ from PIL import Image
 
 from fcn_jax.data.builder import Pair
 from fcn_jax.data.classes import VOID
-from fcn_jax.data.files import DataError
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.fingerprints import grey_cells
 from fcn_jax.data.images import open_image, to_rgb
 from fcn_jax.data.labels import LabelError, LabelReader, RawLabel
+from fcn_jax.files import DataError
 
 _NO_IMAGE = "fetch or save the file again, or leave the pair out"
 

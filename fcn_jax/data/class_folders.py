@@ -14,9 +14,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from fcn_jax.data.classes import VOID
-from fcn_jax.data.files import DataError
 from fcn_jax.data.images import decode_image
 from fcn_jax.data.pipeline import Batch, Drawing, Drawn
+from fcn_jax.files import DataError
 
 
 @dataclasses.dataclass(frozen=True)

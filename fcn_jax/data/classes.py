@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 
 VOID = 255  # the label of pixels that count for nothing
 

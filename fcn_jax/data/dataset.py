@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int32, UInt8
 
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 
 VERSION = "1.0.0"
 

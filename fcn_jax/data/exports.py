@@ -15,11 +15,12 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from fcn_jax.data.builder import Pair
-from fcn_jax.data.files import DataError, File
+from fcn_jax.data.files import File
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.formats.voc import Tree, read_list
 from fcn_jax.data.images import decode_image
 from fcn_jax.data.labels import LabelReader
+from fcn_jax.files import DataError
 
 # Where a file goes below the export's folder, and what makes its content.
 Exports = Mapping[str, Callable[[], bytes]]

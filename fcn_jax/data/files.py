@@ -5,9 +5,7 @@ import os
 import pathlib
 import tarfile
 
-
-class DataError(ValueError):
-  """A mistake in the user's files or arguments, with its remedy."""
+from fcn_jax.files import DataError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from jaxtyping import Int32, UInt8
 from PIL import Image
 
 from fcn_jax.data.classes import VOID, ColorMap
-from fcn_jax.data.files import DataError
 from fcn_jax.data.images import open_image
+from fcn_jax.files import DataError
 
 
 class LabelError(DataError):

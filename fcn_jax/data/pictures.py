@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from fcn_jax.text import percent
+
 _PAPER, _INK, _EDGE = (255, 255, 255), (32, 32, 32), (150, 150, 150)
 _SMALLEST_TEXT = 12  # pixels; below that the font is hard to read
 _LONGEST_NAME = 40  # characters
@@ -99,11 +101,6 @@ class Entry:
     if len(plain) > _LONGEST_NAME:
       plain = plain[: _LONGEST_NAME - 3] + "..."
     return f"{plain}  {percent(self.share)}"
-
-
-def percent(share: float) -> str:
-  """A share of pixels for people: '12.3 %', and '< 0.1 %' for a trace."""
-  return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 def add_legend(picture: Image.Image, entries: Sequence[Entry]) -> Image.Image:

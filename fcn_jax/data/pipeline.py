@@ -15,7 +15,7 @@ import grain.python as grain
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from fcn_jax.data import canvases as canvas_lib
+from fcn_jax.data.canvases import Canvas, assign
 from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.images import decode_image, decode_label
@@ -83,11 +83,11 @@ def place(
 
 def parts_of(
   sizes: Int[np.ndarray, "n 2"],
-  canvases: tuple[canvas_lib.Canvas, ...],
+  canvases: tuple[Canvas, ...],
   part_size: int,
-) -> list[tuple[canvas_lib.Canvas, Int[np.ndarray, " m"]]]:
+) -> list[tuple[Canvas, Int[np.ndarray, " m"]]]:
   """Divides a drawn batch by canvas: each part's canvas and its images."""
-  which = canvas_lib.assign(sizes, canvases)
+  which = assign(sizes, canvases)
   parts = []
   for number, canvas in enumerate(canvases):
     members = np.flatnonzero(which == number)
@@ -98,7 +98,7 @@ def parts_of(
 
 def divide(
   samples: Sequence[Sample],
-  canvases: tuple[canvas_lib.Canvas, ...],
+  canvases: tuple[Canvas, ...],
   part_size: int,
 ) -> tuple[Batch, ...]:
   """Places a drawn batch in parts of `part_size`."""
@@ -220,7 +220,7 @@ class Loader:
   dataset: Dataset
   split: str
   drawing: Drawing
-  canvases: tuple[canvas_lib.Canvas, ...]
+  canvases: tuple[Canvas, ...]
   part_size: int
   mirror: bool = False
   random_crop: int = 0
@@ -324,7 +324,7 @@ def read_sample(source, index: int) -> Sample:
 
 def in_canvas_order(
   read: Reader,
-  canvases: tuple[canvas_lib.Canvas, ...],
+  canvases: tuple[Canvas, ...],
   part_size: int,
   num_threads: int = 2,
   wanted: Sequence[bool] | None = None,

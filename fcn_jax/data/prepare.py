@@ -14,11 +14,11 @@ from fcn_jax.data.builder import Pair, Plan, check_name, write_dataset
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.classes import VOID, shared_palette, voc_palette
 from fcn_jax.data.dataset import default_data_dir
-from fcn_jax.data.files import DataError
 from fcn_jax.data.findings import report
 from fcn_jax.data.formats import Options, find_files, voc
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.data.summary import summarize
+from fcn_jax.files import DataError
 
 
 def prepare_dataset(

@@ -1,8 +1,13 @@
-"""Which images of a set a network does worst on."""
+"""The mistakes of a network: worst images, confusions, error maps."""
+
+import dataclasses
+import enum
+from collections.abc import Collection, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
+from fcn_jax.data.classes import VOID
 from fcn_jax.evaluation import metrics
 
 # What images can be ranked by. An image's mean IU is that of its own confusion
@@ -52,3 +57,83 @@ def worst_by_any(
       for place in worst_images(confusions, measure, number)
     }
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class Confusion:
+  """Pixels of one class that are predicted as another.
+
+  Attributes:
+    label, prediction: names of the classes.
+    pixels: number of such pixels.
+    of_label: their share of the pixels that are labelled so, 0..1.
+    of_wrong: their share of all wrong pixels, 0..1.
+  """
+
+  label: str
+  prediction: str
+  pixels: int
+  of_label: float
+  of_wrong: float
+
+
+def confusions(
+  histogram: Int[np.ndarray, "c c"], class_names: Sequence[str], number: int
+) -> list[Confusion]:
+  """The `number` confusions of most pixels, the largest first."""
+  shares = metrics.row_shares(histogram)
+  wrong = int(histogram.sum() - np.trace(histogram))
+  return [
+    Confusion(
+      label=class_names[label],
+      prediction=class_names[prediction],
+      pixels=int(histogram[label, prediction]),
+      of_label=float(shares[label, prediction]),
+      of_wrong=int(histogram[label, prediction]) / wrong,
+    )
+    for label, prediction in metrics.largest_confusions(histogram, number)
+  ]
+
+
+class Kind(enum.IntEnum):
+  """What an error map says of a pixel."""
+
+  RIGHT = 0
+  WRONG = 1  # a class is predicted that is not there
+  MISSED = 2  # background is predicted where a class is
+  VOID = 3  # the label counts for nothing
+
+  @property
+  def text(self) -> str:
+    """For legends."""
+    return self.name.lower()
+
+
+# RGB by kind. Of rising lightness, and told apart by the colour-blind (orange
+# and blue are from Okabe and Ito's set).
+COLORS = np.array(
+  [(70, 70, 70), (213, 94, 0), (86, 180, 233), (225, 225, 225)], np.uint8
+)
+
+
+def error_map(
+  label: UInt8[np.ndarray, "h w"],
+  prediction: UInt8[np.ndarray, "h w"],
+  background: Collection[int] = (),
+) -> UInt8[np.ndarray, "h w"]:
+  """The `Kind` of every pixel.
+
+  RIGHT are the pixels on the diagonal of the confusion matrix, WRONG and MISSED
+  those beside it, VOID those that are not in it.
+
+  Args:
+    label: class ids, 255 = void.
+    prediction: class ids.
+    background: class ids that mean 'nothing here'
+      (`data.palette.background_classes`); without one nothing is MISSED.
+  """
+  kinds = np.full(label.shape, Kind.WRONG, np.uint8)
+  kinds[np.isin(prediction, list(background))] = Kind.MISSED
+  kinds[label == prediction] = Kind.RIGHT
+  kinds[label == VOID] = Kind.VOID
+  return kinds

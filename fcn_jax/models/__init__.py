@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fcn_jax.models import alexnet, fcn, vgg16
-from fcn_jax.models import layers as layers_lib
+from fcn_jax.models.layers import Layers
 from fcn_jax.models.network import Frozen, Network
 
 
@@ -21,7 +21,7 @@ class Entry(NamedTuple):
     classifier: name of the network it is made from by net surgery; '': none.
   """
 
-  declare: Callable[..., layers_lib.Layers]
+  declare: Callable[..., Layers]
   classifier: str = ""
 
 
@@ -76,7 +76,7 @@ def _parameters(name: str) -> dict[str, inspect.Parameter]:
   return parameters
 
 
-def declare(name: str, classes: int, **given) -> layers_lib.Layers:
+def declare(name: str, classes: int, **given) -> Layers:
   """The declaration of a registered network.
 
   Args:
@@ -100,9 +100,7 @@ def declare(name: str, classes: int, **given) -> layers_lib.Layers:
   return _entry(name).declare(classes, **chosen)
 
 
-def declare_classifier(
-  name: str, classes: int, **given
-) -> layers_lib.Layers | None:
+def declare_classifier(name: str, classes: int, **given) -> Layers | None:
   """The classifier that a network is made from, with the network's options.
 
   Args:
@@ -124,7 +122,7 @@ def declare_classifier(
   return declare(classifier, classes, **kept)
 
 
-def build(layers: layers_lib.Layers, precision: str = "float32") -> Network:
+def build(layers: Layers, precision: str = "float32") -> Network:
   """A network with zero parameters (Caffe's default) from its declaration."""
   return Network(layers, precision)
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
+from fcn_jax.text import number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,17 +57,6 @@ class Offset:
     if self.stride != 1:
       result += f", {number(self.stride)} a cell: {self.cells} cells"
     return result
-
-
-def number(value: Fraction | int) -> str:
-  """12.5 as '12.5', -3 as '−3', a third as '1/3'."""
-  value = Fraction(value)
-  sign = "−" if value < 0 else ""
-  if value.denominator == 1:
-    return f"{sign}{abs(value.numerator)}"
-  if value.denominator & (value.denominator - 1) == 0:
-    return f"{sign}{float(abs(value))}"
-  return f"{sign}{abs(value)}"
 
 
 def _bracketed(value: Fraction) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fcn_jax.models import crop_derivation, flops, geometry
 from fcn_jax.models import layers as d
-from fcn_jax.models.crop_derivation import number
+from fcn_jax.text import number, operations
 from fcn_jax.training import optimizers
 
 
@@ -173,14 +173,6 @@ def cells(row: Row) -> tuple[str, ...]:
       for pair in (row.lr_mult, row.decay_mult)
     ),
   )
-
-
-def operations(flops: int) -> str:
-  """FLOPs as '14.5 G'."""
-  for size, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-    if flops >= size:
-      return f"{flops / size:.3g} {letter}FLOP"
-  return f"{flops} FLOP"
 
 
 def _aligned(rows, text: int) -> list[str]:

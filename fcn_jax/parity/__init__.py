@@ -8,7 +8,7 @@ sizes and widths may be any; a group whose JSON a folder lacks is not compared.
 import os
 from collections.abc import Iterator
 
-from fcn_jax.parity import caffemodels, layers, nets, sizes, solver, tables
+from fcn_jax.parity import caffemodels, layers, nets, solver, tables
 from fcn_jax.parity.comparison import Comparison, table
 from fcn_jax.parity.golden import Golden, GoldenError
 from fcn_jax.weights.caffemodel import CaffeModelError
@@ -21,8 +21,8 @@ GROUPS = {
   "fcn_alexnet": nets.compare_fcn_alexnet,
   "fcn_vgg": nets.compare_fcn_vgg,
   "sgd": solver.compare,
-  "metrics": tables.compare,
-  "geometry": sizes.compare,
+  "metrics": tables.compare_metrics,
+  "geometry": tables.compare_geometry,
 }
 
 

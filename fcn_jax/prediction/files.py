@@ -16,13 +16,19 @@ from jaxtyping import Float32, Int, UInt8
 
 from fcn_jax import devices
 from fcn_jax.data.canvases import Canvas, assign, choose_canvases
-from fcn_jax.data.files import DataError
 from fcn_jax.data.images import decode_image
 from fcn_jax.evaluation import metrics
+from fcn_jax.files import DataError
 from fcn_jax.models import losses
-from fcn_jax.prediction import predictor as predictor_lib
 from fcn_jax.prediction.folder import PredictionFolder
 from fcn_jax.prediction.inputs import ImageFile, image_sizes
+from fcn_jax.prediction.predictor import (
+  CANVAS_STEP,
+  Predictor,
+  most_likely,
+  most_likely_classes,
+  softmax,
+)
 from fcn_jax.prediction.result import Result
 
 TOP = 3  # classes of a pixel that an observer is told of
@@ -74,7 +80,7 @@ class Observer(Protocol):
 
 
 def predict_files(
-  predictor: predictor_lib.Predictor,
+  predictor: Predictor,
   files: Sequence[ImageFile],
   folder: PredictionFolder,
   *,
@@ -148,7 +154,7 @@ def plan(
   """All files in parts of at most `part_size`, canvas by canvas."""
   sizes = image_sizes(files)
   # Choosing canvases takes time and memory by the number of different sizes.
-  step = predictor_lib.CANVAS_STEP
+  step = CANVAS_STEP
   step *= max(1, -(-int(sizes.max()) // (step * _MOST_STEPS)))
   sizes = np.maximum(-(-sizes // step) * step, step)
   canvases = choose_canvases(sizes, max_canvases)
@@ -175,7 +181,7 @@ class _Job:
 
   def __init__(
     self,
-    predictor: predictor_lib.Predictor,
+    predictor: Predictor,
     canvas: Canvas,
     images: dict[ImageFile, _Decoded],
     folder: PredictionFolder,
@@ -186,10 +192,8 @@ class _Job:
     sizes = [decoded.image.shape[:2] for decoded in images.values()]
     canvas = tuple(np.max([canvas, *sizes], axis=0).tolist())
     scores = predictor.scores([d.image for d in images.values()], canvas)
-    self._labels = predictor_lib.most_likely(scores)
-    self._probabilities = (
-      predictor_lib.softmax(scores) if folder.save_probabilities else None
-    )
+    self._labels = most_likely(scores)
+    self._probabilities = softmax(scores) if folder.save_probabilities else None
     self._observed = (
       _observed(predictor, scores, self._labels, list(images.values()))
       if observer
@@ -233,7 +237,7 @@ class _Job:
 
 
 def _observed(
-  predictor: predictor_lib.Predictor,
+  predictor: Predictor,
   scores: jax.Array,
   labels: jax.Array,
   images: Sequence[_Decoded],
@@ -250,7 +254,7 @@ def _observed(
   counts = _confusion(
     devices.shard(given, predictor.mesh), labels, scores.shape[-1]
   )
-  return *predictor_lib.most_likely_classes(scores, TOP), counts
+  return *most_likely_classes(scores, TOP), counts
 
 
 _confusion = jax.jit(metrics.confusion, static_argnums=2)

@@ -11,14 +11,15 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from fcn_jax.data.classes import read_color_map, voc_palette
-from fcn_jax.data.files import DataError, is_hidden
+from fcn_jax.data.files import is_hidden
+from fcn_jax.files import DataError, replacing
 from fcn_jax.prediction.inputs import (
   SUMMARY,
   WRITTEN_BY,
   ImageFile,
   read_summary,
 )
-from fcn_jax.prediction.result import Result, replacing, write_image
+from fcn_jax.prediction.result import Result, write_image
 
 
 def read_palette(

@@ -89,7 +89,7 @@ class Predictor:
   def __init__(
     self,
     net: models.Network,
-    about: checkpoints.About,
+    about: checkpoints.ModelCard,
     step: int = 0,
     mesh: jax.sharding.Mesh | None = None,
   ):

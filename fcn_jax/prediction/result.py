@@ -1,19 +1,20 @@
 """What a network says of one image, in the forms people ask for."""
 
-import contextlib
 import dataclasses
 import functools
 import io
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from fcn_jax import text
 from fcn_jax.data import pictures
 from fcn_jax.data.classes import background_classes
+from fcn_jax.files import replacing
 
 _LARGEST_SHOWN = 1600  # pixels on the longer side of what a notebook shows
 
@@ -136,7 +137,7 @@ class Result:
   def __repr__(self) -> str:
     height, width = self.labels.shape
     found = ", ".join(
-      f"{entry.name} {pictures.percent(entry.share)}" for entry in self._entries
+      f"{entry.name} {text.percent(entry.share)}" for entry in self._entries
     )
     return f"<Result {height} x {width}: {found}>"
 
@@ -147,14 +148,3 @@ def write_image(
   """Writes a PNG, complete or not at all."""
   with replacing(path) as temporary:
     image.save(temporary, "PNG", compress_level=compress_level)
-
-
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """A path to write to, which becomes `path` once that has succeeded."""
-  temporary = path.with_name(path.name + ".tmp")
-  try:
-    yield temporary
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)

@@ -9,8 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fcn_jax.models import layers as d
-from fcn_jax.prediction.activations import LayerActivity, dead_channels
-from fcn_jax.prediction.distribution import Distribution
+from fcn_jax.prediction.activations import (
+  Distribution,
+  LayerActivity,
+  dead_channels,
+)
 from fcn_jax.prediction.result import Result
 from fcn_jax.reports import maps, page, viewer
 

@@ -5,9 +5,11 @@ import os
 import pathlib
 from typing import Any
 
+from fcn_jax import text
 from fcn_jax.reports import curves as curves_lib
 from fcn_jax.reports import page, training
-from fcn_jax.runs import comparison, sessions
+from fcn_jax.runs import comparison
+from fcn_jax.runs.record import Session
 
 _QUANTITIES = (
   curves_lib.TRAIN_LOSS,
@@ -42,9 +44,9 @@ def write_comparison(
       [
         name,
         run.outcome or ("training" if run.sessions else "–"),
-        page.count(run.step),
-        "–" if run.total_steps is None else page.count(run.total_steps),
-        training.duration(run.seconds_spent),
+        text.count(run.step),
+        "–" if run.total_steps is None else text.count(run.total_steps),
+        text.duration(run.seconds_spent),
         _device(run),
         str(run.workdir),
       ]
@@ -93,10 +95,10 @@ def _rows(compared: comparison.Comparison, which: str) -> list[list[str]]:
   rows = []
   for name, run in zip(compared.names, compared.runs, strict=True):
     record = getattr(run, which)
-    scores = [page.score(record.get(key)) for key in comparison.SCORES]
-    rows.append([name, page.count(record["step"]), *scores])
+    scores = [text.score(record.get(key)) for key in comparison.SCORES]
+    rows.append([name, text.count(record["step"]), *scores])
   for majority in compared.baselines:
-    scores = [page.score(majority.get(key)) for key in comparison.SCORES]
+    scores = [text.score(majority.get(key)) for key in comparison.SCORES]
     rows.append([f"only {majority['class']}", "–", *scores])
   return rows
 
@@ -108,9 +110,9 @@ def _classes(compared: comparison.Comparison) -> list[list[str]]:
     for name, iu in run.best["per_class_iu"].items():
       row = found.setdefault(name, [math.nan] * len(compared.runs))
       row[place] = iu
-  return [[name, *map(page.score, row)] for name, row in found.items()]
+  return [[name, *map(text.score, row)] for name, row in found.items()]
 
 
 def _device(run) -> str:
-  noted: tuple[sessions.Session, ...] = run.sessions
+  noted: tuple[Session, ...] = run.sessions
   return noted[-1].environment.get("device", "–") if noted else "–"

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fcn_jax.reports import charts, page
+from fcn_jax.reports import charts
 from fcn_jax.runs.run import Run
+from fcn_jax.text import score
 
 _WIDE = 20  # a larger ratio of positive values asks for a logarithmic axis
 
@@ -27,7 +28,7 @@ class Quantity:
   name: str
   kind: str
   key: str
-  text: Callable[[float], str] = page.score
+  text: Callable[[float], str] = score
   may_be_log: bool = False
 
 

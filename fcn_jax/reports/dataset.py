@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from fcn_jax import text as text_lib
 from fcn_jax.data import description
 from fcn_jax.data.builder import Pair
 from fcn_jax.data.classes import VOID, background_classes
 from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.findings import Finding, verdict
-from fcn_jax.data.pictures import Entry, percent
+from fcn_jax.data.pictures import Entry
 from fcn_jax.data.statistics import Padding, SplitStatistics
 from fcn_jax.reports import charts, page, viewer
 from fcn_jax.reports.thumbnails import Thumbnails
+from fcn_jax.text import percent
 
 _CANVASES = 3  # data.max_canvases of most recipes: what the chart shows
 _SHOWN = 50  # findings of a kind
@@ -100,7 +102,7 @@ def _key_figures(statistics: Mapping[str, SplitStatistics], classes: int):
   figures = [
     (
       f"Images in {split}",
-      page.count(len(one.image_ids)),
+      text_lib.count(len(one.image_ids)),
       f"{percent(float(one.share_of_pixels[VOID]))} void",
     )
     for split, one in statistics.items()
@@ -108,17 +110,17 @@ def _key_figures(statistics: Mapping[str, SplitStatistics], classes: int):
   sizes = {size for one in statistics.values() for size, _ in one.often}
   return [
     *figures,
-    ("Classes", page.count(classes), ""),
-    ("Different sizes", page.count(len(sizes)), ""),
+    ("Classes", text_lib.count(classes), ""),
+    ("Different sizes", text_lib.count(len(sizes)), ""),
   ]
 
 
 def _cell(statistics: SplitStatistics, label: int) -> dict[str, str]:
   weight = np.nan if label == VOID else statistics.weights[label]
   return {
-    "pixels": page.count(int(statistics.pixels[label])),
+    "pixels": text_lib.count(int(statistics.pixels[label])),
     "share": _percent(statistics.share_of_pixels[label]),
-    "images": page.count(int(statistics.images[label])),
+    "images": text_lib.count(int(statistics.images[label])),
     "of_images": _percent(statistics.share_of_images[label], 1),
     "weight": "–" if np.isnan(weight) else f"{weight:.3f}",
   }
@@ -161,7 +163,7 @@ def _sizes(split: str, statistics: SplitStatistics) -> dict[str, Any]:
 def _names(padding: Padding) -> list[str]:
   """Width and height of each canvas, and its images in brackets."""
   return [
-    f"{width} × {height} ({page.count(images)})"
+    f"{width} × {height} ({text_lib.count(images)})"
     for (height, width), images in zip(
       padding.canvases, padding.images, strict=True
     )

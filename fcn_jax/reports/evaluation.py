@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from fcn_jax import text
 from fcn_jax.data import Dataset
 from fcn_jax.data.classes import background_classes
 from fcn_jax.data.pictures import Entry
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.bootstrap import PERCENT, Intervals
-from fcn_jax.evaluation.confusions import confusions
-from fcn_jax.evaluation.errors import MEASURES
+from fcn_jax.evaluation.errors import MEASURES, confusions
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.reports import charts, page
 from fcn_jax.reports.worst_images import show_worst
@@ -95,9 +95,9 @@ def write_evaluation(
   rows = [
     (
       called,
-      page.score(figures[key]),
+      text.score(figures[key]),
       *([_ends(getattr(intervals, key))] if intervals else []),
-      page.score(baseline[key]),
+      text.score(baseline[key]),
     )
     for key, (called, _) in SCORES.items()
   ]
@@ -151,7 +151,7 @@ def _matrix(histogram: Int[np.ndarray, "c c"]) -> list[list[Cell]]:
   return [
     [
       Cell(
-        pixels=page.count(int(histogram[row, column])),
+        pixels=text.count(int(histogram[row, column])),
         share=_percents(shares[row, column]),
         shade=round(100 * math.sqrt(np.nan_to_num(shares[row, column]))),
         right=row == column,
@@ -193,12 +193,12 @@ def _class_rows(
   images = (evaluation.confusions.sum(2) > 0).sum(0)
   return [
     (
-      page.score(scores.per_class_iu[i]),
+      text.score(scores.per_class_iu[i]),
       *([_ends(intervals.per_class_iu[i])] if intervals else []),
-      page.score(scores.per_class_accuracy[i]),
-      page.count(int(histogram[i].sum())),
-      page.count(int(histogram[:, i].sum())),
-      page.count(int(images[i])),
+      text.score(scores.per_class_accuracy[i]),
+      text.count(int(histogram[i].sum())),
+      text.count(int(histogram[:, i].sum())),
+      text.count(int(images[i])),
     )
     for i in range(len(evaluation.class_names))
   ]

@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 from fcn_jax.reports import charts, page, picture_files
 from fcn_jax.training.preview import Preview
 

@@ -9,8 +9,16 @@ from collections.abc import Callable
 from fcn_jax.data import Dataset
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.reports import training
-from fcn_jax.runs import album, sessions
-from fcn_jax.runs import run as run_lib
+from fcn_jax.runs import album
+from fcn_jax.runs.record import (
+  FAILED,
+  FINISHED,
+  STOPPED,
+  Schedule,
+  begin_session,
+  end_session,
+)
+from fcn_jax.runs.run import read_run
 
 _SHARE = 0.1  # of the time that drawing may take
 
@@ -60,7 +68,7 @@ class Live:
     workdir: pathlib.Path,
     dataset: Dataset,
     split: str,
-    schedule: sessions.Schedule,
+    schedule: Schedule,
     from_step: int | None,
     is_on: bool = True,
   ):
@@ -73,15 +81,13 @@ class Live:
     self._ended = False
 
   def __enter__(self) -> "Live":
-    sessions.begin(self._workdir, self._from_step or 0, self._schedule)
+    begin_session(self._workdir, self._from_step or 0, self._schedule)
     self._prepare()
     return self
 
   def __exit__(self, kind, error, traceback) -> None:
     if error is not None and not self._ended:
-      outcome = (
-        sessions.FAILED if isinstance(error, Exception) else sessions.STOPPED
-      )
+      outcome = FAILED if isinstance(error, Exception) else STOPPED
       self._end(None, outcome, str(error))
 
   def end(self, step: int, stopped: bool) -> None:
@@ -91,7 +97,7 @@ class Live:
       step: updates made.
       stopped: whether a signal has ended it, and not its last step.
     """
-    self._end(step, sessions.STOPPED if stopped else sessions.FINISHED)
+    self._end(step, STOPPED if stopped else FINISHED)
 
   @_harmless
   def validated(self, step: int, evaluation: Evaluation) -> None:
@@ -102,7 +108,7 @@ class Live:
       evaluation: with the predictions of `image_ids`.
     """
     if self.image_ids:
-      run = run_lib.read_run(self._workdir)
+      run = read_run(self._workdir)
       album.add(
         self._workdir,
         step,
@@ -127,7 +133,7 @@ class Live:
   @_harmless
   def _end(self, step: int | None, outcome: str, message: str = "") -> None:
     self._ended = True
-    sessions.end(self._workdir, step, outcome, message)
+    end_session(self._workdir, step, outcome, message)
     self._draw()
 
   def _draw(self) -> None:

@@ -4,10 +4,11 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from fcn_jax import text
 from fcn_jax.models import describe
-from fcn_jax.models.crop_derivation import number
 from fcn_jax.models.describe import Description
 from fcn_jax.reports import network_picture, page
+from fcn_jax.text import number
 from fcn_jax.training import memory
 from fcn_jax.training.memory import Need
 
@@ -39,8 +40,8 @@ def write_network(
     path,
     "network.html.j2",
     net=description,
-    forward=describe.operations(description.forward_flops),
-    step=describe.operations(description.step_flops),
+    forward=text.operations(description.forward_flops),
+    step=text.operations(description.step_flops),
     stride=number(description.coarsest),
     offsets=offsets,
     picture=network_picture.picture(description),

@@ -3,7 +3,6 @@
 import base64
 import io
 import itertools
-import math
 import os
 import pathlib
 from typing import Any
@@ -14,10 +13,9 @@ from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
-from fcn_jax.data import pictures
-from fcn_jax.data.files import DataError
-from fcn_jax.prediction.result import replacing
-from fcn_jax.reports import own_files
+from fcn_jax import files
+from fcn_jax.files import DataError, replacing
+from fcn_jax.text import count, percent, score
 
 _MARK = '<meta name="generator" content="fcn_jax">'  # in page.html.j2
 TEMPLATES = [pathlib.Path(__file__).parent / "templates"]  # searched in turn
@@ -60,7 +58,7 @@ def claim(path: str | os.PathLike) -> pathlib.Path:
   """
   if pathlib.Path(path).suffix.lower() not in (".html", ".htm"):
     raise DataError(f"{path}: a page's name ends in .html; add that")
-  return own_files.claim(path, _MARK, "page")
+  return files.claim(path, _MARK, "page")
 
 
 def render(template: str, **context: Any) -> str:
@@ -83,19 +81,9 @@ def render(template: str, **context: Any) -> str:
     unique=lambda kind: f"{kind}-{next(numbers)}", inline=inline
   )
   environment.filters.update(
-    percent=pictures.percent, score=score, count=count, color=color
+    percent=percent, score=score, count=count, color=color
   )
   return environment.get_template(template).render(context)
-
-
-def score(value: float | None) -> str:
-  """A score in 0..1 or a loss: '0.4812'; a dash where there is none."""
-  return "–" if value is None or math.isnan(value) else f"{value:.4f}"
-
-
-def count(value: int) -> str:
-  """A number of things, in groups of three digits: '1,449'."""
-  return f"{value:,}"
 
 
 def color(rgb: tuple[int, int, int]) -> str:

@@ -12,8 +12,8 @@ import re
 from markupsafe import Markup
 from PIL import Image, PngImagePlugin
 
-from fcn_jax.prediction.result import replacing
-from fcn_jax.reports import own_files
+from fcn_jax import files
+from fcn_jax.files import replacing
 from fcn_jax.reports.page import TEMPLATES
 
 _MARK = "made by fcn_jax"
@@ -26,7 +26,7 @@ def claim(path: str | os.PathLike) -> pathlib.Path:
     DataError: it holds something that is no picture of ours.
     OSError: its folder cannot be made.
   """
-  return own_files.claim(path, _MARK, "picture")
+  return files.claim(path, _MARK, "picture")
 
 
 def write_svg(path: str | os.PathLike, element: Markup | str) -> pathlib.Path:

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from fcn_jax import text
 from fcn_jax.data.classes import background_classes
 from fcn_jax.data.pictures import Entry
 from fcn_jax.evaluation import metrics
 from fcn_jax.prediction.files import Seen
-from fcn_jax.prediction.given_labels import LabelOf
-from fcn_jax.prediction.inputs import ImageFile
+from fcn_jax.prediction.inputs import ImageFile, LabelOf
 from fcn_jax.reports import page, viewer
 
 # What orders images: see `_Shown.rank`.
@@ -148,13 +148,13 @@ class PredictionsReport:
     return viewer.view(seen.file.id, result.image, layers, top)
 
   def _figures(self) -> list[tuple[str, str, str]]:
-    figures = [("Images", page.count(self._seen), "")]
+    figures = [("Images", text.count(self._seen), "")]
     if self._label_of and self._histogram.any():
       scores = metrics.scores(self._histogram)
       commonest, baseline = metrics.majority_baseline(self._histogram)
       only = f"only {self._class_names[commonest]}: "
       figures += [
-        (name, page.score(value), only + page.score(other))
+        (name, text.score(value), only + text.score(other))
         for name, value, other in (
           ("Mean IU", scores.mean_iu, baseline.mean_iu),
           ("Pixel accuracy", scores.pixel_accuracy, baseline.pixel_accuracy),

@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from fcn_jax.data.pictures import Entry, percent
+from fcn_jax.data.pictures import Entry
 from fcn_jax.reports import viewer
 from fcn_jax.runs.album import Album
+from fcn_jax.text import percent
 
 
 @dataclasses.dataclass(frozen=True)

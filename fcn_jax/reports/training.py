@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from fcn_jax import text as text_lib
 from fcn_jax.reports import curves as curves_lib
 from fcn_jax.reports import page, picture_files, through_time
-from fcn_jax.runs import album as album_lib
-from fcn_jax.runs import comparison, sessions
-from fcn_jax.runs import run as run_lib
+from fcn_jax.runs import comparison, record
+from fcn_jax.runs.album import read
+from fcn_jax.runs.record import Session
+from fcn_jax.runs.run import Run, names, read_run
+from fcn_jax.text import duration
 
 FILE = "report.html"
 
@@ -31,12 +34,12 @@ def write_training(
   Raises:
     ValueError: it is no workdir.
   """
-  run = run_lib.read_run(workdir)
-  album = album_lib.read(run.workdir)
+  run = read_run(workdir)
+  album = read(run.workdir)
   return page.write(
     path or run.workdir / FILE,
     "training.html.j2",
-    name=run_lib.names([run.workdir])[0],
+    name=names([run.workdir])[0],
     run=run,
     state=state(run),
     drawn=_moment(datetime.datetime.now().timestamp()),
@@ -67,7 +70,7 @@ def write_charts(
   Raises:
     ValueError: it is no workdir, or it has no records yet.
   """
-  run = run_lib.read_run(workdir)
+  run = read_run(workdir)
   found = drawings(run)
   if not found:
     raise ValueError(f"{workdir}: there are no records to draw yet")
@@ -89,7 +92,7 @@ def save_charts(
   ]
 
 
-def drawings(run: run_lib.Run) -> list[curves_lib.Drawing]:
+def drawings(run: Run) -> list[curves_lib.Drawing]:
   """The charts of a run that have something to show."""
   majority = run.latest["majority_baseline"] if run.latest else None
 
@@ -126,7 +129,7 @@ def drawings(run: run_lib.Run) -> list[curves_lib.Drawing]:
   return found
 
 
-def state(run: run_lib.Run) -> str:
+def state(run: Run) -> str:
   """Where the run stands, in a sentence or two."""
   step, total = run.step, run.total_steps
   at = f"step {step:,}"
@@ -135,14 +138,14 @@ def state(run: run_lib.Run) -> str:
     at += f" ({100 * step / total:.0f} %)" if total else ""
   spent = duration(run.seconds_spent)
   match run.outcome:
-    case sessions.FINISHED:
+    case record.FINISHED:
       return f"Finished at {at} after {spent}."
-    case sessions.STOPPED:
+    case record.STOPPED:
       return (
         f"Stopped at {at} after {spent}; the same command resumes from the "
         "last checkpoint."
       )
-    case sessions.FAILED:
+    case record.FAILED:
       return f"Failed at {at}: {run.sessions[-1].message}"
   if not run.sessions:
     return f"At {at} after {spent}."
@@ -151,23 +154,10 @@ def state(run: run_lib.Run) -> str:
   return f"{text}; about {duration(left)} left." if left else f"{text}."
 
 
-def duration(seconds: float) -> str:
-  """'45 s', '3 min 20 s', '2 h 5 min', '3 d 4 h'."""
-  whole = round(seconds)
-  minutes, seconds = divmod(whole, 60)
-  hours, minutes = divmod(minutes, 60)
-  days, hours = divmod(hours, 24)
-  if days:
-    return f"{days} d {hours} h"
-  if hours:
-    return f"{hours} h {minutes} min"
-  return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-
-
-def _key_figures(run: run_lib.Run) -> list[tuple[str, str, str]]:
+def _key_figures(run: Run) -> list[tuple[str, str, str]]:
   if not run.latest:
     return []
-  latest, best, score = run.latest, run.best, page.score
+  latest, best, score = run.latest, run.best, text_lib.score
   majority = latest["majority_baseline"]
   only = f"only {majority['class']}"
   found = [
@@ -191,7 +181,7 @@ def _key_figures(run: run_lib.Run) -> list[tuple[str, str, str]]:
   return found
 
 
-def _scores(run: run_lib.Run) -> list[list[str]]:
+def _scores(run: Run) -> list[list[str]]:
   """Rows of name, latest, best and baseline."""
   if not run.latest:
     return []
@@ -199,15 +189,15 @@ def _scores(run: run_lib.Run) -> list[list[str]]:
   return [
     [
       heading(name),
-      page.score(run.latest.get(key)),
-      page.score(run.best.get(key)),
-      page.score(majority.get(key)),
+      text_lib.score(run.latest.get(key)),
+      text_lib.score(run.best.get(key)),
+      text_lib.score(majority.get(key)),
     ]
     for key, name in comparison.SCORES.items()
   ]
 
 
-def _classes(run: run_lib.Run) -> list[list[Any]]:
+def _classes(run: Run) -> list[list[Any]]:
   """Rows of class, latest IU, best validation's IU, its highest, curve."""
   if not run.latest:
     return []
@@ -219,9 +209,9 @@ def _classes(run: run_lib.Run) -> list[list[Any]]:
     rows.append(
       [
         name,
-        page.score(latest),
-        page.score(run.best["per_class_iu"].get(name)),
-        page.score(known.max() if known.size else None),
+        text_lib.score(latest),
+        text_lib.score(run.best["per_class_iu"].get(name)),
+        text_lib.score(known.max() if known.size else None),
         sparkline(values, [record["step"] for record in run.val]),
       ]
     )
@@ -250,19 +240,19 @@ def sparkline(values: np.ndarray, steps: Sequence[int]) -> Markup:
   )
 
 
-def _validations(run: run_lib.Run) -> list[list[str]]:
+def _validations(run: Run) -> list[list[str]]:
   keys = ("mean_iu", "pixel_accuracy", "mean_accuracy", "fw_iu", "loss")
   return [
     [
       f"{record['step']:,}",
-      *(page.score(record.get(key)) for key in keys),
+      *(text_lib.score(record.get(key)) for key in keys),
       duration(record.get("seconds", 0.0)),
     ]
     for record in run.val
   ]
 
 
-def _sessions(noted: Sequence[sessions.Session]) -> list[list[str]]:
+def _sessions(noted: Sequence[Session]) -> list[list[str]]:
   return [
     [
       _moment(session.began),

@@ -17,7 +17,7 @@ from PIL import Image
 
 from fcn_jax.data.classes import VOID, background_classes
 from fcn_jax.data.pictures import Entry
-from fcn_jax.evaluation.error_map import COLORS, Kind, error_map
+from fcn_jax.evaluation.errors import COLORS, Kind, error_map
 from fcn_jax.reports import page
 
 LONGEST = 1000  # pixels on the longer side of what is shown

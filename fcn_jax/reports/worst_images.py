@@ -10,9 +10,16 @@ from PIL import Image
 from fcn_jax.data import Dataset, pictures, pipeline
 from fcn_jax.data.classes import background_classes
 from fcn_jax.data.pictures import Entry
-from fcn_jax.evaluation.confusions import Confusion, confusions
-from fcn_jax.evaluation.error_map import COLORS, Kind, error_map
-from fcn_jax.evaluation.errors import MEASURES, image_scores, worst_images
+from fcn_jax.evaluation.errors import (
+  COLORS,
+  MEASURES,
+  Confusion,
+  Kind,
+  confusions,
+  error_map,
+  image_scores,
+  worst_images,
+)
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.reports import page, viewer
 

@@ -7,9 +7,9 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from fcn_jax import files
 from fcn_jax.evaluation.scores import NAMES
 from fcn_jax.runs import config as config_lib
-from fcn_jax.runs import record
 from fcn_jax.runs import run as run_lib
 
 SCORES = NAMES | {"loss": "loss"}
@@ -175,7 +175,7 @@ def written(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-  return "–" if record.without_nan(value) is None else f"{value:.4f}"
+  return "–" if files.without_nan(value) is None else f"{value:.4f}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

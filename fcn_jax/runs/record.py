@@ -1,19 +1,28 @@
-"""Where the figures of a run go: JSON lines and TensorBoard event files."""
+"""What a workdir records of its run: figures, and each start of it."""
 
+import dataclasses
+import importlib.metadata
 import json
 import math
 import os
 import pathlib
+import platform
+import shlex
+import sys
+import time
 from typing import Any
 
+import jax
 from tensorboardX import SummaryWriter
 
-FILE = "metrics.jsonl"
+from fcn_jax.files import without_nan
+
+METRICS = "metrics.jsonl"
 
 
 def read_metrics(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
   """The records of a workdir, in order; NaN is null in the file, nan here."""
-  path = pathlib.Path(workdir) / FILE
+  path = pathlib.Path(workdir) / METRICS
   if not path.exists():
     return []
   records = []
@@ -37,7 +46,7 @@ class Writer:
   """
 
   def __init__(self, workdir: str | pathlib.Path, resume_step: int):
-    self._path = pathlib.Path(workdir) / FILE
+    self._path = pathlib.Path(workdir) / METRICS
     kept = [r for r in read_metrics(workdir) if r["step"] <= resume_step]
     temporary = self._path.with_suffix(".tmp")
     temporary.write_text("".join(_line(record) for record in kept))
@@ -76,12 +85,141 @@ def _line(record: dict[str, Any]) -> str:
   return json.dumps(without_nan(record)) + "\n"
 
 
-def without_nan(value: Any) -> Any:
-  """The value, or tree of dicts and lists, with None for NaN and inf."""
-  if isinstance(value, dict):
-    return {key: without_nan(item) for key, item in value.items()}
-  if isinstance(value, list):
-    return [without_nan(item) for item in value]
-  if isinstance(value, float) and not math.isfinite(value):
-    return None
-  return value
+SESSIONS = "sessions.jsonl"
+_PACKAGES = ("fcn_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+
+FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """How long a run is.
+
+  Attributes:
+    total_steps: updates of the whole run.
+    steps_per_epoch: updates in which every training image is seen once.
+    images_per_step: images whose gradients are added up in an update.
+    validate_every: updates between two validations.
+    training_images: number of them.
+    validation_images: number of them.
+  """
+
+  total_steps: int
+  steps_per_epoch: int
+  images_per_step: int
+  validate_every: int
+  training_images: int
+  validation_images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+  """One start of a run.
+
+  Attributes:
+    began: seconds since 1970.
+    from_step: updates made before.
+    command: the command line, to be pasted into a shell.
+    environment: versions, device and host, by name.
+    schedule: of the run.
+    ended: seconds since 1970; None: it runs, or was killed.
+    last_step: updates made when it ended.
+    outcome: 'finished', 'stopped' (by a signal), 'failed' or None.
+    message: why it failed.
+  """
+
+  began: float
+  from_step: int
+  command: str
+  environment: dict[str, str]
+  schedule: Schedule
+  ended: float | None = None
+  last_step: int | None = None
+  outcome: str | None = None
+  message: str = ""
+
+
+def begin_session(
+  workdir: pathlib.Path, from_step: int, schedule: Schedule
+) -> None:
+  """Notes that a run starts, or goes on, in this process."""
+  _append(
+    workdir,
+    {
+      "began": time.time(),
+      "from_step": from_step,
+      "command": shlex.join(["python", *sys.argv]),
+      "environment": environment(),
+      "schedule": dataclasses.asdict(schedule),
+    },
+  )
+
+
+def end_session(
+  workdir: pathlib.Path, last_step: int | None, outcome: str, message: str = ""
+) -> None:
+  """Notes how the session that began last has ended."""
+  _append(
+    workdir,
+    {
+      "ended": time.time(),
+      "last_step": last_step,
+      "outcome": outcome,
+      "message": message,
+    },
+  )
+
+
+def read_sessions(workdir: str | pathlib.Path) -> list[Session]:
+  """The sessions of a workdir, in order; none where nothing was noted."""
+  path = pathlib.Path(workdir) / SESSIONS
+  if not path.exists():
+    return []
+  sessions: list[Session] = []
+  for line in path.read_text().splitlines():
+    try:
+      noted = json.loads(line)
+    except json.JSONDecodeError:
+      continue  # of a run that was killed while writing
+    if "began" in noted:
+      schedule = Schedule(**noted.pop("schedule"))
+      sessions.append(Session(**noted, schedule=schedule))
+    elif sessions:
+      sessions[-1] = dataclasses.replace(sessions[-1], **noted)
+  return sessions
+
+
+def environment() -> dict[str, str]:
+  """Versions, device and host, for people to read."""
+  there = jax.devices()
+  usable = getattr(os, "sched_getaffinity", None)
+  cores = len(usable(0)) if usable else os.cpu_count()
+  return {
+    "device": f"{len(there)} x {there[0].device_kind} ({there[0].platform})",
+    "host": f"{cores} cores, {_processor()}",
+    "system": platform.platform(),
+    "python": platform.python_version(),
+    **{name: _version(name) for name in _PACKAGES},
+  }
+
+
+def _version(package: str) -> str:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return "not installed"
+
+
+def _processor() -> str:
+  """The name of the CPU; Linux tells it in a file only."""
+  try:
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  except OSError:
+    lines = []
+  names = [line.split(":", 1)[1] for line in lines if "model name" in line]
+  return names[0].strip() if names else platform.machine()
+
+
+def _append(workdir: pathlib.Path, noted: dict[str, Any]) -> None:
+  with (workdir / SESSIONS).open("a") as stream:
+    stream.write(json.dumps(noted) + "\n")

@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 
 from fcn_jax.runs import config as config_lib
-from fcn_jax.runs import record as record_lib
-from fcn_jax.runs import sessions
+from fcn_jax.runs.record import (
+  FINISHED,
+  METRICS,
+  Session,
+  read_metrics,
+  read_sessions,
+)
 
 _RECENT = 5  # records that tell how fast a run is now
 
@@ -32,7 +37,7 @@ class Run:
   workdir: pathlib.Path
   config: dict[str, Any]
   records: tuple[dict[str, Any], ...]
-  sessions: tuple[sessions.Session, ...]
+  sessions: tuple[Session, ...]
   recorded: float | None = None
 
   @functools.cached_property
@@ -94,7 +99,7 @@ class Run:
   @property
   def seconds_left(self) -> float | None:
     """At the speed of the last records; None if that cannot be told."""
-    if self.outcome == sessions.FINISHED:
+    if self.outcome == FINISHED:
       return 0.0
     if self.total_steps is None or not self.train:
       return None
@@ -142,12 +147,12 @@ def read_run(workdir: str | pathlib.Path) -> Run:
       f"{workdir} is not the workdir of scripts/train.py: its config.json has "
       f"no {missing[0]}"
     )
-  records = folder / record_lib.FILE
+  records = folder / METRICS
   return Run(
     workdir=folder,
     config=config,
-    records=tuple(record_lib.read_metrics(folder)),
-    sessions=tuple(sessions.read_sessions(folder)),
+    records=tuple(read_metrics(folder)),
+    sessions=tuple(read_sessions(folder)),
     recorded=records.stat().st_mtime if records.exists() else None,
   )
 

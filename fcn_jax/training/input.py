@@ -15,8 +15,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int, Int32, UInt32
 
-from fcn_jax import devices, machine_memory
 from fcn_jax.data import pipeline
+from fcn_jax.devices import MemoryLimit, replicate, shard
+from fcn_jax.text import GIB
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,9 @@ _MOST_PIXELS = 2**31 - 1
 
 
 def choose(
-  wanted: str, sizes: Int[np.ndarray, "n 2"], room: machine_memory.Room | None
+  wanted: str,
+  sizes: Int[np.ndarray, "n 2"],
+  room: MemoryLimit | None,
 ) -> str:
   """Where to keep the images: 'none', 'host' or 'device'.
 
@@ -61,7 +64,7 @@ def choose(
     chosen, why = "device", "a quarter of its memory or less"
   _log.info(
     "decoded images, %.2f GiB: %s (%s)",
-    4 * pixels / machine_memory.GIB,
+    4 * pixels / GIB,
     {
       "none": "not kept",
       "host": "kept in the host's memory",
@@ -106,7 +109,7 @@ class OnDevice:
     with ThreadPoolExecutor(max(1, self._loader.num_threads)) as threads:
       for _ in threads.map(put, range(len(self._sizes))):
         pass
-    return devices.replicate(packed, self._mesh)
+    return replicate(packed, self._mesh)
 
   def steps(self, start: int, stop: int) -> Iterator[pipeline.Drawn]:
     """The batches of steps start .. stop - 1, as `Loader.steps` gives them."""
@@ -138,7 +141,7 @@ class OnDevice:
       cuts.mirror[place] = view.mirror
       cuts.extent[place] = view.height, view.width
       cuts.position[place] = position
-    return self._gather(self._pixels, devices.shard(cuts, self._mesh), canvas)
+    return self._gather(self._pixels, shard(cuts, self._mesh), canvas)
 
 
 @functools.partial(

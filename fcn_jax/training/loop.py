@@ -16,17 +16,16 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from fcn_jax import devices, machine_memory, models
+from fcn_jax import devices, models
 from fcn_jax.data import Dataset, load_dataset, pipeline
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.models import geometry
 from fcn_jax.reports import live
 from fcn_jax.runs import config as config_lib
-from fcn_jax.runs import record as record_lib
-from fcn_jax.runs import sessions
+from fcn_jax.runs.record import Schedule, Writer, read_metrics
 from fcn_jax.training import input, memory, optimizers, progress
-from fcn_jax.training import start as start_lib
+from fcn_jax.training.start import about, check_resumed, network
 from fcn_jax.training.step import Stepper, Training, TrainState, make_solver
 from fcn_jax.training.stopping import Stopping
 from fcn_jax.weights import checkpoints
@@ -90,7 +89,7 @@ class _Run:
           for split in (config.data.train_split, config.data.val_split)
         ]
       ),
-      machine_memory.room(),
+      devices.memory_limit(),
     )
     self.loader = make_loader(config, data, self.mesh, self.cache)
     epoch = self.loader.drawing.steps_per_epoch
@@ -102,7 +101,7 @@ class _Run:
     self.validate_every = every(config.validate_every)
     self.checkpoint_every = every(config.checkpoint_every)
     self.log_every = every(config.log_every)
-    self.about = start_lib.about(config, data)
+    self.about = about(config, data)
     self.layers = self.about.declaration()
     geometry.check_segmentation(
       self.layers, len(data.class_names), _lengths(config, data)
@@ -141,7 +140,7 @@ class _Run:
     evaluation = None
     with (
       # Where there is no checkpoint, no record is of this run.
-      record_lib.Writer(self.folder, -1 if start is None else start) as writer,
+      Writer(self.folder, -1 if start is None else start) as writer,
       self._live(start) as report,
       progress.Progress(self._plan(), step, writer) as shown,
     ):
@@ -180,12 +179,12 @@ class _Run:
   def _start(self, saved, start) -> tuple[TrainState, Training]:
     """The state of step 0, or of the checkpoint `start`."""
     if start is None:
-      net, receipt = start_lib.network(self.config, self.about)
+      net, receipt = network(self.config, self.about)
       (self.folder / "receipt.txt").write_text(f"{receipt}\n")
       _log.info("%s", receipt)
     else:
       _, stored = checkpoints.load_about(self.folder, start)
-      start_lib.check_resumed(self.about, stored, self.folder)
+      check_resumed(self.about, stored, self.folder)
       _log.info("resuming from step %d of %s", start, self.folder)
       net = models.build(self.layers, self.config.precision)
     graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
@@ -219,7 +218,7 @@ class _Run:
     )
 
   def _live(self, start: int | None) -> live.Live:
-    schedule = sessions.Schedule(
+    schedule = Schedule(
       total_steps=self.total,
       steps_per_epoch=self.loader.drawing.steps_per_epoch,
       images_per_step=self.loader.drawing.batch_size,
@@ -238,7 +237,7 @@ class _Run:
 
   def _mean_iu(self, step: int) -> float | None:
     """The score of this step, if the workdir holds it."""
-    for record in record_lib.read_metrics(self.folder):
+    for record in read_metrics(self.folder):
       if record["step"] == step and record["kind"] == "val":
         return record["mean_iu"]
     return None

@@ -18,9 +18,10 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from fcn_jax import machine_memory, models
+from fcn_jax import devices, models
 from fcn_jax.data.pipeline import Batch
 from fcn_jax.models import layers as d
+from fcn_jax.text import byte_size
 from fcn_jax.training import optimizers
 from fcn_jax.training.step import Stepper, Training, TrainState
 
@@ -194,7 +195,7 @@ def _bytes(tree: Any) -> int:
 
 def warning(
   need: Need,
-  room: machine_memory.Room,
+  room: devices.MemoryLimit,
   config: ConfigDict | None = None,
   sizes: Sequence[tuple[int, int]] = (),
 ) -> str:
@@ -213,8 +214,8 @@ def warning(
   remedies = _remedies(need, room, config, sizes)
   return (
     f"a train step {fits}: on the canvas {canvas}, {need.part_size} at a time, "
-    f"it needs {in_words(need.total)}, and there is "
-    f"{in_words(room.bytes)} ({room.of}). What helps:\n  "
+    f"it needs {byte_size(need.total)}, and there is "
+    f"{byte_size(room.bytes)} ({room.of}). What helps:\n  "
     + "\n  ".join(remedies)
   )
 
@@ -243,14 +244,14 @@ def _remedies(need, room, config, sizes) -> list[str]:
   if need.gradients:
     found.append(
       "config.batch_size = 1 and config.accumulation_steps = 1: no sum of "
-      f"gradients ({in_words(need.gradients)}); another recipe"
+      f"gradients ({byte_size(need.gradients)}); another recipe"
     )
   found.append("smaller images: scale the data set down before preparing it")
   weights = need.parameters + need.history + need.gradients + need.checkpoint
   if 2 * weights > need.total - need.process:
     found.append(
       "a narrower network: config.model.width; its weights and what belongs "
-      f"to them take {in_words(weights)}"
+      f"to them take {byte_size(weights)}"
     )
   if not room.shared:
     found.append(
@@ -266,8 +267,8 @@ def rows(needs: Sequence[Need]) -> list[tuple[str, ...]]:
   for words in needs[0].shares():
     sizes = [need.shares()[words] for need in needs]
     if any(sizes):
-      found.append((words, *map(in_words, sizes)))
-  return [*found, ("total", *(in_words(need.total) for need in needs))]
+      found.append((words, *map(byte_size, sizes)))
+  return [*found, ("total", *(byte_size(need.total) for need in needs))]
 
 
 def headings(needs: Sequence[Need]) -> tuple[str, ...]:
@@ -296,15 +297,6 @@ def parts_of(images: int, part_size: int, one_part: bool) -> int:
   return 1 if one_part else max(2, -(-images // part_size))
 
 
-def in_words(size: int) -> str:
-  """Bytes as '382 MiB' or '1.86 GiB'."""
-  if size >= machine_memory.GIB:
-    return f"{size / machine_memory.GIB:.2f} GiB"
-  if size >= 2**20:
-    return f"{size / 2**20:.0f} MiB"
-  return f"{size / 2**10:.0f} KiB"
-
-
 def warn_before_training(
   stepper: Stepper, state: TrainState, mesh, loader, config: ConfigDict
 ) -> None:
@@ -316,7 +308,7 @@ def warn_before_training(
     loader: of the run, see `pipeline.Loader`.
     config: the recipe.
   """
-  room = machine_memory.room()
+  room = devices.memory_limit()
   if room is None:
     return
   images = loader.drawing.batch_size

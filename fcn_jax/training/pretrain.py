@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from fcn_jax import devices, models
 from fcn_jax.data import class_folders, pipeline
-from fcn_jax.data import classes as classes_lib
+from fcn_jax.data.classes import voc_palette
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.evaluator import evaluation_step
 from fcn_jax.runs import config
@@ -148,7 +148,7 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
 
 def load_classifier(
   workdir: str | pathlib.Path,
-) -> tuple[models.Network, checkpoints.About]:
+) -> tuple[models.Network, checkpoints.ModelCard]:
   """The classifier that `train_classifier` wrote, ready to be called.
 
   >>> net, about = load_classifier("runs/quickstart/classifier")
@@ -168,10 +168,10 @@ def load_classifier(
   recipe = json.loads((folder / "config.json").read_text())
   names = (folder / "classes.txt").read_text().splitlines()
   source = caffemodel.read_caffemodel(folder / FILE)
-  about = checkpoints.About(
+  about = checkpoints.ModelCard(
     model={"name": "alexnet", "classes": len(names), **recipe["model"]},
     class_names=names,
-    palette=classes_lib.voc_palette().tolist(),
+    palette=voc_palette().tolist(),
     config=recipe,
     source=f"{FILE}, SHA-1 {source.sha1}",
   )

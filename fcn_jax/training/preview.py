@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int
 from ml_collections import ConfigDict
 
 from fcn_jax.training import optimizers
-from fcn_jax.training import step as step_lib
+from fcn_jax.training.step import make_schedule
 
 _MOST_CHANGES = 20  # that are listed one by one
 _MANY_FOLD = 50  # from which steps are drawn on a logarithmic axis
@@ -161,7 +161,7 @@ def preview(config: ConfigDict, epoch: int | None) -> Preview:
   total = optimizers.steps_in(config.duration, None, steps)
   if total < 1:
     raise ValueError(f"config.duration = {config.duration!r}: no step at all")
-  schedule = step_lib.make_schedule(config, total, steps)
+  schedule = make_schedule(config, total, steps)
   rates = np.asarray(jax.vmap(schedule)(jnp.arange(total)), np.float32)
   wrong = np.flatnonzero(~np.isfinite(rates))
   if wrong.size:

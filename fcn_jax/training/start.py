@@ -16,9 +16,9 @@ from fcn_jax.weights.receipt import Receipt
 _log = logging.getLogger(__name__)
 
 
-def about(config: ConfigDict, dataset: Dataset) -> checkpoints.About:
+def about(config: ConfigDict, dataset: Dataset) -> checkpoints.ModelCard:
   """What the checkpoints of a run say of themselves."""
-  return checkpoints.About(
+  return checkpoints.ModelCard(
     model={
       **{
         key: list(value) if isinstance(value, tuple) else value
@@ -40,7 +40,9 @@ def _digest(dataset: Dataset, split: str) -> str:
 
 
 def check_resumed(
-  ours: checkpoints.About, stored: checkpoints.About, workdir: pathlib.Path
+  ours: checkpoints.ModelCard,
+  stored: checkpoints.ModelCard,
+  workdir: pathlib.Path,
 ) -> None:
   """Refuses to go on with other data than a run began with.
 
@@ -58,7 +60,7 @@ def check_resumed(
 
 
 def network(
-  config: ConfigDict, what: checkpoints.About
+  config: ConfigDict, what: checkpoints.ModelCard
 ) -> tuple[models.Network, Receipt]:
   """The network of a run before its first step, and where it came from.
 
@@ -124,7 +126,7 @@ def _names(given: Iterable[str]) -> list[str]:
 
 
 def _head_rows(
-  ours: checkpoints.About, theirs: checkpoints.About, keep: bool
+  ours: checkpoints.ModelCard, theirs: checkpoints.ModelCard, keep: bool
 ) -> dict[int, int] | None:
   """See `weights.surgery`: None for the same classes in the same order.
 

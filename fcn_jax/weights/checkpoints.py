@@ -23,7 +23,7 @@ _ASIDE, _COPYING = "aside_", "copying_"
 
 
 @dataclasses.dataclass(frozen=True)
-class About:
+class ModelCard:
   """What a checkpoint says of itself.
 
   Attributes:
@@ -93,7 +93,7 @@ class Checkpoints:
     step: int,
     params: Any,
     frozen: Any,
-    about: About,
+    about: ModelCard,
     solver: Any = None,
     mean_iu: float | None = None,
   ) -> None:
@@ -202,7 +202,7 @@ def _filled(state: nnx.State, values: dict) -> nnx.State:
 
 
 def save_model(
-  directory: str | pathlib.Path, net: models.Network, about: About
+  directory: str | pathlib.Path, net: models.Network, about: ModelCard
 ) -> None:
   """Writes a network as a model directory with one checkpoint, step 0.
 
@@ -260,14 +260,14 @@ def load_about(directory: str | pathlib.Path, step: str | int = "best"):
   number = find_step(directory, step)
   path = _absolute(directory) / FOLDER / str(number)
   found = ocp.checkpointables_metadata(path).custom_metadata
-  return number, About(**found)
+  return number, ModelCard(**found)
 
 
 def load_model(
   directory: str | pathlib.Path,
   step: str | int = "best",
   precision: str = "float32",
-) -> tuple[models.Network, About, int]:
+) -> tuple[models.Network, ModelCard, int]:
   """The network of a model directory, what it says of itself, and its step.
 
   Raises:

@@ -5,7 +5,7 @@ import json
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class TensorRow:
   """What became of one tensor.
 
   Attributes:
@@ -52,7 +52,7 @@ class Receipt:
   known_as: str
   source_order: str
   target_order: str
-  rows: tuple[Row, ...]
+  rows: tuple[TensorRow, ...]
   proof: str = ""
 
   def initialised_layers(self) -> tuple[str, ...]:

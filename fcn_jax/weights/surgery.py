@@ -20,9 +20,14 @@ from jaxtyping import Float32
 
 from fcn_jax.models import Network
 from fcn_jax.models import layers as d
-from fcn_jax.weights import caffemodel, fixed, published
-from fcn_jax.weights import initialise as initialise_lib
-from fcn_jax.weights.receipt import Misfit, Receipt, Row
+from fcn_jax.weights import caffemodel, published
+from fcn_jax.weights.initialise import (
+  check_scale,
+  check_upscore,
+  draw,
+  is_bilinear,
+)
+from fcn_jax.weights.receipt import Misfit, Receipt, TensorRow
 
 # Layer types whose first blob is a kernel; some writers leave the type out.
 _WITH_KERNEL = ("Convolution", "InnerProduct", "")
@@ -112,7 +117,7 @@ def surgery(
       rows += _dropped(layer, "not in the network, allowed by name")
     elif name.startswith("fc8"):
       rows += _dropped(layer, "the classifier's last layer")
-    elif layer.type == "Deconvolution" and fixed.is_bilinear(layer):
+    elif layer.type == "Deconvolution" and is_bilinear(layer):
       rows += _dropped(layer, "bilinear, of another stride")
     else:
       learned = ", learned" if layer.type == "Deconvolution" else ""
@@ -230,14 +235,14 @@ def _fit(found: caffemodel.CaffeLayer | None, layer, network: Network, blobs):
   """
   match layer:
     case d.Upscore():
-      return None, fixed.check_upscore(found, layer)
+      return None, check_upscore(found, layer)
     case d.Scale():
       readers = [
         reader.name
         for reader, bottom in d.with_bottoms(network.layers)
         if bottom == layer.name and reader.name in blobs
       ]
-      return None, fixed.check_scale(found, layer, readers)
+      return None, check_scale(found, layer, readers)
   if found is None:
     raise Misfit([_both(None, layer, network, "missing")])
   return _convert(found, layer, network)
@@ -270,7 +275,7 @@ def _convert(found: caffemodel.CaffeLayer, layer: d.Conv, network: Network):
     note += f", {layer.groups} groups"
   name = layer.name
   return (kernel, bias.reshape(o)), [
-    Row(
+    TensorRow(
       f"{name}[0]",
       weight.shape,
       f"{name}.kernel",
@@ -278,7 +283,7 @@ def _convert(found: caffemodel.CaffeLayer, layer: d.Conv, network: Network):
       "copied" if convolution else "reshaped",
       note,
     ),
-    Row(f"{name}[1]", bias.shape, f"{name}.bias", (o,), "copied"),
+    TensorRow(f"{name}[1]", bias.shape, f"{name}.bias", (o,), "copied"),
   ]
 
 
@@ -292,10 +297,10 @@ def _fresh(layer, network: Network, head_init: str, seed: int):
   """(kernel and bias, or None where they are fixed; rows), from no source."""
   match layer:
     case d.Upscore():
-      return None, fixed.check_upscore(None, layer)
+      return None, check_upscore(None, layer)
     case d.Scale():
-      return None, fixed.check_scale(None, layer, ())
-  return initialise_lib.draw(layer, network, head_init, seed)
+      return None, check_scale(None, layer, ())
+  return draw(layer, network, head_init, seed)
 
 
 def _of_other_classes(found, layer, network, head_init, seed, head_rows):
@@ -324,9 +329,9 @@ def _of_other_classes(found, layer, network, head_init, seed, head_rows):
   ]
 
 
-def _dropped(found: caffemodel.CaffeLayer | None, note: str) -> list[Row]:
+def _dropped(found: caffemodel.CaffeLayer | None, note: str) -> list[TensorRow]:
   return [
-    Row(f"{found.name}[{index}]", blob.shape, "", None, "dropped", note)
+    TensorRow(f"{found.name}[{index}]", blob.shape, "", None, "dropped", note)
     for index, blob in enumerate(found.blobs if found else ())
   ]
 

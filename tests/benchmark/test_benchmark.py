@@ -8,7 +8,8 @@ import pytest
 import run_scripts
 
 from fcn_jax import models
-from fcn_jax.benchmark import compute, files, machine, memory, turns, whole
+from fcn_jax.benchmark import compute, files, memory
+from fcn_jax.benchmark.machine import Timing, measured, take_turns
 from fcn_jax.data.canvases import assign
 
 SCRIPT = "scripts/benchmark.py"
@@ -21,7 +22,7 @@ def test_works_take_turns_and_may_have_clocks_of_their_own():
     order.append("a")
     return float(len(order))
 
-  found = turns.take_turns(
+  found = take_turns(
     {"a": clocked, "b": lambda: order.append("b")}, repeats=3, warm_up=1
   )
   assert order == list("ab" + "ababab")
@@ -33,10 +34,10 @@ def test_works_take_turns_and_may_have_clocks_of_their_own():
 def test_the_floor_by_hand():
   """2048 ** 3 products in 2 s; 2 ** 28 bytes read and written in 1 s."""
   side = 2048 if jax.default_backend() == "cpu" else 4 * 2048
-  found = machine.measured(
+  found = measured(
     {
-      "matrix product": turns.Timing((1.0, 2.0, 9.0)),
-      "copy": turns.Timing((1.0,)),
+      "matrix product": Timing((1.0, 2.0, 9.0)),
+      "copy": Timing((1.0,)),
     }
   )
   assert found.flops == side**3
@@ -82,7 +83,7 @@ def test_sizes_are_drawn_by_their_shares():
 def test_the_plain_loop_does_the_same_work(made):
   """What the pipeline reads is what the plain loop reads, to the bit."""
   folder, data = made
-  reading = whole.loader(data, threads=0)
+  reading = files.loader(data, threads=0)
   which = assign(data.sizes("train"), reading.canvases)
   for i, stem in enumerate(data.ids("train")):
     [part] = reading.batch(i).parts
@@ -97,12 +98,12 @@ def test_whole_work_is_timed_and_its_programs_counted(made, monkeypatch):
   folder, data = made
   narrow = models.build(models.declare("fcn_alexnet", 21, width=0.02))
   monkeypatch.setattr(compute, "network", lambda *_: narrow)
-  timings = whole.measure_input(folder, data, 2)
+  timings = files.measure_input(folder, data, 2)
   assert {len(timing.seconds) for timing in timings.values()} == {2}
-  timings, programs, canvases = whole.measure_epoch(data, "m", "float32", 1)
+  timings, programs, canvases = files.measure_epoch(data, "m", "float32", 1)
   assert set(timings) == {"from files", "from memory"}
   assert programs == len(canvases) == 2
-  timings, programs = whole.measure_predict(folder, "fcn_alexnet", "p", 1)
+  timings, programs = files.measure_predict(folder, "fcn_alexnet", "p", 1)
   assert set(timings) == {"masks written", "alone"}
   assert programs == 1  # both sizes lie on 64 x 64
 

@@ -5,8 +5,9 @@ from small_data import make_plan, photo
 
 from fcn_jax.data import builder, decode_label, load_dataset
 from fcn_jax.data.builder import Pair, check_name, write_dataset
-from fcn_jax.data.files import DataError, File
+from fcn_jax.data.files import File
 from fcn_jax.data.labels import LabelReader
+from fcn_jax.files import DataError
 
 
 def test_records_keep_bytes_and_order(tmp_path):

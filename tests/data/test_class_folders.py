@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from fcn_jax.data import class_folders
-from fcn_jax.data.files import DataError
 from fcn_jax.data.pipeline import Drawing
+from fcn_jax.files import DataError
 
 FILL = (7, 8, 9)
 

@@ -13,7 +13,7 @@ from fcn_jax.data.classes import (
   shared_palette,
   voc_palette,
 )
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 
 
 def test_voc_palette_by_hand():

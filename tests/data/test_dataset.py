@@ -7,7 +7,7 @@ from small_data import make_plan
 from fcn_jax.data.builder import write_dataset
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.dataset import available_datasets, load_dataset
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from small_data import label, photo, voc_files, write
 
 from fcn_jax.data import exports
 from fcn_jax.data.classes import voc_palette
-from fcn_jax.data.files import DataError, File
+from fcn_jax.data.files import File
 from fcn_jax.data.formats import voc
 from fcn_jax.data.labels import LabelReader
+from fcn_jax.files import DataError
 
 ROOT = "VOCdevkit/VOC2012/"
 

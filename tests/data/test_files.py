@@ -3,7 +3,8 @@ import tarfile
 
 import pytest
 
-from fcn_jax.data.files import DataError, File, list_folder, list_tar
+from fcn_jax.data.files import File, list_folder, list_tar
+from fcn_jax.files import DataError
 
 
 def make_tar(path, members, mode="w"):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from fcn_jax.data.files import DataError
 from fcn_jax.data.images import decode_image, decode_label, encode_label
+from fcn_jax.files import DataError
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from fcn_jax.data import pictures
+from fcn_jax.text import percent
 
 PALETTE = np.zeros((256, 3), np.uint8)
 PALETTE[1] = 200, 100, 0
@@ -76,7 +77,7 @@ def test_an_opacity_out_of_range_is_refused(opacity):
   [(0.1234, "12.3 %"), (0, "0.0 %"), (0.0009, "< 0.1 %"), (1, "100.0 %")],
 )
 def test_percent(share, text):
-  assert pictures.percent(share) == text
+  assert percent(share) == text
 
 
 @pytest.mark.parametrize(

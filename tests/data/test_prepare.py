@@ -14,8 +14,8 @@ from small_data import (
 )
 
 from fcn_jax.data import decode_label, load_dataset
-from fcn_jax.data.files import DataError
 from fcn_jax.data.prepare import Options, prepare_dataset
+from fcn_jax.files import DataError
 
 
 def test_voc_tar(tmp_path):

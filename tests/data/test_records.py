@@ -5,11 +5,11 @@ from stored_data import StoredDataset
 
 from fcn_jax.data import load_dataset
 from fcn_jax.data.checks import check_splits
-from fcn_jax.data.files import DataError
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.data.pipeline import Sample
 from fcn_jax.data.prepare import prepare_dataset
 from fcn_jax.data.records import pairs
+from fcn_jax.files import DataError
 
 
 def test_records_are_checked_as_files_are(tmp_path):

@@ -8,12 +8,12 @@ import numpy as np
 from configs_there import load_config
 from stored_data import StoredDataset
 
+from fcn_jax import files
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.pipeline import Sample
-from fcn_jax.runs import record as record_lib
-from fcn_jax.runs import sessions
+from fcn_jax.runs.record import METRICS, SESSIONS, Schedule, begin_session
 
-SCHEDULE = sessions.Schedule(
+SCHEDULE = Schedule(
   total_steps=40,
   steps_per_epoch=10,
   images_per_step=4,
@@ -69,17 +69,17 @@ def make_run(
   folder: pathlib.Path,
   records=(VAL[0], TRAIN[0], TRAIN[1], VAL[1], TRAIN[2]),
   config=None,
-  schedule: sessions.Schedule | None = SCHEDULE,
+  schedule: Schedule | None = SCHEDULE,
 ) -> pathlib.Path:
   """A run that goes on, unless `sessions.end` says that it has ended."""
   folder.mkdir(parents=True, exist_ok=True)
   config = config or load_config("shapes_fcn_alexnet")
   (folder / "config.json").write_text(json.dumps(config.to_dict()))
-  lines = [json.dumps(record_lib.without_nan(record)) for record in records]
-  (folder / record_lib.FILE).write_text("".join(f"{line}\n" for line in lines))
-  (folder / sessions.FILE).unlink(missing_ok=True)
+  lines = [json.dumps(files.without_nan(record)) for record in records]
+  (folder / METRICS).write_text("".join(f"{line}\n" for line in lines))
+  (folder / SESSIONS).unlink(missing_ok=True)
   if schedule:
-    sessions.begin(folder, 0, schedule)
+    begin_session(folder, 0, schedule)
   return folder
 
 

@@ -21,8 +21,8 @@ def declared(name: str = "fcn_alexnet"):
   }
 
 
-def about(name: str = "fcn_alexnet") -> checkpoints.About:
-  return checkpoints.About(
+def about(name: str = "fcn_alexnet") -> checkpoints.ModelCard:
+  return checkpoints.ModelCard(
     model=declared(name),
     class_names=list(CLASS_NAMES),
     palette=voc_palette().tolist(),

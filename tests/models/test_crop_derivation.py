@@ -7,6 +7,7 @@ import pytest
 from fcn_jax import models
 from fcn_jax.models import crop_derivation, geometry
 from fcn_jax.models import layers as d
+from fcn_jax.text import number
 
 NAMES = ("fcn_alexnet", "fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce")
 
@@ -86,9 +87,9 @@ def test_what_moves_nothing_is_left_out():
 
 
 def test_numbers_and_operations_in_words():
-  assert crop_derivation.number(Fraction(25, 2)) == "12.5"
-  assert crop_derivation.number(Fraction(-1, 3)) == "−1/3"
-  assert crop_derivation.number(-18) == "−18"
+  assert number(Fraction(25, 2)) == "12.5"
+  assert number(Fraction(-1, 3)) == "−1/3"
+  assert number(-18) == "−18"
   conv = d.Conv("c", features=4, kernel=5, stride=2, pad=3, groups=2)
   assert crop_derivation.operation(conv) == (
     "convolution 5 × 5, stride 2, pad 3, 2 groups"

@@ -7,6 +7,7 @@ import pytest
 from fcn_jax import models
 from fcn_jax.models import describe, flops
 from fcn_jax.models import layers as d
+from fcn_jax.text import operations
 
 BY_HAND = (
   d.Data("data", mean_bgr=(0.0, 0.0, 0.0)),
@@ -122,6 +123,6 @@ def test_an_image_that_does_not_fit_is_refused():
 
 
 def test_operations_in_words():
-  assert describe.operations(14_495_514_624) == "14.5 GFLOP"
-  assert describe.operations(1_000_000_000_000) == "1 TFLOP"
-  assert describe.operations(999) == "999 FLOP"
+  assert operations(14_495_514_624) == "14.5 GFLOP"
+  assert operations(1_000_000_000_000) == "1 TFLOP"
+  assert operations(999) == "999 FLOP"

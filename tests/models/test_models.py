@@ -195,7 +195,9 @@ def test_your_own_network_in_ten_lines(monkeypatch, tmp_path):
   net = models.build(layers)
   surgery.initialise(net, seed=0, head_init="gaussian")
   model = {"name": "tiny", "classes": 3, "features": 4}
-  about = checkpoints.About(model, list("abc"), [[i] * 3 for i in range(256)])
+  about = checkpoints.ModelCard(
+    model, list("abc"), [[i] * 3 for i in range(256)]
+  )
   checkpoints.save_model(tmp_path / "model", net, about)
   image = random_image(np.random.default_rng(0), 33, 47)
   result = predictor.load(tmp_path / "model")(image)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from fcn_jax.data.classes import voc_palette
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 from fcn_jax.prediction.folder import PredictionFolder, read_palette
 from fcn_jax.prediction.inputs import ImageFile
 from fcn_jax.prediction.result import Result

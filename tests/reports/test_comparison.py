@@ -5,8 +5,8 @@ import pytest
 from made_up_runs import CLASSES, TRAIN, VAL, make_run, train, val
 from made_up_runs import changed_config as config
 
+from fcn_jax import text
 from fcn_jax.reports import comparison as reports
-from fcn_jax.reports import page as pages
 from fcn_jax.runs import comparison
 
 
@@ -47,7 +47,7 @@ def test_figures_are_those_of_the_records(compared, written, open_page):
     ),
   ):
     expected = [
-      [name, str(record["step"]), *(pages.score(record[key]) for key in keys)]
+      [name, str(record["step"]), *(text.score(record[key]) for key in keys)]
       for name, record in zip(("one", "<two>"), records, strict=True)
     ]
     assert found[caption][:2] == expected

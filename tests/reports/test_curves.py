@@ -6,11 +6,11 @@ import numpy as np
 from made_up_runs import make_run, train, val
 
 from fcn_jax.reports import curves
-from fcn_jax.runs import run as run_lib
+from fcn_jax.runs.run import Run, read_run
 
 
-def run(folder, *records) -> run_lib.Run:
-  return run_lib.read_run(make_run(folder, records))
+def run(folder, *records) -> Run:
+  return read_run(make_run(folder, records))
 
 
 def test_a_curve_is_the_records(tmp_path):

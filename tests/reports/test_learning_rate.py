@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 from fcn_jax.reports import learning_rate
 from fcn_jax.training.preview import Preview
 

@@ -10,8 +10,7 @@ from made_up_runs import LABEL, SCHEDULE, VAL, dataset, make_run, val
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.reports import live, training
 from fcn_jax.runs import album as album_lib
-from fcn_jax.runs import record as record_lib
-from fcn_jax.runs import sessions
+from fcn_jax.runs.record import Writer, read_metrics, read_sessions
 
 
 @dataclasses.dataclass
@@ -38,7 +37,7 @@ def drawn(monkeypatch, clock):
 
   def write(workdir):
     clock.now += 2
-    found.append([r["step"] for r in record_lib.read_metrics(workdir)])
+    found.append([r["step"] for r in read_metrics(workdir)])
 
   monkeypatch.setattr(training, "write_training", write)
   return found
@@ -64,7 +63,7 @@ def evaluation(**predictions) -> Evaluation:
 
 
 def add_record(workdir, record) -> None:
-  with record_lib.Writer(workdir, 10**6) as writer:
+  with Writer(workdir, 10**6) as writer:
     writer.write(record.pop("step"), record.pop("kind"), record)
 
 
@@ -81,7 +80,7 @@ def test_it_is_drawn_at_validations_and_at_the_end(tmp_path, drawn, clock):
     assert drawn == [[0], [0, 10, 20]]
     one.end(30, False)
   assert drawn[2:] == [[0, 10, 20, 30]]
-  (session,) = sessions.read_sessions(tmp_path)
+  (session,) = read_sessions(tmp_path)
   assert (session.outcome, session.last_step) == ("finished", 30)
   # Each was kept, drawn or not.
   album = album_lib.read(tmp_path)
@@ -93,7 +92,7 @@ def test_a_resumed_run_is_drawn_at_once(tmp_path, drawn):
   with report(tmp_path, from_step=30) as one:
     assert drawn == [[0, 10, 20, 20, 30]]
     one.end(31, True)
-  (session,) = sessions.read_sessions(tmp_path)
+  (session,) = read_sessions(tmp_path)
   assert (session.outcome, session.from_step) == ("stopped", 30)
 
 
@@ -104,12 +103,12 @@ def test_how_a_run_failed_is_noted(tmp_path, drawn):
     report(tmp_path),
   ):
     raise FloatingPointError("NaN at step 3")
-  (session,) = sessions.read_sessions(tmp_path)
+  (session,) = read_sessions(tmp_path)
   assert (session.outcome, session.message) == ("failed", "NaN at step 3")
   assert len(drawn) == 1
   with pytest.raises(KeyboardInterrupt), report(tmp_path):
     raise KeyboardInterrupt
-  assert sessions.read_sessions(tmp_path)[-1].outcome == "stopped"
+  assert read_sessions(tmp_path)[-1].outcome == "stopped"
 
 
 def test_an_error_in_drawing_is_a_line_in_the_log(
@@ -128,7 +127,7 @@ def test_an_error_in_drawing_is_a_line_in_the_log(
     f"{tmp_path}/report.html is not up to date, but the training goes on: "
     "RuntimeError: no ink"
   ]
-  assert sessions.read_sessions(tmp_path)[-1].outcome == "finished"
+  assert read_sessions(tmp_path)[-1].outcome == "finished"
 
 
 def test_without_images_there_are_still_curves(

@@ -4,7 +4,7 @@ import browser
 import pytest
 
 from fcn_jax import models
-from fcn_jax.machine_memory import Room
+from fcn_jax.devices import MemoryLimit
 from fcn_jax.models.describe import cells, describe
 from fcn_jax.reports import network
 from fcn_jax.training import memory
@@ -24,7 +24,7 @@ def fcn8s():
 
 @pytest.fixture(scope="module")
 def path(fcn8s, tmp_path_factory):
-  room = Room(1000 * MIB, "memory of the device (<X>)", shared=False)
+  room = MemoryLimit(1000 * MIB, "memory of the device (<X>)", shared=False)
   return network.write_network(
     tmp_path_factory.mktemp("network") / "fcn8s.html",
     fcn8s,

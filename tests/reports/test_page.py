@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from places import ROOT
 
-from fcn_jax.data.files import DataError
+from fcn_jax import text
 from fcn_jax.data.pictures import Entry
+from fcn_jax.files import DataError
 from fcn_jax.reports import page
 
 TEMPLATE = """
@@ -158,7 +159,7 @@ def test_a_png_keeps_every_pixel_and_a_jpeg_is_near():
 
 
 def test_numbers_as_they_are_written():
-  assert page.score(0.48126) == "0.4813"
-  assert page.score(float("nan")) == page.score(None) == "–"
-  assert page.count(1234567) == "1,234,567"
+  assert text.score(0.48126) == "0.4813"
+  assert text.score(float("nan")) == text.score(None) == "–"
+  assert text.count(1234567) == "1,234,567"
   assert page.color((192, 128, 0)) == "#c08000"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax.data.files import DataError
+from fcn_jax.files import DataError
 from fcn_jax.reports import picture_files
 
 SVG = (

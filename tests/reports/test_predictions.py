@@ -10,9 +10,9 @@ import numpy as np
 import painted
 import pytest
 
-from fcn_jax.data.files import DataError
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.errors import worst_images
+from fcn_jax.files import DataError
 from fcn_jax.prediction.files import Seen
 from fcn_jax.prediction.inputs import ImageFile
 from fcn_jax.prediction.result import Result

@@ -14,7 +14,9 @@ from PIL import Image
 
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.reports import training
-from fcn_jax.runs import album, sessions
+from fcn_jax.runs import album
+from fcn_jax.runs import record as record_lib
+from fcn_jax.text import duration
 
 # Of the validations at steps 0 and 20.
 PREDICTED = {
@@ -249,7 +251,7 @@ def test_it_fits_a_telephone(whole, open_page, dark):
 
 
 def state(workdir) -> str:
-  return training.state(training.run_lib.read_run(workdir))
+  return training.state(training.read_run(workdir))
 
 
 def test_where_a_run_stands(tmp_path):
@@ -258,15 +260,17 @@ def test_where_a_run_stands(tmp_path):
   assert state(tmp_path) == (
     "Training: at step 30 of 40 (75 %) after 41 s; about 13 s left."
   )
-  sessions.end(tmp_path, 30, sessions.STOPPED)
+  record_lib.end_session(tmp_path, 30, record_lib.STOPPED)
   assert state(tmp_path).startswith(
     "Stopped at step 30 of 40 (75 %) after 41 s"
   )
-  sessions.end(tmp_path, None, sessions.FAILED, "step 31: NaN on <a>")
+  record_lib.end_session(
+    tmp_path, None, record_lib.FAILED, "step 31: NaN on <a>"
+  )
   assert (
     state(tmp_path) == "Failed at step 30 of 40 (75 %): step 31: NaN on <a>"
   )
-  sessions.end(tmp_path, 40, sessions.FINISHED)
+  record_lib.end_session(tmp_path, 40, record_lib.FINISHED)
   assert state(tmp_path) == "Finished at step 40 of 40 (100 %) after 41 s."
   make_run(tmp_path, schedule=None)
   assert state(tmp_path) == "At step 30 after 41 s."
@@ -280,11 +284,11 @@ def test_durations_by_hand():
     (3600, "1 h 0 min"),
     (90_061, "1 d 1 h"),
   ):
-    assert training.duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_a_run_that_ended_neither_reloads_nor_hides_why(workdir, open_page):
-  sessions.end(workdir, None, sessions.FAILED, "NaN on <a>")
+  record_lib.end_session(workdir, None, record_lib.FAILED, "NaN on <a>")
   page = open_page(training.write_training(workdir))
   assert page.locator("#reload").count() == 0
   assert "NaN on <a>" in page.locator("header").inner_text()
@@ -302,10 +306,10 @@ def test_config_and_command_are_there(whole, shown):
   assert config["base_lr"] == "0.005"
   assert config["model.mean_bgr"] == "116.0, 116.0, 116.0"
   assert config["init.path"] == "–"
-  command = sessions.read_sessions(whole)[0].command
+  command = record_lib.read_sessions(whole)[0].command
   assert shown.locator("pre").inner_text() == command
   environment = dict(cells(shown, "Environment"))
-  assert environment == sessions.environment()
+  assert environment == record_lib.environment()
 
 
 def test_a_run_without_records_pictures_or_sessions_has_a_page(

@@ -8,9 +8,15 @@ import pytest
 from made_up_evaluation import NAMES, made_up
 from PIL import Image
 
-from fcn_jax.evaluation.confusions import confusions
-from fcn_jax.evaluation.error_map import COLORS, Kind, error_map
-from fcn_jax.evaluation.errors import MEASURES, image_scores, worst_images
+from fcn_jax.evaluation.errors import (
+  COLORS,
+  MEASURES,
+  Kind,
+  confusions,
+  error_map,
+  image_scores,
+  worst_images,
+)
 from fcn_jax.reports.worst_images import show_worst
 
 DATASET, EVALUATION = made_up()

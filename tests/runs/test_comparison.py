@@ -7,7 +7,8 @@ import pytest
 from made_up_runs import SCHEDULE, TRAIN, VAL, make_run, val
 from made_up_runs import changed_config as config
 
-from fcn_jax.runs import comparison, record
+from fcn_jax import files
+from fcn_jax.runs import comparison
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_exactly_the_fields_that_differ(two, tmp_path):
 
 
 def test_figures_are_those_of_the_records(two):
-  found = json.loads(json.dumps(record.without_nan(two.figures())))
+  found = json.loads(json.dumps(files.without_nan(two.figures())))
   assert found["best_run"] == "y/a"
   first, second = found["runs"]
   assert (first["last"]["mean_iu"], first["best"]["step"]) == (0.4375, 20)

@@ -9,13 +9,13 @@ import pytest
 from configs_there import load_config
 from made_up_runs import VAL, make_run, val
 
-from fcn_jax.runs import run as run_lib
-from fcn_jax.runs import sessions
+from fcn_jax.runs import record
+from fcn_jax.runs.run import differing_fields, names, read_run
 
 
 def test_what_the_files_say(tmp_path):
   make_run(tmp_path / "a")
-  run = run_lib.read_run(tmp_path / "a")
+  run = read_run(tmp_path / "a")
   assert run.workdir == tmp_path / "a"
   assert run.config["data.name"] == "shapes"
   assert run.config["model.mean_bgr"] == [116.0, 116.0, 116.0]
@@ -29,23 +29,23 @@ def test_what_the_files_say(tmp_path):
 
 def test_a_stop_between_two_records_tells_the_step(tmp_path):
   make_run(tmp_path)
-  sessions.end(tmp_path, 34, sessions.STOPPED)
-  assert run_lib.read_run(tmp_path).step == 34
+  record.end_session(tmp_path, 34, record.STOPPED)
+  assert read_run(tmp_path).step == 34
   make_run(tmp_path)
-  sessions.end(tmp_path, None, sessions.FAILED, "it was lost")
-  assert run_lib.read_run(tmp_path).step == 30
+  record.end_session(tmp_path, None, record.FAILED, "it was lost")
+  assert read_run(tmp_path).step == 30
 
 
 def test_the_best_is_the_checkpoint_that_is_kept(tmp_path):
   """Of equals the later; NaN is below all."""
   scored = [val(0, math.nan), val(10, 0.5), val(20, 0.5), val(30, 0.25)]
   make_run(tmp_path, records=scored)
-  run = run_lib.read_run(tmp_path)
+  run = read_run(tmp_path)
   assert (run.best["step"], run.latest["step"]) == (20, 30)
   make_run(tmp_path, records=scored[:1])
-  assert run_lib.read_run(tmp_path).best["step"] == 0
+  assert read_run(tmp_path).best["step"] == 0
   make_run(tmp_path, records=[])
-  empty = run_lib.read_run(tmp_path)
+  empty = read_run(tmp_path)
   assert (empty.best, empty.latest, empty.step) == (None, None, 0)
 
 
@@ -56,20 +56,20 @@ def test_time_spent_and_left_by_hand(tmp_path):
   the first, which compiles, does not move; and the validation at 40.
   """
   make_run(tmp_path)
-  run = run_lib.read_run(tmp_path)
+  run = read_run(tmp_path)
   assert run.seconds_spent == pytest.approx(35 + 6)
   assert run.seconds_left == pytest.approx(10 + 3)
-  sessions.end(tmp_path, 40, sessions.FINISHED)
-  assert run_lib.read_run(tmp_path).seconds_left == 0
+  record.end_session(tmp_path, 40, record.FINISHED)
+  assert read_run(tmp_path).seconds_left == 0
   make_run(tmp_path, records=VAL[:1], schedule=None)
-  unknown = run_lib.read_run(tmp_path)
+  unknown = read_run(tmp_path)
   assert (unknown.seconds_left, unknown.total_steps) == (None, None)
 
 
 def test_folders_that_are_no_workdirs_are_refused_by_name(tmp_path):
   def refused(folder) -> str:
     with pytest.raises(ValueError, match=str(folder)) as error:
-      run_lib.read_run(folder)
+      read_run(folder)
     return str(error.value)
 
   assert "no such folder" in refused(tmp_path / "none")
@@ -87,12 +87,12 @@ def test_folders_that_are_no_workdirs_are_refused_by_name(tmp_path):
 
 def test_names_are_as_long_as_they_must_be(tmp_path):
   paths = [pathlib.Path(p) for p in ("/r/x/a", "/r/y/a", "/r/x/b")]
-  assert run_lib.names(paths) == ["x/a", "y/a", "b"]
-  assert run_lib.names(paths[:1]) == ["a"]
+  assert names(paths) == ["x/a", "y/a", "b"]
+  assert names(paths[:1]) == ["a"]
   with pytest.raises(ValueError, match="/r/x/a is given twice"):
-    run_lib.names([*paths, paths[0]])
+    names([*paths, paths[0]])
   nested = [pathlib.Path(p) for p in ("/a", "/r/a")]
-  assert run_lib.names(nested) == ["/a", "r/a"]
+  assert names(nested) == ["/a", "r/a"]
 
 
 def test_exactly_the_fields_that_differ(tmp_path):
@@ -104,13 +104,13 @@ def test_exactly_the_fields_that_differ(tmp_path):
   third.model = {"name": "fcn8s", "width": 0.25, "mean_bgr": (116.0,) * 3}
   for name, each in (("a", config), ("b", other), ("c", third)):
     make_run(tmp_path / name, config=each)
-  a, b, c = (run_lib.read_run(tmp_path / name) for name in "abc")
-  assert run_lib.differing_fields([a, a]) == {}
-  assert run_lib.differing_fields([a, b]) == {
+  a, b, c = (read_run(tmp_path / name) for name in "abc")
+  assert differing_fields([a, a]) == {}
+  assert differing_fields([a, b]) == {
     "base_lr": [5e-3, 1e-3],
     "data.mirror": [True, False],
   }
-  assert run_lib.differing_fields([a, c]) == {
+  assert differing_fields([a, c]) == {
     "model.name": ["fcn_alexnet", "fcn8s"],
     "model.order": ["pool_norm", None],
   }
@@ -122,6 +122,6 @@ def test_a_run_from_before_a_field_did_what_was_done_then(tmp_path):
   stored = json.loads(path.read_text())
   del stored["accumulation_steps"]
   path.write_text(json.dumps(stored))
-  run = run_lib.read_run(tmp_path)
+  run = read_run(tmp_path)
   assert run.config["accumulation_steps"] == 1
   assert run.images_per_step == 4

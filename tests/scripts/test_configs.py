@@ -11,7 +11,7 @@ from small_nets import split
 from fcn_jax import models
 from fcn_jax.runs import config as config_lib
 from fcn_jax.training import optimizers
-from fcn_jax.training import step as step_lib
+from fcn_jax.training.step import make_solver
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -22,7 +22,7 @@ def test_recipes_can_be_used(name):
   layers = models.declare(classes=3, **config.model)
   net = models.build(layers, config.precision)
   total = optimizers.steps_in(config.duration, None, 100)
-  _, schedule = step_lib.make_solver(config, layers, split(net)[1], total, 100)
+  _, schedule = make_solver(config, layers, split(net)[1], total, 100)
   assert float(schedule(jnp.asarray(0))) == pytest.approx(config.base_lr)
   for field in ("validate_every", "checkpoint_every", "log_every"):
     assert 0 < optimizers.steps_in(config[field], total, 100) <= total
@@ -58,7 +58,7 @@ def test_the_digits_recipe():
   assert total == 43_920
   layers = models.declare("fcn_alexnet", classes=2, width=0.01)
   params = split(models.build(layers))[1]
-  _, rate = step_lib.make_solver(config, layers, params, total, images)
+  _, rate = make_solver(config, layers, params, total, images)
   first = math.ceil(0.33 * total)
   for step, expected in (
     (0, 1e-4),

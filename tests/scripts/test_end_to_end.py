@@ -17,9 +17,8 @@ from places import ROOT
 from fcn_jax.data import load_dataset, shapes
 from fcn_jax.data.shapes.scenes import CLASS_NAMES
 from fcn_jax.evaluation import metrics
-from fcn_jax.runs import album as album_lib
-from fcn_jax.runs import record as record_lib
-from fcn_jax.runs import sessions
+from fcn_jax.runs.album import read
+from fcn_jax.runs.record import read_metrics, read_sessions
 from fcn_jax.weights import caffemodel, checkpoints
 
 STEPS = 6
@@ -144,8 +143,7 @@ def interrupt_training(world: World) -> None:
   process = subprocess.Popen(**world.command("train.py", *TRAIN))
   stop = time.monotonic() + 300
   while not any(
-    record["kind"] == "train"
-    for record in record_lib.read_metrics(world.folder / "run")
+    record["kind"] == "train" for record in read_metrics(world.folder / "run")
   ):
     assert process.poll() is None, process.communicate()[1]
     assert time.monotonic() < stop
@@ -159,7 +157,7 @@ def interrupt_training(world: World) -> None:
 
 
 def records(world, kind):
-  found = record_lib.read_metrics(world.folder / "run")
+  found = read_metrics(world.folder / "run")
   return [record for record in found if record["kind"] == kind]
 
 
@@ -204,11 +202,11 @@ def test_its_report_tells_of_both_halves(world):
   assert f"Finished at step {STEPS} of {STEPS} (100 %)" in page
   for record in records(world, "val"):
     assert f">{record['mean_iu']:.4f}<" in page
-  stopped, finished = sessions.read_sessions(world.folder / "run")
+  stopped, finished = read_sessions(world.folder / "run")
   assert (stopped.outcome, finished.outcome) == ("stopped", "finished")
   assert str(stopped.last_step) == world.said["stopped at"]
   assert "scripts/train.py --config=" in finished.command
-  album = album_lib.read(world.folder / "run")
+  album = read(world.folder / "run")
   assert len(album.pictures) == 4
   for picture in album.pictures:
     assert list(picture.predictions) == [0, STEPS // 2, STEPS]

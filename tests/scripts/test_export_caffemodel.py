@@ -18,7 +18,7 @@ run = functools.partial(run_scripts.run, SCRIPT)
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-  about = checkpoints.About(
+  about = checkpoints.ModelCard(
     model={
       "name": "fcn_alexnet",
       "classes": 21,

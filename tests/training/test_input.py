@@ -10,13 +10,13 @@ from stored_data import StoredDataset
 
 from fcn_jax import devices
 from fcn_jax.data import pipeline
-from fcn_jax.machine_memory import Room
+from fcn_jax.devices import MemoryLimit
 from fcn_jax.training import input
 
 # 10 images of 100 x 200 pixels: 800,000 bytes.
 SIZES = np.full((10, 2), (100, 200))
-GPU = Room(4_000_000, "memory of the device", False)
-CPU = Room(4_000_000, "memory of the machine", True)
+GPU = MemoryLimit(4_000_000, "memory of the device", False)
+CPU = MemoryLimit(4_000_000, "memory of the machine", True)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_more_pixels_than_int32_counts_are_not_for_a_device():
   many = np.full((2**16, 2), (256, 256))  # 2^32 pixels
   with pytest.raises(ValueError, match="4294967296 pixels are more than"):
     input.choose("device", many, GPU)
-  room = Room(2**40, "", False)
+  room = MemoryLimit(2**40, "", False)
   assert input.choose("auto", many, room) == "host"
 
 

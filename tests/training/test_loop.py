@@ -14,10 +14,10 @@ from small_data import label, photo, prepared
 
 from fcn_jax import models
 from fcn_jax.data import load_dataset
-from fcn_jax.evaluation import evaluator as evaluator_lib
+from fcn_jax.evaluation.evaluator import Evaluator
 from fcn_jax.models import layers
-from fcn_jax.runs import album, sessions
-from fcn_jax.runs import record as record_lib
+from fcn_jax.runs import album
+from fcn_jax.runs.record import read_metrics, read_sessions
 from fcn_jax.training import loop, progress, start
 from fcn_jax.weights import checkpoints
 
@@ -94,7 +94,7 @@ def test_a_run_stopped_and_resumed_is_bit_identical(
   records = [
     [
       {k: v for k, v in r.items() if k not in ("seconds", "images_per_second")}
-      for r in record_lib.read_metrics(tmp_path / name)
+      for r in read_metrics(tmp_path / name)
     ]
     for name in ("whole", "parts")
   ]
@@ -145,13 +145,13 @@ def test_a_resumed_run_goes_on_with_its_report(
   net, *_ = checkpoints.load_model(tmp_path, "latest")
   data = load_dataset("tiny", config.data.data_dir)
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
-  evaluator = evaluator_lib.Evaluator(data, "val")
+  evaluator = Evaluator(data, "val")
   last = evaluator(graphdef, params, frozen, keep={"d"})
   np.testing.assert_array_equal(found[4], last.predictions["d"])
-  for record in record_lib.read_metrics(tmp_path):
+  for record in read_metrics(tmp_path):
     if record["kind"] == "val":
       assert f'<td class="number">{record["mean_iu"]:.4f}</td>' in text()
-  one, two = sessions.read_sessions(tmp_path)
+  one, two = read_sessions(tmp_path)
   assert (one.outcome, one.last_step) == ("stopped", 3)
   assert (two.outcome, two.from_step, two.last_step) == ("finished", 3, 4)
 
@@ -162,7 +162,7 @@ def test_how_a_run_failed_is_in_its_report(config, tmp_path):
   config.validate_every = config.checkpoint_every = "4 steps"
   with pytest.raises(progress.NotFinite):
     run(config, tmp_path)
-  (session,) = sessions.read_sessions(tmp_path)
+  (session,) = read_sessions(tmp_path)
   assert session.outcome == "failed"
   assert "Lower base_lr" in session.message
   assert "Lower base_lr" in (tmp_path / "report.html").read_text()
@@ -172,7 +172,7 @@ def test_what_a_run_leaves_behind(config, tmp_path):
   config.keep_latest = 1
   result = run(config, tmp_path)
   steps = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
-  records = record_lib.read_metrics(tmp_path)
+  records = read_metrics(tmp_path)
   scored = {r["step"]: r["mean_iu"] for r in records if r["kind"] == "val"}
   assert list(scored) == [0, 2, 4]
   best = max(scored, key=lambda s: (scored[s], s))
@@ -205,7 +205,7 @@ def test_training_learns_the_shares_of_the_classes(config, tmp_path):
   config.base_lr = 1e-2
   config.clip_gradients = 1.0
   run(config, tmp_path)
-  records = record_lib.read_metrics(tmp_path)
+  records = read_metrics(tmp_path)
   first, last = (r["loss"] for r in records if r["kind"] == "val")
   # A zero head gives every class the same score: ln 3.  Knowing that the
   # classes have 1/4, 1/2 and 1/4 of the pixels is worth 1.5 ln 2 = 1.040.
@@ -283,7 +283,7 @@ def test_accumulated_batches_are_one_batch(config, tmp_path):
     config.batch_size, config.accumulation_steps = batch_size, steps
     result = run(config, tmp_path / str(batch_size))
     found.append(params_of(result))
-    records = record_lib.read_metrics(tmp_path / str(batch_size))
+    records = read_metrics(tmp_path / str(batch_size))
     # Three images: an epoch is one update.
     assert [r["step"] for r in records if r["kind"] == "train"] == [1, 2]
   for other in found[1:]:
@@ -348,7 +348,7 @@ def stages(data_dir, tmp_path_factory):
 @pytest.mark.parametrize("name", HEAVY)
 def test_the_heavy_recipes_train(name, stages):
   """The loss, by the pixel, falls: from ln 3, or from the stage before's."""
-  records = record_lib.read_metrics(stages / name)
+  records = read_metrics(stages / name)
   first, last = (r["loss"] for r in records if r["kind"] == "val")
   assert 0.9 < last < first
   if name in ("fcn32s", "fcn8s_atonce"):
@@ -367,8 +367,8 @@ def test_the_heavy_recipes_train(name, stages):
 @pytest.mark.parametrize(("before", "after"), [HEAVY[:2], HEAVY[1:3]])
 def test_a_stage_begins_where_the_one_before_ended(before, after, stages):
   """New scores of zero: only the way of upscoring differs."""
-  ended = record_lib.read_metrics(stages / before)[-1]
-  began = record_lib.read_metrics(stages / after)[0]
+  ended = read_metrics(stages / before)[-1]
+  began = read_metrics(stages / after)[0]
   assert (ended["kind"], began["kind"], began["step"]) == ("val", "val", 0)
   assert began["loss"] == pytest.approx(ended["loss"], abs=0.02)
   assert (
@@ -409,7 +409,7 @@ def test_records_of_a_run_without_a_checkpoint_are_not_taken_for_ours(
   (tmp_path / "metrics.jsonl").write_text(json.dumps(stale) + "\n")
   config.duration = "0 steps"
   result = run(config, tmp_path)
-  (record,) = record_lib.read_metrics(tmp_path)
+  (record,) = read_metrics(tmp_path)
   assert record["mean_iu"] == result.evaluation.scores.mean_iu != 0.99
 
 

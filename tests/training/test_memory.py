@@ -11,10 +11,11 @@ from configs_there import load_config
 from small_nets import randomise, split
 from stored_data import StoredDataset
 
-from fcn_jax import devices, machine_memory
+from fcn_jax import devices
 from fcn_jax.data import pipeline
-from fcn_jax.machine_memory import Room
+from fcn_jax.devices import MemoryLimit
 from fcn_jax.models import layers as d
+from fcn_jax.text import byte_size
 from fcn_jax.training import memory, optimizers, step
 from fcn_jax.training.memory import Need
 
@@ -113,7 +114,7 @@ def need(**given) -> Need:
   return Need(**(values | given))
 
 
-DEVICE = Room(1000 * MIB, "memory of the device (X)", shared=False)
+DEVICE = MemoryLimit(1000 * MIB, "memory of the device (X)", shared=False)
 
 
 def test_what_fits_is_not_warned_of():
@@ -151,7 +152,7 @@ def test_what_does_not_fit():
 def test_only_what_would_help_is_named():
   config = load_config("voc_fcn_alexnet")
   config.data.max_canvases = 1
-  shared = Room(400 * MIB, "memory of this machine", shared=True)
+  shared = MemoryLimit(400 * MIB, "memory of this machine", shared=True)
   text = memory.warning(
     need(canvas=(500, 500), checkpoint=400 * MIB),
     shared,
@@ -171,9 +172,9 @@ def test_only_what_would_help_is_named():
 
 
 def test_sizes_in_words():
-  assert memory.in_words(3 * 2**30 // 2) == "1.50 GiB"
-  assert memory.in_words(382 * MIB) == "382 MiB"
-  assert memory.in_words(2048) == "2 KiB"
+  assert byte_size(3 * 2**30 // 2) == "1.50 GiB"
+  assert byte_size(382 * MIB) == "382 MiB"
+  assert byte_size(2048) == "2 KiB"
 
 
 def sample(height: int, width: int) -> pipeline.Sample:
@@ -186,7 +187,9 @@ def sample(height: int, width: int) -> pipeline.Sample:
 def test_a_run_is_warned_before_it_begins(limit, monkeypatch, caplog):
   """And what was compiled to ask is what the first step runs."""
   monkeypatch.setattr(
-    machine_memory, "room", lambda: Room(limit, "memory of a toy", False)
+    devices,
+    "memory_limit",
+    lambda: MemoryLimit(limit, "memory of a toy", False),
   )
   graphdef, params, frozen = split(randomise(NET, 0))
   solver = optimizers.caffe_sgd(

@@ -6,7 +6,7 @@ import pytest
 from configs_there import load_config
 
 from fcn_jax.training import optimizers, preview
-from fcn_jax.training import step as step_lib
+from fcn_jax.training.step import make_solver
 
 
 def recipe(policy: str, **fields):
@@ -88,7 +88,7 @@ def test_every_policy_is_the_one_that_trains(policy):
   """Step by step, the solver's own schedule."""
   config = recipe(policy, duration="2 epochs", **FORMS[policy])
   found = preview.preview(config, 60)
-  _, schedule = step_lib.make_solver(config, (), {}, 120, 60)
+  _, schedule = make_solver(config, (), {}, 120, 60)
   steps = [0, 1, 39, 40, 59, 60, 80, 102, 118, 119]
   expected = [float(schedule(jnp.asarray(step))) for step in steps]
   np.testing.assert_allclose(found.rates[steps], expected, 2e-6, 1e-10)

@@ -11,7 +11,7 @@ import pytest
 from tqdm import tqdm
 
 from fcn_jax.data.pipeline import Batch, Drawn
-from fcn_jax.runs import record as record_lib
+from fcn_jax.runs.record import Writer, read_metrics
 from fcn_jax.training import progress
 
 IDS = ("ant", "bee", "cow", "dog")
@@ -65,12 +65,12 @@ def test_a_loss_that_is_minimised_as_a_sum_is_shown_by_the_pixel(tmp_path):
   part.label[1, 0, 0] = part.label[2] = 255
   summed = dataclasses.replace(plan(tmp_path, 1, 1), normalize=False)
   with (
-    record_lib.Writer(tmp_path, 0) as writer,
+    Writer(tmp_path, 0) as writer,
     progress.Progress(summed, 0, writer) as shown,
   ):
     shown.step(1, Drawn((0, 1, 2), (part,)), [jnp.array([8.0, 6.0, 0.0])])
     shown.flush()
-  [record] = record_lib.read_metrics(tmp_path)
+  [record] = read_metrics(tmp_path)
   assert record["loss"] == pytest.approx(4 / 3)
 
 
@@ -83,18 +83,18 @@ def test_the_figures_by_hand(tmp_path, clock, caplog):
   pair = drawn((2, 0), [0, 1, 0])
   with (
     caplog.at_level(logging.INFO, "fcn_jax"),
-    record_lib.Writer(tmp_path, 0) as writer,
+    Writer(tmp_path, 0) as writer,
     progress.Progress(plan(tmp_path, total=3), 0, writer) as shown,
   ):
     shown.step(1, pair, [jnp.array([1.0, 3.0, 0.0])])
     shown.step(2, drawn((1, 3), [0], [1]), [jnp.array([4.0]), jnp.array([8.0])])
-    assert record_lib.read_metrics(tmp_path) == [], "read one step late"
+    assert read_metrics(tmp_path) == [], "read one step late"
     clock.now += 2
     shown.step(3, pair, [jnp.array([0.5, 0.0, 0.0])])
     clock.now += 4
     shown.flush()
     shown.flush()
-  assert record_lib.read_metrics(tmp_path) == [
+  assert read_metrics(tmp_path) == [
     {
       "step": 2,
       "kind": "train",
@@ -120,7 +120,7 @@ def test_a_resumed_run_counts_on(tmp_path, clock, caplog):
   """90 steps to go after two that took 3 s: 135 s."""
   with (
     caplog.at_level(logging.INFO, "fcn_jax"),
-    record_lib.Writer(tmp_path, 8) as writer,
+    Writer(tmp_path, 8) as writer,
     progress.Progress(plan(tmp_path, 100, 10), 8, writer) as shown,
   ):
     for step in (9, 10):
@@ -138,7 +138,7 @@ def test_the_images_of_a_loss_that_is_not_finite_are_named(tmp_path, bad):
   batch = drawn((2, 3, 1), [1], [0, 2, 0])
   each = [jnp.array([1.0]), jnp.array([bad, bad, 0.0])]
   with (
-    record_lib.Writer(tmp_path, 0) as writer,
+    Writer(tmp_path, 0) as writer,
     progress.Progress(plan(tmp_path, log_every=1), 0, writer) as shown,
   ):
     shown.step(1, drawn((0,), [0]), [jnp.ones(1)])
@@ -150,7 +150,7 @@ def test_the_images_of_a_loss_that_is_not_finite_are_named(tmp_path, bad):
   assert progress.ADVICE in text
   assert text.endswith(f"The last checkpoint in {tmp_path} is good.")
   assert isinstance(error.value, FloatingPointError)
-  (record,) = record_lib.read_metrics(tmp_path)
+  (record,) = read_metrics(tmp_path)
   assert record["step"] == 1
 
 

@@ -46,7 +46,7 @@ def trained(name="fcn_alexnet", classes=3) -> models.Network:
 
 
 def store(directory, net, class_names=CLASS_NAMES, name="fcn_alexnet"):
-  about = checkpoints.About(
+  about = checkpoints.ModelCard(
     model={
       "name": name,
       "classes": len(class_names),

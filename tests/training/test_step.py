@@ -14,7 +14,7 @@ from fcn_jax.data.pipeline import Batch, Drawn, Sample, divide, place
 from fcn_jax.models import layers as d
 from fcn_jax.models import losses
 from fcn_jax.training import optimizers
-from fcn_jax.training import step as step_lib
+from fcn_jax.training.step import Stepper, Training, TrainState, make_solver
 
 VOID = 255
 HEAD = d.Conv(
@@ -50,10 +50,8 @@ def start(net, batch_size=1, normalize=True, seed=0, weight_decay=0.0):
   """(Training, TrainState of step 0)."""
   graphdef, params, frozen = split(net)
   chosen = solver(net.layers, params, batch_size, weight_decay)
-  training = step_lib.Training(
-    graphdef, chosen, normalize, jax.random.key(seed)
-  )
-  state = step_lib.TrainState(
+  training = Training(graphdef, chosen, normalize, jax.random.key(seed))
+  state = TrainState(
     jnp.zeros((), jnp.int32), params, frozen, chosen.init(params)
   )
   return training, state
@@ -148,7 +146,7 @@ def test_one_part_and_many_take_the_same_steps():
   mesh = devices.data_mesh()
   found, compiled = [], []
   for one_part, drawn in ((True, whole), (False, parts)):
-    stepper = step_lib.Stepper(training, mesh, one_part)
+    stepper = Stepper(training, mesh, one_part)
     # A copy, since steps take the arrays of the state they are given.
     now = devices.replicate(jax.tree.map(jnp.copy, state), mesh)
     losses_of = {}
@@ -211,7 +209,7 @@ def test_the_solver_of_a_recipe():
   config.weight_decay = 0.5
   config.batch_size = 4
   params = split(models.build(BY_HAND))[1]
-  chosen, schedule = step_lib.make_solver(config, BY_HAND, params, 30, 7)
+  chosen, schedule = make_solver(config, BY_HAND, params, 30, 7)
   rates = [float(schedule(jnp.asarray(step))) for step in (0, 9, 10, 19, 20)]
   assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-6])
   ones = jax.tree.map(jnp.ones_like, params)
@@ -251,7 +249,7 @@ def test_every_policy_in_digits_form(policy):
   config = load_config("voc_fcn_alexnet_digits")
   config.update({"lr_policy": policy, "lr_gamma_per": "percent", **fields})
   params = split(models.build(BY_HAND))[1]
-  _, rate = step_lib.make_solver(config, BY_HAND, params, 400, 100)
+  _, rate = make_solver(config, BY_HAND, params, 400, 100)
   found = [float(rate(jnp.asarray(step))) for step in (100, 200, 300)]
   assert found == pytest.approx([1e-4 * share for share in shares], rel=1e-5)
 
@@ -263,7 +261,7 @@ def test_a_batch_is_as_many_batches_as_are_accumulated():
   found = []
   for batch_size, steps in ((6, 1), (2, 3), (1, 6)):
     config.batch_size, config.accumulation_steps = batch_size, steps
-    solver, _ = step_lib.make_solver(config, BY_HAND, params, 400, 100)
+    solver, _ = make_solver(config, BY_HAND, params, 400, 100)
     updates, _ = solver.update(ones, solver.init(params), params)
     found.append(updates["score_fr"]["kernel"][...])
   np.testing.assert_allclose(found[0], -1e-4 / 6, rtol=1e-6)
@@ -276,7 +274,7 @@ def test_durations_of_a_recipe_may_be_epochs():
   config.lr_policy = "multistep"
   config.lr_stepvalues = ("1 epoch", "12 steps", "50 %")
   params = split(models.build(BY_HAND))[1]
-  _, schedule = step_lib.make_solver(config, BY_HAND, params, 30, 7)
+  _, schedule = make_solver(config, BY_HAND, params, 30, 7)
   rates = {step: float(schedule(jnp.asarray(step))) for step in range(30)}
   falls = [s for s in range(1, 30) if rates[s] < 0.5 * rates[s - 1]]
   assert falls == [7, 12, 15]
@@ -286,7 +284,7 @@ def test_durations_of_a_recipe_may_be_epochs():
 def test_what_was_compiled_beforehand_is_what_steps_run(one_part, caplog):
   training, state = start(randomise(BY_HAND, 0))
   mesh = devices.data_mesh()
-  stepper = step_lib.Stepper(training, mesh, one_part)
+  stepper = Stepper(training, mesh, one_part)
   state = devices.replicate(state, mesh)
   drawn = Drawn((0,), divide(samples([(4, 5)]), ((4, 5),), 1))
   part = devices.shard(drawn.parts[0], mesh)

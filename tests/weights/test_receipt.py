@@ -2,17 +2,17 @@
 
 import json
 
-from fcn_jax.weights.receipt import Receipt, Row
+from fcn_jax.weights.receipt import Receipt, TensorRow
 
 ROWS = (
-  Row(
+  TensorRow(
     "conv1[0]", (2, 3, 5, 4), "conv1.kernel", (5, 4, 3, 2), "copied", "to HWIO"
   ),
-  Row("conv1[1]", (2,), "conv1.bias", (2,), "copied"),
-  Row("fc8[0]", (), "", None, "dropped", "the classifier's"),
-  Row("", None, "score_fr.kernel", (1, 1, 2, 3), "initialised", "zero"),
-  Row("", None, "score_fr.bias", (3,), "initialised", "zero"),
-  Row("", None, "upscore.kernel1d", (63,), "initialised", "bilinear"),
+  TensorRow("conv1[1]", (2,), "conv1.bias", (2,), "copied"),
+  TensorRow("fc8[0]", (), "", None, "dropped", "the classifier's"),
+  TensorRow("", None, "score_fr.kernel", (1, 1, 2, 3), "initialised", "zero"),
+  TensorRow("", None, "score_fr.bias", (3,), "initialised", "zero"),
+  TensorRow("", None, "upscore.kernel1d", (63,), "initialised", "bilinear"),
 )
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 
 from fcn_jax.data.builder import Pair
-from fcn_jax.data.files import DataError, File, list_folder
+from fcn_jax.data.files import File, list_folder
 from fcn_jax.data.findings import Finding
+from fcn_jax.files import DataError
 
 
 def find_pairs(images: str, labels: str) -> tuple[list[Pair], list[Finding]]:

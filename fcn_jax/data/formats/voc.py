@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 from fcn_jax.data.builder import Pair
 from fcn_jax.data.classes import parse_class_names
-from fcn_jax.data.files import DataError, File, list_folder, list_tar
+from fcn_jax.data.files import File, list_folder, list_tar
 from fcn_jax.data.findings import Finding
+from fcn_jax.files import DataError
 
 CLASS_NAMES = (
   "background",

@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 from small_data import label, photo, write
 
 from fcn_jax.data.builder import Pair
-from fcn_jax.data.files import DataError, File
+from fcn_jax.data.files import File
 from fcn_jax.data.formats.folder import divide, find_pairs
+from fcn_jax.files import DataError
 
 
 def test_pairs_by_stem(tmp_path):

@@ -1,8 +1,8 @@
 import pytest
 from small_data import folder_files, folder_options, tar_of, voc_files, write
 
-from fcn_jax.data.files import DataError
 from fcn_jax.data.formats import Options, find_files
+from fcn_jax.files import DataError
 
 
 def test_a_voc_tar(tmp_path):

@@ -1,8 +1,8 @@
 import pytest
 from small_data import photo, tar_of, voc_files, write
 
-from fcn_jax.data.files import DataError
 from fcn_jax.data.formats import voc
+from fcn_jax.files import DataError
 
 
 def test_standard_names():

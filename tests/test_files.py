@@ -2,17 +2,17 @@
 
 import pytest
 
-from fcn_jax.data.files import DataError
-from fcn_jax.reports import own_files
+from fcn_jax import files
+from fcn_jax.files import DataError
 
 
 def test_a_new_file_and_one_with_the_mark_are_taken(tmp_path):
   path = tmp_path / "new/folder/page.html"
-  assert own_files.claim(path, "<ours>", "page") == path
+  assert files.claim(path, "<ours>", "page") == path
   assert path.parent.is_dir()
   assert not path.exists()
   path.write_text("x" * 994 + "<ours>")
-  assert own_files.claim(path, "<ours>", "page") == path
+  assert files.claim(path, "<ours>", "page") == path
 
 
 @pytest.mark.parametrize("content", ["", "someone's", "x" * 995 + "<ours>"])
@@ -22,10 +22,10 @@ def test_another_file_is_left_alone(tmp_path, content):
   with pytest.raises(
     DataError, match=r"page\.html is no page that fcn_jax has"
   ):
-    own_files.claim(path, "<ours>", "page")
+    files.claim(path, "<ours>", "page")
   assert path.read_text() == content
 
 
 def test_a_folder_is_no_file_of_ours(tmp_path):
   with pytest.raises(DataError, match="name another file"):
-    own_files.claim(tmp_path, "<ours>", "picture")
+    files.claim(tmp_path, "<ours>", "picture")

@@ -1,0 +1,69 @@
+"""Files written whole, and never over a stranger's."""
+
+import contextlib
+import math
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+
+class DataError(ValueError):
+  """A mistake in the user's files or arguments, with its remedy."""
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A path to write to, which becomes `path` once that has succeeded."""
+  temporary = path.with_name(path.name + ".tmp")
+  try:
+    yield temporary
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def claim(path: str | os.PathLike, mark: str, what: str) -> pathlib.Path:
+  """The absolute path of a file to come; folders above it are made.
+
+  Args:
+    path: of the file; '~' stands for the home folder.
+    mark: what stands in the first 1000 bytes of a file of ours.
+    what: the kind of file, for errors: 'page'.
+
+  Raises:
+    DataError: it holds something else, which is not overwritten.
+    OSError: its folder cannot be made.
+  """
+  path = pathlib.Path(path).expanduser().absolute()
+  if path.exists() and not _has_mark(path, mark):
+    raise DataError(
+      f"{path} is no {what} that fcn_jax has written; name another file, so "
+      "that nothing of yours is overwritten"
+    )
+  path.parent.mkdir(parents=True, exist_ok=True)
+  return path
+
+
+def _has_mark(path: pathlib.Path, mark: str) -> bool:
+  if not path.is_file():
+    return False
+  with path.open("rb") as stream:
+    return mark.encode() in stream.read(1000)
+
+
+def without_nan(value: Any) -> Any:
+  """The value, or tree of dicts and lists, with None for NaN and inf."""
+  if isinstance(value, dict):
+    return {key: without_nan(item) for key, item in value.items()}
+  if isinstance(value, list):
+    return [without_nan(item) for item in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
+def cache_dir() -> pathlib.Path:
+  """Where downloads are kept: $XDG_CACHE_HOME/fcn_jax or ~/.cache/fcn_jax."""
+  base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  return pathlib.Path(base) / "fcn_jax"
