@@ -46,7 +46,7 @@ from fcn_jax.benchmark.files import (
   write,
 )
 from fcn_jax.benchmark.machine import Timing, take_turns
-from fcn_jax.models import flops
+from fcn_jax.models import describe
 from fcn_jax.models.network import PRECISIONS
 
 _WHATS = ("forward", "step", "memory", "input", "train", "predict")
@@ -142,10 +142,12 @@ def measure_compute(what: str) -> list[dict]:
   works = machine.works(_PRECISION.value)
   peer = None
   if what == "forward":
-    operations = images * sum(flops.forward(layers, height, width).values())
+    operations = images * sum(
+      describe.forward_flops(layers, height, width).values()
+    )
     works["fcn_jax"] = compute.forward(*arguments)
   else:
-    operations = images * flops.train_step(layers, height, width)
+    operations = images * describe.step_flops(layers, height, width)
     works["fcn_jax"] = compute.step(*arguments)
   if "plain" in _PEERS.value:
     make = getattr(compute, f"plain_{what}")
@@ -159,7 +161,9 @@ def measure_compute(what: str) -> list[dict]:
   limit = machine.measured(timings)
   # Forward reads the parameters; a step reads them twice more, writes and
   # reads gradients, and reads and writes parameters and history.
-  moved = 4 * flops.parameters(layers) * (1 if what == "forward" else 8)
+  moved = (
+    4 * describe.count_parameters(layers) * (1 if what == "forward" else 8)
+  )
   least = limit.seconds(operations, moved)
   ours = timings["fcn_jax"].median
   rows = []

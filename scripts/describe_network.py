@@ -25,10 +25,10 @@ from fcn_jax.files import DataError
 from fcn_jax.models import describe, geometry
 from fcn_jax.models import layers as d
 from fcn_jax.models.network import PRECISIONS
-from fcn_jax.reports import network, network_picture, page, picture_files
-from fcn_jax.runs import config as config_lib
+from fcn_jax.reports import page
+from fcn_jax.reports.network import picture, write_network
 from fcn_jax.text import byte_size
-from fcn_jax.training import loop
+from fcn_jax.training import input, optimizers, recipe
 from fcn_jax.training import memory as memory_lib
 from fcn_jax.weights import checkpoints
 
@@ -94,7 +94,7 @@ def subject() -> Subject:
     name = about.model["name"]
     return Subject(name, about.declaration(), config, _data_of(config))
   config = _CONFIG.value
-  config_lib.check(config)
+  recipe.check(config)
   data = _data_of(config)
   classes = len(data.class_names) if data else _CLASSES.value
   layers = models.declare(**{**config.model.to_dict(), "classes": classes})
@@ -125,7 +125,9 @@ def size_for(layers: d.Layers) -> tuple[int, int]:
   return int(height), int(width)
 
 
-def needs_of(what: Subject, size: tuple[int, int]) -> list[memory_lib.Need]:
+def needs_of(
+  what: Subject, size: tuple[int, int]
+) -> list[memory_lib.MemoryNeed]:
   """Of --size and of the largest canvas, which comes last."""
   try:
     geometry.check_segmentation(what.layers, _channels(what.layers))
@@ -138,14 +140,14 @@ def needs_of(what: Subject, size: tuple[int, int]) -> list[memory_lib.Need]:
   part_size = devices.divisible(_PART_SIZE.value, mesh)
   parts = 1
   if what.config:
-    images = config_lib.images_per_update(what.config)
+    images = optimizers.images_per_update(what.config)
     part_size = min(what.config.data.part_size, what.config.batch_size)
     part_size = devices.divisible(part_size, mesh)
     by_canvas = what.config.data.batching == "by_canvas"
     one_part = pipeline.is_one_part(images, by_canvas, part_size)
     parts = memory_lib.parts_of(images, part_size, one_part)
   if what.data:
-    largest = loop.make_loader(what.config, what.data, mesh).canvases[-1]
+    largest = input.make_loader(what.config, what.data, mesh).canvases[-1]
     canvases = list(dict.fromkeys([size, largest]))
     canvases.sort(key=lambda canvas: canvas == largest)
   found = []
@@ -175,7 +177,7 @@ def _channels(layers: d.Layers) -> int:
   return d.channels(layers)[layers[-1].name]
 
 
-def verdict_on(need: memory_lib.Need, room: devices.MemoryLimit) -> str:
+def verdict_on(need: memory_lib.MemoryNeed, room: devices.MemoryLimit) -> str:
   images = "1 image" if need.part_size == 1 else f"{need.part_size} images"
   return (
     f"{images} at a time on {need.canvas[0]}x{need.canvas[1]}: "
@@ -190,7 +192,7 @@ def main() -> None:
   if suffix and suffix not in (".html", ".svg"):
     raise ValueError(f"--output={output}: end it in .html or .svg")
   if output:
-    output = (page if suffix == ".html" else picture_files).claim(output)
+    output = (page.claim if suffix == ".html" else page.claim_picture)(output)
   what = subject()
   size = size_for(what.layers)
   found = describe.describe(what.name, what.layers, *size)
@@ -206,9 +208,12 @@ def main() -> None:
       needs[-1], room, what.config, [tuple(s) for s in sizes]
     )
   if suffix == ".svg":
-    picture_files.write_svg(output, network_picture.picture(found))
+    page.write_svg(output, picture(found))
   elif output:
-    network.write_network(output, found, needs, verdict, warning)
+    table = (
+      [memory_lib.headings(needs), *memory_lib.rows(needs)] if needs else []
+    )
+    write_network(output, found, table, verdict, warning)
   if _FORMAT.value == "json":
     memory = [
       dataclasses.asdict(need) | {"total": need.total} for need in needs

@@ -17,10 +17,9 @@ from absl import flags
 
 from fcn_jax import cli, files
 from fcn_jax.data import DataError, load_dataset
-from fcn_jax.data.description import describe
 from fcn_jax.data.findings import report, verdict
 from fcn_jax.data.inspection import inspect_prepared
-from fcn_jax.data.statistics import count_split
+from fcn_jax.data.statistics import count_split, describe
 from fcn_jax.files import replacing
 from fcn_jax.reports import dataset as dataset_page
 from fcn_jax.reports import page, thumbnails

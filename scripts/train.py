@@ -20,9 +20,12 @@ from fcn_jax import cli, devices
 from fcn_jax.data import load_dataset
 from fcn_jax.files import DataError
 from fcn_jax.reports import learning_rate
-from fcn_jax.runs import config as config_lib
-from fcn_jax.training import loop
-from fcn_jax.training import preview as preview_lib
+from fcn_jax.training import input, loop, recipe
+from fcn_jax.training.optimizers import (
+  images_per_update,
+  needs_epochs,
+  preview_rates,
+)
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
 _WORKDIR = flags.DEFINE_string(
@@ -47,12 +50,12 @@ def steps_per_epoch() -> int | None:
   """As training has them; None: neither known nor needed."""
   config = _CONFIG.value
   if _IMAGES_PER_EPOCH.value:
-    images = config_lib.images_per_update(config)
+    images = images_per_update(config)
     return -(-_IMAGES_PER_EPOCH.value // images)
   try:
     data = load_dataset(config.data.name, config.data.data_dir or None)
   except DataError as error:
-    needed = preview_lib.needs_epochs(config)
+    needed = needs_epochs(config)
     if not needed:
       return None
     fields = ", ".join(f"config.{name}" for name in needed)
@@ -60,16 +63,18 @@ def steps_per_epoch() -> int | None:
       f"{fields} is in epochs, and {error}; or say how many training images "
       "there are with --images_per_epoch=N"
     ) from None
-  loader = loop.make_loader(config, data, devices.data_mesh())
-  return loader.drawing.steps_per_epoch
+  loader = input.make_loader(config, data, devices.data_mesh())
+  return loader.sampler.steps_per_epoch
 
 
 def preview_learning_rate() -> None:
-  config_lib.check(_CONFIG.value)
+  recipe.check(_CONFIG.value)
   output = _PREVIEW_OUTPUT.value
   if output:
     learning_rate.claim(output)
-  preview = preview_lib.preview(_CONFIG.value, steps_per_epoch())
+  epoch = steps_per_epoch()
+  rates = preview_rates(_CONFIG.value, epoch)
+  preview = learning_rate.Preview(_CONFIG.value.lr_policy, rates, epoch)
   print(preview.text())
   if output:
     name = f"{_CONFIG.value.model.name} on {_CONFIG.value.data.name}"

@@ -30,7 +30,9 @@ from fcn_jax import devices
 from fcn_jax.training import input
 from fcn_jax.training import optimizers
 from fcn_jax.training import step
+from fcn_jax.data import augment
 from fcn_jax.data import pipeline
+from fcn_jax.data import sampling
 
 net = short_net(seed=2)
 graphdef, params, frozen = split(net)
@@ -41,7 +43,7 @@ training = step.Training(graphdef, solver, True, jax.random.key(1))
 samples = []
 for seed, size in enumerate([(33, 40), (40, 31), (21, 22)]):
   image = random_image(np.random.default_rng(seed), *size)
-  samples.append(pipeline.Sample(image, image[..., 0] % 5))
+  samples.append(augment.Sample(image, image[..., 0] % 5))
 
 whole = devices.data_mesh()
 one = jax.sharding.Mesh(
@@ -56,7 +58,7 @@ for mesh in (one, whole):
   )
   state = devices.replicate(state, mesh)
   stepper = step.Stepper(training, mesh, one_part=True)
-  state, losses = stepper(state, pipeline.Drawn((0, 1, 2), parts))
+  state, losses = stepper(state, pipeline.Batch((0, 1, 2), parts))
   history = jax.tree.leaves(state.opt_state.history)
   assert {len(x.sharding.device_set) for x in history} == {mesh.size}
   found.append((jax.device_get(history), np.asarray(losses[0])))
@@ -64,7 +66,7 @@ for mesh in (one, whole):
 loader = pipeline.Loader(
   dataset=StoredDataset(samples, "abcde"),
   split="train",
-  drawing=pipeline.Drawing(3, 3, "shuffle", seed=4),
+  sampler=sampling.Sampler(3, 3, "shuffle", seed=4),
   canvases=((40, 40),),
   part_size=4,
   mirror=True,

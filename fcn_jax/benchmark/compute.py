@@ -27,14 +27,14 @@ def network(model: str, precision: str) -> models.Network:
   return net
 
 
-def batch(height: int, width: int, images: int) -> pipeline.Batch:
+def batch(height: int, width: int, images: int) -> pipeline.Part:
   """Noise, with labels of noise; a tenth of them is void."""
   draw = np.random.default_rng(0)
   label = draw.integers(0, CLASSES, (images, height, width)).astype(np.uint8)
   label[draw.random(label.shape) < 0.1] = losses.VOID
   image = draw.integers(0, 256, (*label.shape, 3), np.uint8)
   extent = np.full((images, 2), (height, width), np.int32)
-  made = pipeline.Batch(image, label, extent, np.arange(images, dtype="i4"))
+  made = pipeline.Part(image, label, extent, np.arange(images, dtype="i4"))
   return jax.device_put(made)
 
 
@@ -53,14 +53,14 @@ def solver(net: models.Network, params, images: int):
   )
 
 
-def forward(model: str, precision: str, given: pipeline.Batch):
+def forward(model: str, precision: str, given: pipeline.Part):
   """() -> None: scores of a batch."""
   graphdef, params, frozen = split(network(model, precision))
   run = jax.jit(lambda p, f, i, e: nnx.merge(graphdef, p, f)(i, e))
   return lambda: _wait(run(params, frozen, given.image, given.extent))
 
 
-def step(model: str, precision: str, given: pipeline.Batch):
+def step(model: str, precision: str, given: pipeline.Part):
   """() -> None: forward, backward and update, the state in place."""
   net = network(model, precision)
   graphdef, params, frozen = split(net)
@@ -78,7 +78,7 @@ def step(model: str, precision: str, given: pipeline.Batch):
   return take
 
 
-def plain_forward(model: str, precision: str, given: pipeline.Batch):
+def plain_forward(model: str, precision: str, given: pipeline.Part):
   """() -> None: scores of a batch by `plain`."""
   del precision  # float32
   net = network(model, "float32")
@@ -87,7 +87,7 @@ def plain_forward(model: str, precision: str, given: pipeline.Batch):
   return lambda: _wait(run(params, given.image))
 
 
-def plain_step(model: str, precision: str, given: pipeline.Batch):
+def plain_step(model: str, precision: str, given: pipeline.Part):
   """() -> None: a step of `plain` and the same solver."""
   del precision  # float32
   net = network(model, "float32")

@@ -15,7 +15,7 @@ from PIL import Image
 from fcn_jax import devices
 from fcn_jax.benchmark import compute
 from fcn_jax.benchmark.machine import take_turns
-from fcn_jax.data import Dataset, load_dataset, pipeline
+from fcn_jax.data import Dataset, load_dataset, pipeline, sampling
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.formats.voc import CLASS_NAMES
@@ -126,7 +126,7 @@ def loader(data: Dataset, threads: int, batch_size: int = 1) -> pipeline.Loader:
   return pipeline.Loader(
     dataset=data,
     split="train",
-    drawing=pipeline.Drawing(len(sizes), batch_size, "sequential", seed=0),
+    sampler=sampling.Sampler(len(sizes), batch_size, "sequential", seed=0),
     canvases=choose_canvases(sizes, MAX_CANVASES),
     part_size=1,
     num_threads=threads,

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 
 from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import VERSION
-from fcn_jax.data.files import File
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.images import encode_label
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError
@@ -26,17 +26,8 @@ from fcn_jax.files import DataError
 _SHARD_BYTES = 256 << 20
 
 
-@dataclasses.dataclass(frozen=True)
-class Pair:
-  """An image and its label, as found on disk."""
-
-  image_id: str
-  image: File
-  label: File
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
-class Plan:
+class DatasetPlan:
   """All that is needed to write a data set; checked before it comes here.
 
   Attributes:
@@ -80,7 +71,7 @@ class SegmentationBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   # but does not require.
   code_path = None
 
-  def __init__(self, plan: Plan, data_dir: str | os.PathLike):
+  def __init__(self, plan: DatasetPlan, data_dir: str | os.PathLike):
     self.name = plan.name
     self._plan = plan
     super().__init__(data_dir=os.fspath(data_dir), file_format="array_record")
@@ -183,7 +174,7 @@ def check_name(
 
 
 def write_dataset(
-  plan: Plan, data_dir: str | os.PathLike, overwrite: bool = False
+  plan: DatasetPlan, data_dir: str | os.PathLike, overwrite: bool = False
 ) -> pathlib.Path:
   """Writes data_dir/NAME/1.0.0, whole or not at all.
 

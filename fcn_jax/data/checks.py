@@ -13,8 +13,8 @@ import tqdm
 from jaxtyping import Float32, Int64, UInt8
 from PIL import Image
 
-from fcn_jax.data.builder import Pair
 from fcn_jax.data.classes import VOID
+from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.fingerprints import grey_cells
 from fcn_jax.data.images import open_image, to_rgb

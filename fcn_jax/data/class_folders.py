@@ -15,7 +15,8 @@ from PIL import Image
 
 from fcn_jax.data.classes import VOID
 from fcn_jax.data.images import decode_image
-from fcn_jax.data.pipeline import Batch, Drawing, Drawn
+from fcn_jax.data.pipeline import Batch, Part
+from fcn_jax.data.sampling import Sampler
 from fcn_jax.files import DataError
 
 
@@ -117,7 +118,7 @@ class CropLoader:
 
   Attributes:
     folders: the images.
-    drawing: which of them each step sees.
+    sampler: which of them each step sees.
     side: of the square images.
     fill: RGB of what lies outside an image; the mean, so that it becomes 0.
     resize: pixels that an image's shorter side is scaled to; 0: not scaled.
@@ -126,14 +127,14 @@ class CropLoader:
   """
 
   folders: ClassFolders
-  drawing: Drawing
+  sampler: Sampler
   side: int
   fill: tuple[int, int, int]
   resize: int = 0
   augment: bool = False
   num_threads: int = 2
 
-  def steps(self, start: int, stop: int) -> Iterator[Drawn]:
+  def steps(self, start: int, stop: int) -> Iterator[Batch]:
     """The batches of steps start .. stop - 1, read ahead in threads."""
     numbered = grain.MapDataset.range(start, stop).map(
       lambda step: self.batch(int(step))
@@ -143,10 +144,10 @@ class CropLoader:
     )
     return iter(numbered.to_iter_dataset(options))
 
-  def batch(self, step: int) -> Drawn:
+  def batch(self, step: int) -> Batch:
     """The batch of one step; its label is [b, 1, 1], like the scores."""
-    indices = self.drawing.indices(step)
-    draw = np.random.default_rng((self.drawing.seed, step, 3)).random
+    indices = self.sampler.indices(step)
+    draw = np.random.default_rng((self.sampler.seed, step, 3)).random
     images = []
     for index in indices:
       path = self.folders.files[index]
@@ -156,13 +157,13 @@ class CropLoader:
       images.append(square[:, ::-1] if mirror < 0.5 else square)
     count = len(indices)
     classes = np.array([self.folders.classes[i] for i in indices], np.uint8)
-    part = Batch(
+    part = Part(
       image=np.stack(images),
       label=classes[:, None, None],
       extent=np.full((count, 2), self.side, np.int32),
       position=np.arange(count, dtype=np.int32),
     )
-    return Drawn(indices, (part,))
+    return Batch(indices, (part,))
 
   def _scaled(self, image: UInt8[np.ndarray, "h w 3"]):
     if not self.resize:

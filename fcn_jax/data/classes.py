@@ -1,12 +1,12 @@
 """Class colours: the VOC palette, colour maps, class-name files."""
 
-import dataclasses
 import os
 from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from fcn_jax.data.files import read_text
 from fcn_jax.files import DataError
 
 VOID = 255  # the label of pixels that count for nothing
@@ -48,7 +48,7 @@ def read_class_names(path: str | os.PathLike) -> tuple[str, ...]:
     DataError: no such file, an empty line between names, a name given twice,
       no name at all, or more than 255 of them (label 255 is void).
   """
-  return parse_class_names(_read_text(path), os.fspath(path))
+  return parse_class_names(read_text(path), os.fspath(path))
 
 
 def parse_class_names(text: str, name: str) -> tuple[str, ...]:
@@ -73,124 +73,6 @@ def parse_class_names(text: str, name: str) -> tuple[str, ...]:
       f"({VOID}); merge some"
     )
   return tuple(names)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ColorMap:
-  """Which colour stands for which label, one to one.
-
-  Attributes:
-    colors: RGB of class i in row i.
-    void: RGB of void pixels, or None when no colour means void.
-  """
-
-  colors: UInt8[np.ndarray, "classes 3"]
-  void: tuple[int, int, int] | None = None
-
-  def indices(
-    self, image: UInt8[np.ndarray, "h w 3"]
-  ) -> tuple[UInt8[np.ndarray, "h w"], dict[tuple[int, int, int], int]]:
-    """Labels of a colour image, by exact comparison.
-
-    Returns:
-      The labels (0 where the colour is unknown), and the unknown colours with
-      their number of pixels, commonest first.
-    """
-    colors, labels = self.colors, np.arange(len(self.colors))
-    if self.void is not None:
-      colors = np.concatenate([colors, np.array([self.void], np.uint8)])
-      labels = np.append(labels, VOID)
-    codes = _codes(colors)
-    order = np.argsort(codes)
-    codes, labels = codes[order], labels[order].astype(np.uint8)
-    pixels = _codes(image)
-    place = np.searchsorted(codes, pixels).clip(max=len(codes) - 1)
-    known = codes[place] == pixels
-    result = np.where(known, labels[place], 0).astype(np.uint8)
-    found, counts = np.unique(pixels[~known], return_counts=True)
-    unknown = {
-      (int(code) >> 16, int(code) >> 8 & 255, int(code) & 255): int(count)
-      for code, count in sorted(
-        zip(found, counts, strict=True), key=lambda pair: -pair[1]
-      )
-    }
-    return result, unknown
-
-
-def read_color_map(
-  path: str | os.PathLike,
-  class_names: tuple[str, ...],
-  void: tuple[int, int, int] | None = None,
-) -> ColorMap:
-  """A colour map file: line i (from 1) holds 'R G B' of label i-1.
-
-  Blanks or commas part the three integers, each 0..255.
-
-  Raises:
-    DataError: no such file, a line that is not three integers in 0..255, as
-      many lines as there are classes not given, or a colour given twice
-      (that of void included).
-  """
-  colors = []
-  for number, line in enumerate(_read_text(path).rstrip().splitlines(), 1):
-    try:
-      colors.append(parse_color(line))
-    except DataError:
-      raise DataError(
-        f"{path}: line {number} is {line!r}; write three integers, 0..255, "
-        'e.g. "128 0 0"'
-      ) from None
-  if len(colors) != len(class_names):
-    raise DataError(
-      f"{path}: {len(colors)} colours for {len(class_names)} classes; line i "
-      "is the colour of line i of the class names (void has its own option, "
-      "--void_color=R,G,B)"
-    )
-  for number, color in enumerate(colors):
-    if color in colors[:number]:
-      raise DataError(
-        f"{path}: colour {color} stands in lines {colors.index(color) + 1} "
-        f"and {number + 1}; each class needs its own"
-      )
-  if void in colors:
-    raise DataError(
-      f"{path}: --void_color={void} is also the colour of class "
-      f"{class_names[colors.index(void)]!r}; give void its own"
-    )
-  return ColorMap(np.array(colors, np.uint8), void)
-
-
-def parse_color(text: str) -> tuple[int, int, int]:
-  """'R,G,B' or 'R G B' as three integers in 0..255.
-
-  Raises:
-    DataError: it is anything else.
-  """
-  parts = text.replace(",", " ").split()
-  if len(parts) != 3 or not all(
-    part.isascii() and part.isdigit() and int(part) < 256 for part in parts
-  ):
-    raise DataError(
-      f"{text!r} is no colour; write three integers in 0..255, e.g. 224,224,192"
-    )
-  return tuple(int(part) for part in parts)
-
-
-def _codes(colors: UInt8[np.ndarray, "*n 3"]) -> np.ndarray:
-  red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
-  return red << 16 | green << 8 | blue
-
-
-def _read_text(path: str | os.PathLike) -> str:
-  try:
-    with open(os.path.expanduser(path), encoding="utf-8-sig") as stream:
-      return stream.read()
-  except OSError as error:
-    raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-  except UnicodeDecodeError:
-    raise DataError(
-      f"{path}: not a text file in UTF-8; save it as such"
-    ) from None
 
 
 def shared_palette(

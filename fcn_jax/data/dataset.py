@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int32, UInt8
 
+from fcn_jax.data.files import File, Pair
 from fcn_jax.files import DataError
 
 VERSION = "1.0.0"
@@ -169,3 +170,48 @@ def available_datasets(data_dir: str | os.PathLike) -> list[str]:
 
 def _text(value: str | bytes) -> str:
   return value.decode() if isinstance(value, bytes) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordFile(File):
+  """The image or the label of a record; its path is the data set's folder.
+
+  Attributes:
+    source: records of the split.
+    index: of the record.
+    kind: 'image' or 'label'.
+  """
+
+  source: Sequence[Example] = dataclasses.field(
+    default=(), compare=False, repr=False
+  )
+  index: int = 0
+  kind: str = "image"
+
+  def read(self) -> bytes:
+    return getattr(self.source[self.index], self.kind)
+
+
+def pairs(dataset: Dataset, split: str) -> list[Pair]:
+  """The records of a split, named 'val/ID' and 'val/ID (label)'.
+
+  Raises:
+    DataError: no such split.
+  """
+  source = dataset.source(split)
+  return [
+    Pair(
+      image_id,
+      *(
+        RecordFile(
+          f"{split}/{image_id}{suffix}",
+          dataset.directory,
+          source=source,
+          index=index,
+          kind=kind,
+        )
+        for kind, suffix in (("image", ""), ("label", " (label)"))
+      ),
+    )
+    for index, image_id in enumerate(dataset.ids(split))
+  ]

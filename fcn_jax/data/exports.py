@@ -14,8 +14,7 @@ import tqdm
 from jaxtyping import UInt8
 from PIL import Image
 
-from fcn_jax.data.builder import Pair
-from fcn_jax.data.files import File
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.formats.voc import Tree, read_list
 from fcn_jax.data.images import decode_image

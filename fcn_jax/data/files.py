@@ -121,3 +121,29 @@ def _tar_fault(archive: str) -> str:
   if start.startswith(compressed):
     return "compressed, which cannot be read in place"
   return "not a readable tar"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+  """An image and its label, as found on disk."""
+
+  image_id: str
+  image: File
+  label: File
+
+
+def read_text(path: str | os.PathLike) -> str:
+  """A small text file of a user's, in UTF-8 with or without a mark.
+
+  Raises:
+    DataError: it cannot be read, or is in another encoding.
+  """
+  try:
+    with open(os.path.expanduser(path), encoding="utf-8-sig") as stream:
+      return stream.read()
+  except OSError as error:
+    raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+  except UnicodeDecodeError:
+    raise DataError(
+      f"{path}: not a text file in UTF-8; save it as such"
+    ) from None

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from fcn_jax.data import records
-from fcn_jax.data.builder import Pair
+from fcn_jax.data import dataset as dataset_lib
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import Dataset
+from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.fingerprints import find_closest
 from fcn_jax.data.labels import LabelReader
@@ -48,7 +48,7 @@ def inspect_prepared(
   Raises:
     DataError: no such split.
   """
-  pairs = {split: records.pairs(dataset, split) for split in splits}
+  pairs = {split: dataset_lib.pairs(dataset, split) for split in splits}
   facts, findings = inspect(pairs, LabelReader(), dataset.class_names)
   findings += check_colors(dataset.palette, facts, dataset.class_names)
   return pairs, facts, findings

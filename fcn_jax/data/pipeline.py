@@ -15,17 +15,17 @@ import grain.python as grain
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from fcn_jax.data.augment import Cut, Sample, cut_sample
 from fcn_jax.data.canvases import Canvas, assign
 from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.images import decode_image, decode_label
+from fcn_jax.data.sampling import Sampler
 
-ORDERS = ("sequential", "shuffle", "with_replacement")
-BATCHINGS = ("as_drawn", "by_canvas")
 CACHES = ("auto", "none", "host", "device")  # of decoded images
 
 
-class Batch(NamedTuple):
+class Part(NamedTuple):
   """Images on one canvas.
 
   Empty places have extent 0 and a label of void only, so they weigh nothing.
@@ -44,18 +44,11 @@ class Batch(NamedTuple):
   position: Int[np.ndarray, " b"]
 
 
-class Drawn(NamedTuple):
+class Batch(NamedTuple):
   """A batch as drawn: its images' record numbers, and its parts."""
 
   indices: tuple[int, ...]
-  parts: tuple[Batch, ...]
-
-
-class Sample(NamedTuple):
-  """One decoded image and its label."""
-
-  image: UInt8[np.ndarray, "h w 3"]
-  label: UInt8[np.ndarray, "h w"]
+  parts: tuple[Part, ...]
 
 
 def place(
@@ -63,10 +56,10 @@ def place(
   positions: Sequence[int],
   canvas: tuple[int, int],
   part_size: int,
-) -> Batch:
+) -> Part:
   """Puts up to `part_size` samples at the top left of canvases of their own."""
   height, width = canvas
-  batch = Batch(
+  batch = Part(
     np.zeros((part_size, height, width, 3), np.uint8),
     np.full((part_size, height, width), VOID, np.uint8),
     np.zeros((part_size, 2), np.int32),
@@ -100,7 +93,7 @@ def divide(
   samples: Sequence[Sample],
   canvases: tuple[Canvas, ...],
   part_size: int,
-) -> tuple[Batch, ...]:
+) -> tuple[Part, ...]:
   """Places a drawn batch in parts of `part_size`."""
   sizes = np.array([sample.label.shape for sample in samples])
   return tuple(
@@ -109,106 +102,13 @@ def divide(
   )
 
 
-class View(NamedTuple):
-  """What a step sees of an image: flipped first, then cut.
-
-  Attributes:
-    mirror: flipped left to right.
-    top, left: pixels cut off there.
-    height, width: of what is left.
-  """
-
-  mirror: bool
-  top: int
-  left: int
-  height: int
-  width: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-  """Which images each step sees: a pure function of seed and step.
-
-  Attributes:
-    images: number of images.
-    batch_size: images drawn per step.
-    order: 'sequential' (as stored, DIGITS), 'shuffle' (a new permutation every
-      epoch) or 'with_replacement' (the FCN authors).
-    seed: of the random orders.
-    canvas_of: canvas number of each image; given, every batch is drawn from
-      one canvas (`batching = 'by_canvas'`), the last of a canvas being filled
-      up with the first of its images.
-  """
-
-  images: int
-  batch_size: int
-  order: str
-  seed: int
-  canvas_of: tuple[int, ...] | None = None
-
-  def __post_init__(self):
-    if self.order not in ORDERS:
-      raise ValueError(
-        f"config.data.order = {self.order!r}; there is {', '.join(ORDERS)}"
-      )
-
-  @property
-  def steps_per_epoch(self) -> int:
-    """Steps in which every image is seen once (on average, or at least)."""
-    if self.canvas_of is None:
-      return -(-self.images // self.batch_size)
-    counts = np.bincount(self.canvas_of)
-    return int((-(-counts // self.batch_size)).sum())
-
-  def indices(self, step: int) -> tuple[int, ...]:
-    """Record numbers of the images of a step (from 0)."""
-    if self.canvas_of is not None:
-      epoch, batch = divmod(step, self.steps_per_epoch)
-      return self._batches_by_canvas(epoch)[batch]
-    first = step * self.batch_size
-    positions = range(first, first + self.batch_size)
-    return tuple(self._index(position) for position in positions)
-
-  def _index(self, position: int) -> int:
-    if self.order == "sequential":
-      return position % self.images
-    if self.order == "shuffle":
-      epoch, place_in_epoch = divmod(position, self.images)
-      return int(self._permutation(epoch)[place_in_epoch])
-    draw = np.random.Generator(
-      np.random.Philox(key=self.seed, counter=position)
-    )
-    return int(draw.integers(self.images))
-
-  @functools.lru_cache(maxsize=4)  # noqa: B019
-  def _permutation(self, epoch: int) -> Int[np.ndarray, " n"]:
-    if self.order == "sequential":
-      return np.arange(self.images)
-    return np.random.default_rng((self.seed, epoch)).permutation(self.images)
-
-  @functools.lru_cache(maxsize=4)  # noqa: B019
-  def _batches_by_canvas(self, epoch: int) -> list[tuple[int, ...]]:
-    order = self._permutation(epoch)
-    canvas_of = np.asarray(self.canvas_of)[order]
-    batches = []
-    for canvas in np.unique(canvas_of):
-      members = order[canvas_of == canvas]
-      count = -(-len(members) // self.batch_size)
-      filled = np.resize(members, count * self.batch_size)
-      batches += [tuple(b.tolist()) for b in filled.reshape(count, -1)]
-    if self.order != "sequential":
-      shuffle = np.random.default_rng((self.seed, epoch, 1))
-      batches = [batches[i] for i in shuffle.permutation(len(batches))]
-    return batches
-
-
 @dataclasses.dataclass(frozen=True)
 class Loader:
-  """Reads, decodes and places the batches of a drawing.
+  """Reads, decodes and places the batches of a sampler.
 
   Attributes:
     dataset, split: where the images are.
-    drawing: which of them each step sees.
+    sampler: which of them each step sees.
     canvases: where they are placed.
     part_size: images per part.
     mirror: flip each drawn image left to right with probability 1/2.
@@ -219,7 +119,7 @@ class Loader:
 
   dataset: Dataset
   split: str
-  drawing: Drawing
+  sampler: Sampler
   canvases: tuple[Canvas, ...]
   part_size: int
   mirror: bool = False
@@ -230,10 +130,10 @@ class Loader:
   @property
   def one_part(self) -> bool:
     """Whether every batch is one part."""
-    by_canvas = self.drawing.canvas_of is not None
-    return is_one_part(self.drawing.batch_size, by_canvas, self.part_size)
+    by_canvas = self.sampler.canvas_of is not None
+    return is_one_part(self.sampler.batch_size, by_canvas, self.part_size)
 
-  def steps(self, start: int, stop: int) -> Iterator[Drawn]:
+  def steps(self, start: int, stop: int) -> Iterator[Batch]:
     """The batches of steps start .. stop - 1, read ahead in threads."""
     drawn = grain.MapDataset.range(start, stop).map(
       lambda step: self.batch(int(step))
@@ -244,25 +144,25 @@ class Loader:
     )
     return iter(drawn.to_iter_dataset(options))
 
-  def batch(self, step: int) -> Drawn:
+  def batch(self, step: int) -> Batch:
     """The batch of one step."""
-    indices = self.drawing.indices(step)
+    indices = self.sampler.indices(step)
     samples = [self._read(index) for index in indices]
     sizes = [sample.label.shape for sample in samples]
     seen = [
-      _seen(sample, view)
+      cut_sample(sample, view)
       for sample, view in zip(samples, self.views(step, sizes), strict=True)
     ]
-    return Drawn(indices, divide(seen, self.canvases, self.part_size))
+    return Batch(indices, divide(seen, self.canvases, self.part_size))
 
-  def views(self, step: int, sizes: Sequence[Sequence[int]]) -> list[View]:
+  def views(self, step: int, sizes: Sequence[Sequence[int]]) -> list[Cut]:
     """What a step sees of its images, whose sizes are given."""
     if not (self.mirror or self.random_crop):
-      return [View(False, 0, 0, *size) for size in sizes]
-    draw = np.random.default_rng((self.drawing.seed, step, 2))
+      return [Cut(False, 0, 0, *size) for size in sizes]
+    draw = np.random.default_rng((self.sampler.seed, step, 2))
     return [self._view(size, draw) for size in sizes]
 
-  def _view(self, size: Sequence[int], draw: np.random.Generator) -> View:
+  def _view(self, size: Sequence[int], draw: np.random.Generator) -> Cut:
     mirror, cuts = draw.random() < 0.5, draw.random((2, 2))
     starts, lengths = [], []
     for side, cut in zip(size, cuts, strict=True):
@@ -270,20 +170,11 @@ class Loader:
       start, end = (int(share * (most + 1)) for share in cut)
       starts.append(start)
       lengths.append(side - start - end)
-    return View(self.mirror and mirror, *starts, *lengths)
+    return Cut(self.mirror and mirror, *starts, *lengths)
 
   @functools.cached_property
   def _read(self) -> "Reader":
     return Reader(self.dataset, self.split, self.keep)
-
-
-def _seen(sample: Sample, view: View) -> Sample:
-  """The image and its label, changed in the same way."""
-  if view.mirror:
-    sample = Sample(sample.image[:, ::-1], sample.label[:, ::-1])
-  rows = slice(view.top, view.top + view.height)
-  columns = slice(view.left, view.left + view.width)
-  return Sample(sample.image[rows, columns], sample.label[rows, columns])
 
 
 class Reader:
@@ -328,7 +219,7 @@ def in_canvas_order(
   part_size: int,
   num_threads: int = 2,
   wanted: Sequence[bool] | None = None,
-) -> Iterator[Drawn]:
+) -> Iterator[Batch]:
   """Every image of a split once, canvas by canvas, for evaluation.
 
   Args:
@@ -345,11 +236,11 @@ def in_canvas_order(
     if wanted is None or any(wanted[i] for i in chunk)
   ]
 
-  def load(chunk) -> Drawn:
+  def load(chunk) -> Batch:
     canvas, indices = chunk
     samples = [read(int(i)) for i in indices]
     part = place(samples, range(len(samples)), canvas, part_size)
-    return Drawn(tuple(int(i) for i in indices), (part,))
+    return Batch(tuple(int(i) for i in indices), (part,))
 
   options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=4)
   numbered = grain.MapDataset.range(len(chunks)).map(

@@ -10,14 +10,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fcn_jax.data import exports
-from fcn_jax.data.builder import Pair, Plan, check_name, write_dataset
+from fcn_jax.data.builder import DatasetPlan, check_name, write_dataset
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.classes import VOID, shared_palette, voc_palette
 from fcn_jax.data.dataset import default_data_dir
+from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import report
 from fcn_jax.data.formats import Options, find_files, voc
 from fcn_jax.data.labels import LabelReader
-from fcn_jax.data.summary import summarize
+from fcn_jax.data.statistics import summarize
 from fcn_jax.files import DataError
 
 
@@ -86,7 +87,7 @@ def prepare_dataset(
       split: [facts[pair].size for pair in pairs]
       for split, pairs in found.splits.items()
     }
-    plan = Plan(name, found.splits, sizes, reader, names, palette)
+    plan = DatasetPlan(name, found.splits, sizes, reader, names, palette)
     target = write_dataset(plan, data_dir, options.overwrite)
     written.append(f"data set: {name} in {target}")
   say("\n" + summarize(found.splits, facts, names) + "\n")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Int64
 
-from fcn_jax.data.builder import Pair
 from fcn_jax.data.canvases import Canvas, assign, choose_canvases
 from fcn_jax.data.checks import Facts
 from fcn_jax.data.classes import VOID
+from fcn_jax.data.files import Pair
 
 MOST_CANVASES = 5
 
@@ -199,3 +199,124 @@ def padding(
   images = np.bincount(which, minlength=len(canvases))
   share = 1 - sizes.prod(1).sum() / areas[which].sum()
   return Padding(canvases, tuple(images.tolist()), float(share))
+
+
+def summarize(
+  splits: Mapping[str, Sequence[Pair]],
+  facts: Mapping[Pair, Facts],
+  class_names: Sequence[str],
+) -> str:
+  """Images, sizes, and pixels and images per class, for every split.
+
+  A class's share is of the pixels that are not void; void's is of all.
+  """
+  lines = ["split          images  sizes (width x height)"]
+  for split, pairs in splits.items():
+    sizes = collections.Counter(facts[pair].size for pair in pairs)
+    (height, width), often = sizes.most_common(1)[0]
+    heights, widths = zip(*sizes, strict=True)
+    text = f"{width}x{height}"
+    if len(sizes) > 1:
+      text = (
+        f"{len(sizes)} different, {min(widths)}x{min(heights)} to "
+        f"{max(widths)}x{max(heights)}, most often {text} ({often})"
+      )
+    lines.append(f"{split:<12} {len(pairs):>8}  {text}")
+  counts = {
+    split: np.stack([facts[pair].counts for pair in pairs])
+    for split, pairs in splits.items()
+  }
+  wide = max(map(len, [*class_names, "class"]))
+  lines += [
+    "",
+    "pixels and images per class",
+    " " * (wide + 5) + "".join(f"{split[:22]:>25}" for split in splits),
+    f" id  {'class':<{wide}}"
+    + f"{'pixels':>9}{'share':>8}{'images':>8}" * len(splits),
+  ]
+  for label, name in [*enumerate(class_names), (VOID, "(void)")]:
+    cells = ""
+    for table in counts.values():
+      whole = table.sum() if label == VOID else table[:, :VOID].sum()
+      share = table[:, label].sum() / max(1, whole)
+      images = np.count_nonzero(table[:, label])
+      cells += f"{table[:, label].sum():>9.3g}{share:>8.2%}{images:>8}"
+    lines.append(f"{label:>3}  {name:<{wide}}{cells}")
+  missing = [
+    f"{split}: {', '.join(names)}"
+    for split, table in counts.items()
+    if (
+      names := [
+        name
+        for label, name in enumerate(class_names)
+        if not table[:, label].any()
+      ]
+    )
+  ]
+  if missing:
+    lines += ["", "classes that never occur", *missing]
+  return "\n".join(lines)
+
+
+def describe(splits: Mapping[str, SplitStatistics]) -> str:
+  """Sizes, classes and canvases of every split.
+
+  A class's share is of the pixels that are not void; void's is of all.
+  """
+  blocks = []
+  for split, statistics in splits.items():
+    blocks += [
+      f"{split}: {len(statistics.image_ids)} images, {size_range(statistics)}",
+      *_classes(statistics),
+      "",
+      *_canvases(statistics),
+      "",
+    ]
+  return "\n".join(blocks).rstrip()
+
+
+def size_range(statistics: SplitStatistics) -> str:
+  """'all of 480x360', or how many sizes and between which, width x height."""
+  often = statistics.often
+  if not often:
+    return "no size"
+  (height, width), count = often[0]
+  if len(often) == 1:
+    return f"all of {width}x{height}"
+  heights, widths = zip(*(size for size, _ in often), strict=True)
+  return (
+    f"{len(often)} sizes from {min(widths)}x{min(heights)} to "
+    f"{max(widths)}x{max(heights)}, most often {width}x{height} ({count})"
+  )
+
+
+def _classes(statistics: SplitStatistics) -> list[str]:
+  names = {**dict(enumerate(statistics.class_names)), VOID: "(void)"}
+  wide = max(map(len, [*names.values(), "class"]))
+  share, of_images = statistics.share_of_pixels, statistics.share_of_images
+  lines = [
+    f" id  {'class':<{wide}}  {'pixels':>13}  {'share':>7}  {'images':>6}  "
+    f"{'share':>7}  {'weight':>7}"
+  ]
+  for label, name in names.items():
+    weight = np.nan if label == VOID else statistics.weights[label]
+    lines.append(
+      f"{label:>3}  {name:<{wide}}  {statistics.pixels[label]:>13,}  "
+      f"{share[label]:>7.2%}  {statistics.images[label]:>6}  "
+      f"{of_images[label]:>7.2%}  "
+      + (f"{'-':>7}" if np.isnan(weight) else f"{weight:>7.3f}")
+    )
+  return lines
+
+
+def _canvases(statistics: SplitStatistics) -> list[str]:
+  lines = ["canvases  padding  width x height (images)"]
+  for padding in statistics.paddings:
+    text = ", ".join(
+      f"{width}x{height} ({count})"
+      for (height, width), count in zip(
+        padding.canvases, padding.images, strict=True
+      )
+    )
+    lines.append(f"{len(padding.canvases):>8}  {padding.share:>7.2%}  {text}")
+  return lines

@@ -18,7 +18,7 @@ from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.models import geometry, losses
 
 
-def evaluation_step(graphdef, params, frozen, batch: pipeline.Batch):
+def evaluation_step(graphdef, params, frozen, batch: pipeline.Part):
   """What `Evaluation` holds of each image of a batch, and its prediction."""
   net = nnx.merge(graphdef, params, frozen)
   scores = net(batch.image, batch.extent)
@@ -124,7 +124,7 @@ class Evaluator:
 
   def _drawn(
     self, wanted: Collection[str] | None = None
-  ) -> Iterator[pipeline.Drawn]:
+  ) -> Iterator[pipeline.Batch]:
     """Every batch of the split, or those with an image that is wanted."""
     ids = self.dataset.ids(self.split)
     return pipeline.in_canvas_order(
@@ -135,7 +135,7 @@ class Evaluator:
     )
 
   def _kept(
-    self, drawn: pipeline.Drawn, predicted: jax.Array, keep: Collection[str]
+    self, drawn: pipeline.Batch, predicted: jax.Array, keep: Collection[str]
   ) -> dict[str, UInt8[np.ndarray, "h w"]]:
     ids, sizes = self.dataset.ids(self.split), self.dataset.sizes(self.split)
     kept = {}

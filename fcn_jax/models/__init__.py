@@ -12,7 +12,7 @@ from fcn_jax.models.layers import Layers
 from fcn_jax.models.network import Frozen, Network
 
 
-class Entry(NamedTuple):
+class Registered(NamedTuple):
   """One network.
 
   Attributes:
@@ -26,17 +26,17 @@ class Entry(NamedTuple):
 
 
 NETWORKS = {
-  "alexnet": Entry(alexnet.classifier),
-  "vgg16": Entry(vgg16.classifier),
-  "fcn_alexnet": Entry(fcn.fcn_alexnet, "alexnet"),
-  "fcn32s": Entry(fcn.fcn32s, "vgg16"),
-  "fcn16s": Entry(fcn.fcn16s, "vgg16"),
-  "fcn8s": Entry(fcn.fcn8s, "vgg16"),
-  "fcn8s_atonce": Entry(fcn.fcn8s_atonce, "vgg16"),
+  "alexnet": Registered(alexnet.classifier),
+  "vgg16": Registered(vgg16.classifier),
+  "fcn_alexnet": Registered(fcn.fcn_alexnet, "alexnet"),
+  "fcn32s": Registered(fcn.fcn32s, "vgg16"),
+  "fcn16s": Registered(fcn.fcn16s, "vgg16"),
+  "fcn8s": Registered(fcn.fcn8s, "vgg16"),
+  "fcn8s_atonce": Registered(fcn.fcn8s_atonce, "vgg16"),
 }
 
 
-def _entry(name: str) -> Entry:
+def _entry(name: str) -> Registered:
   if name not in NETWORKS:
     raise ValueError(
       f"model {name!r} is unknown; there is {', '.join(NETWORKS)}"

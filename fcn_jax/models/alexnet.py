@@ -4,7 +4,7 @@ Krizhevsky, Sutskever and Hinton, NIPS 2012; layers and names as in BVLC Caffe.
 """
 
 from fcn_jax.models import layers as d
-from fcn_jax.models.parts import scaled, score
+from fcn_jax.models.layers import scaled, score
 
 # conv1 .. conv5, fc6, fc7
 FEATURES = (96, 256, 384, 384, 256, 4096, 4096)

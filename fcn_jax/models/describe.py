@@ -1,21 +1,240 @@
 """A declared network in figures: every layer, the totals, where it lies.
 
 Nothing is computed here a second time: sizes and places come from `geometry`,
-operations and parameters from `flops`, multipliers from `optimizers`.
+multipliers from the declaration.
 """
 
 import dataclasses
 from fractions import Fraction
 from typing import Any
 
-from fcn_jax.models import crop_derivation, flops, geometry
+from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
 from fcn_jax.text import number, operations
-from fcn_jax.training import optimizers
+
+
+def forward_flops(layers: d.Layers, height: int, width: int) -> dict[str, int]:
+  """FLOPs of every convolution and upscore for one image, by layer name."""
+  channels = d.channels(layers)
+  rows, columns = (geometry.sizes(layers, n) for n in (height, width))
+  found = {}
+  for layer, bottom in d.with_bottoms(layers):
+    match layer:
+      case d.Conv():
+        cells = rows[layer.name] * columns[layer.name]
+        inputs = layer.kernel**2 * channels[bottom] // layer.groups
+        found[layer.name] = 2 * cells * inputs * layer.features
+      case d.Upscore():
+        cells = rows[bottom] * columns[bottom]
+        found[layer.name] = 2 * cells * layer.kernel**2 * channels[bottom]
+  return found
+
+
+def step_flops(layers: d.Layers, height: int, width: int) -> int:
+  """FLOPs of forward and backward passes for one image.
+
+  Backward, a convolution costs as much again for its kernel and for its input;
+  the image needs no gradient, and an upscore's kernel none.
+  """
+  counted = forward_flops(layers, height, width)
+  total = 0
+  for layer, bottom in d.with_bottoms(layers):
+    if layer.name in counted:
+      of_input = bottom != layers[0].name
+      of_kernel = isinstance(layer, d.Conv)
+      total += counted[layer.name] * (1 + of_input + of_kernel)
+  return total
+
+
+def parameters_of(layer: d.Layer, channels: int) -> int:
+  """Learnable numbers of one layer that reads so many channels."""
+  if not isinstance(layer, d.Conv):
+    return 0
+  return layer.features * (layer.kernel**2 * channels // layer.groups + 1)
+
+
+def count_parameters(layers: d.Layers) -> int:
+  """Learnable numbers of all layers."""
+  channels = d.channels(layers)
+  return sum(
+    parameters_of(layer, channels[bottom])
+    for layer, bottom in d.with_bottoms(layers)
+    if bottom
+  )
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class DerivationStep:
+  """How one layer moves or scales what it reads.
+
+  Attributes:
+    layer: its name.
+    operation: what it does, as 'convolution 11 × 11, stride 4, pad 100'.
+    centre: the sum that gives the centre of its cell 0, in pixels; or, of a
+      Crop, the one that gives its offset in cells.
+    stride: the product that gives the pixels from one cell to the next; ''
+      where it stays.
+  """
+
+  layer: str
+  operation: str
+  centre: str
+  stride: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DerivedOffset:
+  """Where a crop begins, as a sum over the layers that move its blobs.
+
+  Attributes:
+    crop: name of the Crop.
+    cells: its offset.
+    stride: pixels from one cell to the next.
+    terms: (layer, pixels) that add up to cells * stride.
+  """
+
+  crop: str
+  cells: int
+  stride: Fraction
+  terms: tuple[tuple[str, Fraction], ...]
+
+  def __str__(self):
+    text = ""
+    for name, pixels in self.terms:
+      sign = "−" if pixels < 0 else "+" if text else ""
+      text += f" {sign} {number(abs(pixels))} ({name})"
+    text = text.strip() or "0"
+    result = f"{self.crop}: {text} = {number(self.cells * self.stride)} pixels"
+    if self.stride != 1:
+      result += f", {number(self.stride)} a cell: {self.cells} cells"
+    return result
+
+
+def _bracketed(value: Fraction) -> str:
+  return f"({number(value)})" if value < 0 else number(value)
+
+
+def operation(layer: d.Layer, bottom: str | None = None) -> str:
+  """What a layer does, in words; `bottom` is named where it is given."""
+  if isinstance(layer, d.Sum):
+    return f"sum of {bottom or layer.bottom} and {layer.other}"
+  return _operation(layer) + (f", of {bottom}" if bottom else "")
+
+
+def _operation(layer: d.Layer) -> str:
+  match layer:
+    case d.Conv() | d.MaxPool() | d.Upscore():
+      kind = {d.Conv: "convolution", d.MaxPool: "max pooling"}
+      text = f"{kind.get(type(layer), 'upscore')} "
+      text += f"{layer.kernel} × {layer.kernel}"
+      text += f", stride {layer.stride}" if layer.stride > 1 else ""
+      text += f", pad {layer.pad}" if layer.pad else ""
+      groups = getattr(layer, "groups", 1)
+      return text + (f", {groups} groups" if groups > 1 else "")
+    case d.Data():
+      return "image, mean subtracted"
+    case d.LRN():
+      return f"normalisation over {layer.size} channels"
+    case d.Dropout():
+      return f"dropout {layer.rate:g}"
+    case d.Scale():
+      return f"× {layer.factor:g}"
+    case d.Crop():
+      return f"cut to {layer.like}"
+  raise TypeError(f"{layer.name}: no words for a {type(layer)}")
+
+
+def derivation(layers: d.Layers) -> list[DerivationStep]:
+  """Every layer that moves or scales what it reads, and every Crop."""
+  places = geometry.placements(layers)
+  derived_offsets = geometry.crop_offsets(layers)
+  found = []
+  for layer, bottom in d.with_bottoms(layers):
+    if bottom is None:
+      continue
+    below, here = places[bottom], places[layer.name]
+    centre = stride = ""
+    match layer:
+      case d.Conv() | d.MaxPool():
+        pad = f" − {layer.pad}" if layer.pad else ""
+        centre = (
+          f"{number(below.start)} + {number(below.stride)} × "
+          f"(({layer.kernel} − 1) / 2{pad}) = {number(here.start)}"
+        )
+        if layer.stride > 1:
+          stride = (
+            f"{number(below.stride)} × {layer.stride} = {number(here.stride)}"
+          )
+      case d.Upscore():
+        centre = (
+          f"{number(below.start)} − {number(here.stride)} × "
+          f"({layer.kernel} − 1) / 2 = {number(here.start)}"
+        )
+        stride = (
+          f"{number(below.stride)} / {layer.stride} = {number(here.stride)}"
+        )
+      case d.Crop():
+        like = places[layer.like]
+        centre = (
+          f"({number(like.start)} − {_bracketed(below.start)}) / "
+          f"{number(below.stride)} = {derived_offsets[layer.name]}"
+        )
+    if (below.start, below.stride) != (here.start, here.stride) or isinstance(
+      layer, d.Crop
+    ):
+      found.append(DerivationStep(layer.name, operation(layer), centre, stride))
+  return found
+
+
+def derived_offsets(layers: d.Layers) -> list[DerivedOffset]:
+  """Every Crop's offset, as a sum of what each layer adds to it."""
+  bottoms = {layer.name: bottom for layer, bottom in d.with_bottoms(layers)}
+  by_name = {layer.name: layer for layer in layers}
+  places = geometry.placements(layers)
+
+  def way(name: str | None) -> list[str]:
+    """From a layer up to the image."""
+    names = []
+    while name is not None:
+      names.append(name)
+      name = bottoms[name]
+    return names
+
+  def terms(names: list[str], sign: int) -> list[tuple[str, Fraction]]:
+    """What the layers move, from the image down."""
+    found = []
+    for name in reversed(names):
+      layer, bottom = by_name[name], bottoms[name]
+      pad = getattr(layer, "pad", 0)
+      moved = places[name].start - places[bottom].start if bottom else 0
+      if moved and pad:
+        padded = places[bottom].stride * pad
+        found.append((f"pad of {name}", -sign * padded))
+        moved += padded
+      if moved:
+        found.append((name, sign * moved))
+    return found
+
+  result = []
+  for name, cells in geometry.crop_offsets(layers).items():
+    of_blob, of_like = way(bottoms[name]), way(by_name[name].like)
+    shared = set(of_blob) & set(of_like)
+    result.append(
+      DerivedOffset(
+        name,
+        cells,
+        places[name].stride,
+        tuple(
+          terms([n for n in of_like if n not in shared], 1)
+          + terms([n for n in of_blob if n not in shared], -1)
+        ),
+      )
+    )
+  return result
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerRow:
   """One layer.
 
   Attributes:
@@ -69,12 +288,12 @@ class Description:
   name: str
   height: int
   width: int
-  rows: tuple[Row, ...]
+  rows: tuple[LayerRow, ...]
   parameters: int
   forward_flops: int
   step_flops: int
-  steps: tuple[crop_derivation.Step, ...]
-  offsets: tuple[crop_derivation.Offset, ...]
+  steps: tuple[DerivationStep, ...]
+  offsets: tuple[DerivedOffset, ...]
 
   @property
   def field(self) -> int:
@@ -153,7 +372,7 @@ COLUMNS = (
 )
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: LayerRow) -> tuple[str, ...]:
   """A row as text, in the order of COLUMNS."""
   return (
     row.name,
@@ -204,27 +423,17 @@ def describe(
   rows, columns = (geometry.sizes(layers, n) for n in (height, width))
   channels = d.channels(layers)
   places = geometry.placements(layers)
-  counted = flops.forward(layers, height, width)
-  learned = [layer for layer in layers if isinstance(layer, d.Conv)]
-  pairs = {x.name: {"kernel": 0, "bias": 0} for x in learned}
-  mult = optimizers.multipliers(layers, pairs)
-
-  def of_both(tree, layer):
-    pair = tree.get(layer.name)
-    return pair and (pair["kernel"], pair["bias"])
-
-  found: list[Row] = []
+  counted = forward_flops(layers, height, width)
+  found: list[LayerRow] = []
   for layer, bottom in d.with_bottoms(layers):
     place = places[layer.name]
     sum_other = (layer.other,) if isinstance(layer, d.Sum) else ()
     elsewhere = (found and bottom != found[-1].name) or sum_other
     found.append(
-      Row(
+      LayerRow(
         name=layer.name,
         kind=type(layer).__name__.lower(),
-        operation=crop_derivation.operation(
-          layer, bottom if elsewhere else None
-        ),
+        operation=operation(layer, bottom if elsewhere else None),
         bottoms=((bottom,) if bottom else ()) + sum_other,
         channels=channels[layer.name],
         height=rows[layer.name],
@@ -233,15 +442,13 @@ def describe(
           key: getattr(layer, key, None)
           for key in ("kernel", "stride", "pad", "groups")
         },
-        parameters=flops.parameters_of(layer, channels[bottom])
-        if bottom
-        else 0,
+        parameters=parameters_of(layer, channels[bottom]) if bottom else 0,
         flops=counted.get(layer.name, 0),
         field=place.field,
         cell=place.stride,
         centre=place.start,
-        lr_mult=of_both(mult.lr, layer),
-        decay_mult=of_both(mult.decay, layer),
+        lr_mult=getattr(layer, "lr_mult", None),
+        decay_mult=getattr(layer, "decay_mult", None),
       )
     )
   return Description(
@@ -249,9 +456,9 @@ def describe(
     height=height,
     width=width,
     rows=tuple(found),
-    parameters=flops.parameters(layers),
+    parameters=count_parameters(layers),
     forward_flops=sum(counted.values()),
-    step_flops=flops.train_step(layers, height, width),
-    steps=tuple(crop_derivation.steps(layers)),
-    offsets=tuple(crop_derivation.offsets(layers)),
+    step_flops=step_flops(layers, height, width),
+    steps=tuple(derivation(layers)),
+    offsets=tuple(derived_offsets(layers)),
   )

@@ -6,7 +6,7 @@ Scores are [b, h, w, classes], at the image's own size.
 
 from fcn_jax.models import alexnet, vgg16
 from fcn_jax.models import layers as d
-from fcn_jax.models.parts import score
+from fcn_jax.models.layers import score
 
 # Of the ILSVRC images, as the FCN authors subtract it.
 MEAN_BGR = (104.00699, 116.66877, 122.67892)

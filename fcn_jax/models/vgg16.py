@@ -5,7 +5,7 @@ authors' Caffe model.
 """
 
 from fcn_jax.models import layers as d
-from fcn_jax.models.parts import scaled, score
+from fcn_jax.models.layers import scaled, score
 
 # Of the convolutions of blocks 1 .. 5, then fc6, fc7.
 FEATURES = (64, 128, 256, 512, 512, 4096, 4096)

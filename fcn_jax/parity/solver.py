@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from fcn_jax import devices, models
-from fcn_jax.data import pipeline
+from fcn_jax.data import augment, pipeline
 from fcn_jax.parity.comparison import Comparison, near
 from fcn_jax.parity.golden import (
   GRADIENT,
@@ -83,7 +83,7 @@ class Runs:
       "fcn_alexnet", self.described["net"], self.described["preprocessing"]
     )
     self.samples = [
-      pipeline.Sample(self.arrays[f"image/{i}"], self.arrays[f"label/{i}"])
+      augment.Sample(self.arrays[f"image/{i}"], self.arrays[f"label/{i}"])
       for i in range(len(self.described["sizes"]))
     ]
     self.net = fill(
@@ -156,7 +156,7 @@ class Runs:
     for images in _updates(run):
       chosen = [self.samples[image] for image in images]
       parts = pipeline.divide(chosen, canvases, part_size)
-      state, found = stepper(state, pipeline.Drawn(tuple(images), parts))
+      state, found = stepper(state, pipeline.Batch(tuple(images), parts))
       losses = np.zeros(len(images))
       for part, each in zip(parts, found, strict=True):
         real = part.extent.any(1)

@@ -47,7 +47,7 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Seen:
+class Segmented:
   """What an observer is told of one image.
 
   Attributes:
@@ -75,7 +75,7 @@ class Observer(Protocol):
   def label_of(self, file: ImageFile) -> UInt8[np.ndarray, "h w"] | None:
     """The label of an image; None where there are none."""
 
-  def see(self, seen: Seen) -> None:
+  def see(self, seen: Segmented) -> None:
     """Told of each image that was segmented, in any order."""
 
 
@@ -224,7 +224,7 @@ class _Job:
       outcomes[file] = self._folder.write(file, result)
       if observed:
         top_ids, top_probabilities, confusions = observed
-        seen = Seen(
+        seen = Segmented(
           file,
           result,
           top_ids[inside],

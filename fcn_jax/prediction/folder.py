@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from fcn_jax.data.classes import read_color_map, voc_palette
+from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.files import is_hidden
+from fcn_jax.data.labels import read_color_map
 from fcn_jax.files import DataError, replacing
 from fcn_jax.prediction.inputs import (
   SUMMARY,

@@ -15,10 +15,9 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from fcn_jax.data import decode_label
-from fcn_jax.data.builder import Pair
 from fcn_jax.data.checks import check_masks, check_pair
 from fcn_jax.data.dataset import Dataset, Example
-from fcn_jax.data.files import File, is_hidden, list_folder
+from fcn_jax.data.files import File, Pair, is_hidden, list_folder
 from fcn_jax.data.findings import Finding, report
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError

@@ -1,12 +1,16 @@
 """A page of what every layer holds and makes of one image."""
 
+import base64
 import dataclasses
+import io
+import math
 import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from PIL import Image
 
 from fcn_jax.models import layers as d
 from fcn_jax.prediction.activations import (
@@ -15,7 +19,82 @@ from fcn_jax.prediction.activations import (
   dead_channels,
 )
 from fcn_jax.prediction.result import Result
-from fcn_jax.reports import maps, page, viewer
+from fcn_jax.reports import page, viewer
+
+LONGEST = 128  # pixels on the longer side of a map's picture
+_LEVELS = 64  # that a map's picture tells apart, so that pages stay small
+
+# cividis at nine places, dark blue to yellow: its lightness rises evenly, also
+# for the colour-blind. Nuñez, Anderton and Renslow, PLOS ONE 2018.
+SCALE = (
+  (0, 34, 78),
+  (26, 56, 111),
+  (67, 78, 108),
+  (97, 101, 111),
+  (125, 124, 120),
+  (155, 148, 118),
+  (188, 174, 108),
+  (222, 201, 88),
+  (254, 232, 56),
+)
+
+
+def colors(count: int) -> UInt8[np.ndarray, "count 3"]:
+  """RGB of so many steps of the scale, from its dark to its light end."""
+  places = np.linspace(0, len(SCALE) - 1, count)
+  channels = np.array(SCALE, np.float64).T
+  mixed = [np.interp(places, np.arange(len(SCALE)), c) for c in channels]
+  return np.rint(np.stack(mixed, -1)).astype(np.uint8)
+
+
+def thumbnail(values: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "v u"]:
+  """A map, reduced to `LONGEST` pixels by the mean of what becomes one."""
+  image = Image.fromarray(values.astype(np.float32))
+  scale = LONGEST / max(image.size)
+  if scale < 1:
+    width, height = (max(1, round(n * scale)) for n in image.size)
+    image = image.resize((width, height), Image.Resampling.BOX)
+  return np.asarray(image)
+
+
+def map_picture(
+  values: Float[np.ndarray, "y x"], low: float, high: float
+) -> str:
+  """A data URI of one channel, coloured from `low` to `high`."""
+  share = (values - low) / ((high - low) or 1)
+  levels = np.rint(np.clip(share, 0, 1) * (_LEVELS - 1)).astype(np.uint8)
+  picture = Image.fromarray(levels)
+  picture.putpalette(colors(_LEVELS).tobytes())
+  return _map_uri(picture)
+
+
+def filter_picture(weights: Float[np.ndarray, "y x 3"]) -> str:
+  """A data URI of one filter of the image's channels, in its own colours.
+
+  Each filter is scaled by its own largest weight, so that 0 is grey, weights
+  that ask for light are lighter, and weights against it darker.
+
+  Args:
+    weights: of blue, green and red, as networks here have them.
+  """
+  largest = float(np.abs(weights).max()) or 1.0
+  rgb = weights[..., ::-1].astype(np.float64) / largest
+  shades = np.floor(127.5 + 127.5 * rgb + 0.5)
+  return _map_uri(Image.fromarray(np.clip(shades, 0, 255).astype(np.uint8)))
+
+
+def _map_uri(picture: Image.Image) -> str:
+  stream = io.BytesIO()
+  picture.save(stream, "PNG", optimize=True)
+  coded = base64.b64encode(stream.getvalue()).decode()
+  return f"data:image/png;base64,{coded}"
+
+
+def heights(counts: np.ndarray) -> list[float]:
+  """Bars of a histogram, 0..1: log(1 + count) as a share of the largest."""
+  most = math.log1p(int(counts.max()))
+  return (np.log1p(counts) / most).tolist()
+
 
 MAPS = 24  # shown of a layer
 
@@ -130,7 +209,7 @@ def write_activations(
     view=viewer.view(subject.image, image, shown),
     likeliest=likeliest,
     sections=[_section(layer) for layer in layers],
-    scale=[page.color(rgb) for rgb in maps.SCALE],
+    scale=[page.color(rgb) for rgb in SCALE],
   )
 
 
@@ -140,7 +219,7 @@ def _section(layer: LayerActivity) -> Section:
   strongest = [] if dropout else layer.strongest(MAPS)
   # Scores of classes are compared, other channels mean something each.
   common = bool(layer.channel_names)
-  thumbnails = [maps.thumbnail(blob[..., i]) for i in strongest]
+  thumbnails = [thumbnail(blob[..., i]) for i in strongest]
   low = min((float(x.min()) for x in thumbnails), default=0.0)
   high = max((float(x.max()) for x in thumbnails), default=0.0)
   own = ("smallest value of the map", "largest value")
@@ -161,7 +240,7 @@ def _section(layer: LayerActivity) -> Section:
     scale=(number(low), number(high)) if common else own,
     common=common,
     channels=found.shape[-1],
-    reduced=max(blob.shape[:2]) > maps.LONGEST,
+    reduced=max(blob.shape[:2]) > LONGEST,
     filters=_filters(layer),
   )
 
@@ -189,7 +268,7 @@ def _shown(name: str, found: Distribution) -> Shown:
       "Zeros": f"{found.zeros:.1%}",
     },
     histogram=Histogram(
-      maps.heights(found.counts), -low / (high - low) if inside else None
+      heights(found.counts), -low / (high - low) if inside else None
     ),
     dead=dead_channels(found) if len(found.shape) > 1 else "",
   )
@@ -216,7 +295,7 @@ def _map_tile(
   mean = number(layer.activation.channel_means[channel])
   span = " to ".join(map(number, _span(values)))
   return Tile(
-    uri=maps.map_picture(thumbnail, *ends),
+    uri=map_picture(thumbnail, *ends),
     alt=f"{layer.name}, channel {name}: mean {mean}, from {span}",
     caption=name,
     notes=(f"mean {mean}", span),
@@ -230,7 +309,7 @@ def _filters(layer: LayerActivity) -> list[Tile]:
   largest = np.abs(kernel).max((0, 1, 2)).tolist()
   return [
     Tile(
-      uri=maps.filter_picture(kernel[..., i]),
+      uri=filter_picture(kernel[..., i]),
       alt=f"Filter {i}, largest weight {number(one)}",
       caption=str(i),
     )

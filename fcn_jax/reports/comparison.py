@@ -64,7 +64,7 @@ def write_comparison(
   )
 
 
-def drawings(compared: comparison.Comparison) -> list[curves_lib.Drawing]:
+def drawings(compared: comparison.Comparison) -> list[curves_lib.Figure]:
   """A chart of each quantity that a run has recorded, of all runs at once."""
   found = []
   for quantity in _QUANTITIES:

@@ -70,7 +70,7 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Drawing:
+class Figure:
   """A chart, its heading, its file name without ending, and it in words."""
 
   title: str
@@ -96,7 +96,7 @@ def draw(
   file: str,
   curves: Sequence[Curve],
   baseline: tuple[str, float] | None = None,
-) -> Drawing:
+) -> Figure:
   """Curves over a common axis of steps.
 
   Args:
@@ -116,7 +116,7 @@ def draw(
   words = [c.description for c in curves]
   if baseline:
     words.append(f"{baseline[0]} {curves[0].quantity.text(baseline[1])}")
-  return Drawing(
+  return Figure(
     title,
     file,
     charts.curves(

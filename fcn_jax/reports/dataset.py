@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from fcn_jax import text as text_lib
-from fcn_jax.data import description
-from fcn_jax.data.builder import Pair
 from fcn_jax.data.classes import VOID, background_classes
 from fcn_jax.data.dataset import Dataset
+from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import Finding, verdict
 from fcn_jax.data.pictures import Entry
-from fcn_jax.data.statistics import Padding, SplitStatistics
+from fcn_jax.data.statistics import Padding, SplitStatistics, size_range
 from fcn_jax.reports import charts, page, viewer
 from fcn_jax.reports.thumbnails import Thumbnails
 from fcn_jax.text import percent
@@ -135,7 +134,7 @@ def _sizes(split: str, statistics: SplitStatistics) -> dict[str, Any]:
   chosen = statistics.paddings[number - 1]
   frames = list(zip(_names(chosen), chosen.canvases, strict=True))
   listed = ", ".join(_names(chosen))
-  summary = re.sub(r"(?<=\d)x(?=\d)", " × ", description.sizes(statistics))
+  summary = re.sub(r"(?<=\d)x(?=\d)", " × ", size_range(statistics))
   return {
     "split": split,
     "summary": summary[0].upper() + summary[1:],

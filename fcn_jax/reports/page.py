@@ -5,19 +5,20 @@ import io
 import itertools
 import os
 import pathlib
+import re
 from typing import Any
 
 import jinja2
 import numpy as np
 from jaxtyping import UInt8
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from fcn_jax import files
 from fcn_jax.files import DataError, replacing
 from fcn_jax.text import count, percent, score
 
-_MARK = '<meta name="generator" content="fcn_jax">'  # in page.html.j2
+_PAGE_MARK = '<meta name="generator" content="fcn_jax">'  # in page.html.j2
 TEMPLATES = [pathlib.Path(__file__).parent / "templates"]  # searched in turn
 
 
@@ -58,7 +59,7 @@ def claim(path: str | os.PathLike) -> pathlib.Path:
   """
   if pathlib.Path(path).suffix.lower() not in (".html", ".htm"):
     raise DataError(f"{path}: a page's name ends in .html; add that")
-  return files.claim(path, _MARK, "page")
+  return files.claim(path, _PAGE_MARK, "page")
 
 
 def render(template: str, **context: Any) -> str:
@@ -109,3 +110,59 @@ def _data_uri(image: np.ndarray, kind: str, **options: Any) -> str:
   Image.fromarray(image).save(stream, kind, **options)
   coded = base64.b64encode(stream.getvalue()).decode()
   return f"data:image/{kind.lower()};base64,{coded}"
+
+
+_PICTURE_MARK = "made by fcn_jax"
+
+
+def claim_picture(path: str | os.PathLike) -> pathlib.Path:
+  """The absolute path of a picture to come; folders above it are made.
+
+  Raises:
+    DataError: it holds something that is no picture of ours.
+    OSError: its folder cannot be made.
+  """
+  return files.claim(path, _PICTURE_MARK, "picture")
+
+
+def write_svg(path: str | os.PathLike, element: Markup | str) -> pathlib.Path:
+  """Writes an SVG element of a page as a file; returns its absolute path.
+
+  Raises:
+    DataError: the path is refused, see `claim_picture`.
+    OSError: the file cannot be written.
+  """
+  colors = (TEMPLATES[0] / "page.css").read_text()
+  # The rules of the root alone, in light and in dark.
+  roots = re.findall(r"(?:@media[^{]*\{\s*)?:root \{[^}]*\}(?:\s*\})?", colors)
+  style = "\n".join(roots) + (
+    "\nsvg { background: var(--paper); color: var(--ink);"
+    " font-family: system-ui, sans-serif; }"
+  )
+  begin, rest = str(element).split(">", 1)
+  if "xmlns=" not in begin:
+    begin = begin.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+  text = (
+    f"{begin}>\n<!-- {_PICTURE_MARK} -->\n<style>\n{style}\n</style>{rest}\n"
+  )
+  path = claim_picture(path)
+  with replacing(path) as temporary:
+    temporary.write_text(text, encoding="utf-8")
+  return path
+
+
+def write_png(path: str | os.PathLike, data: bytes) -> pathlib.Path:
+  """Writes a PNG with our mark; returns its absolute path.
+
+  Raises:
+    DataError: the path is refused, see `claim_picture`.
+    OSError: the file cannot be written.
+  """
+  notes = PngImagePlugin.PngInfo()
+  notes.add_text("Software", _PICTURE_MARK)
+  stream = io.BytesIO()
+  Image.open(io.BytesIO(data)).save(stream, "PNG", pnginfo=notes)
+  path = claim_picture(path)
+  with replacing(path) as temporary:
+    temporary.write_bytes(stream.getvalue())
+  return path

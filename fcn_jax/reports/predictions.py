@@ -15,7 +15,7 @@ from fcn_jax import text
 from fcn_jax.data.classes import background_classes
 from fcn_jax.data.pictures import Entry
 from fcn_jax.evaluation import metrics
-from fcn_jax.prediction.files import Seen
+from fcn_jax.prediction.files import Segmented
 from fcn_jax.prediction.inputs import ImageFile, LabelOf
 from fcn_jax.reports import page, viewer
 
@@ -92,7 +92,7 @@ class PredictionsReport:
     """The label of an image; None where there are none."""
     return self._label_of(file) if self._label_of else None
 
-  def see(self, seen: Seen) -> None:
+  def see(self, seen: Segmented) -> None:
     """Counts an image, and keeps a picture of it if the page will show it."""
     scores = wrong = None
     rank = (False, 0.0, 0, self._places[seen.file.id])
@@ -133,7 +133,7 @@ class PredictionsReport:
   def _is_wanted(self, rank: _Rank) -> bool:
     return len(self._shown) < self._number or rank < self._shown[-1].rank
 
-  def _view(self, seen: Seen) -> viewer.View:
+  def _view(self, seen: Segmented) -> viewer.View:
     names, palette = self._class_names, self._palette
     result, label = seen.result, seen.label
     layers = [_layer("Prediction", result.labels, names, palette)]

@@ -10,7 +10,7 @@ import tqdm
 from jaxtyping import UInt8
 from PIL import Image
 
-from fcn_jax.data.builder import Pair
+from fcn_jax.data.files import Pair
 from fcn_jax.data.images import decode_image, decode_label
 from fcn_jax.reports import page, viewer
 

@@ -1,5 +1,6 @@
 """report.html of a workdir: how a training goes, or went."""
 
+import dataclasses
 import datetime
 import math
 import os
@@ -11,13 +12,14 @@ import numpy as np
 from markupsafe import Markup
 
 from fcn_jax import text as text_lib
+from fcn_jax.data.pictures import Entry
 from fcn_jax.reports import curves as curves_lib
-from fcn_jax.reports import page, picture_files, through_time
+from fcn_jax.reports import page, viewer
 from fcn_jax.runs import comparison, record
-from fcn_jax.runs.album import read
+from fcn_jax.runs.album import Album, read
 from fcn_jax.runs.record import Session
 from fcn_jax.runs.run import Run, names, read_run
-from fcn_jax.text import duration
+from fcn_jax.text import duration, percent
 
 FILE = "report.html"
 
@@ -50,7 +52,7 @@ def write_training(
     scores=_scores(run),
     classes=_classes(run),
     validations=_validations(run),
-    pictures=through_time.show(album) if album else None,
+    pictures=show_album(album) if album else None,
     split=run.config["data.val_split"],
     config=[
       (name, comparison.written(value)) for name, value in run.config.items()
@@ -78,7 +80,7 @@ def write_charts(
 
 
 def save_charts(
-  found: Sequence[curves_lib.Drawing], folder: str | os.PathLike
+  found: Sequence[curves_lib.Figure], folder: str | os.PathLike
 ) -> list[pathlib.Path]:
   """Writes charts as PNGs, and returns their paths.
 
@@ -87,12 +89,12 @@ def save_charts(
   """
   folder = pathlib.Path(folder)
   return [
-    picture_files.write_png(folder / f"{drawing.file}.png", drawing.chart.png())
+    page.write_png(folder / f"{drawing.file}.png", drawing.chart.png())
     for drawing in found
   ]
 
 
-def drawings(run: Run) -> list[curves_lib.Drawing]:
+def drawings(run: Run) -> list[curves_lib.Figure]:
   """The charts of a run that have something to show."""
   majority = run.latest["majority_baseline"] if run.latest else None
 
@@ -274,3 +276,62 @@ def _moment(seconds: float) -> str:
 def heading(name: str) -> str:
   """'Mean IU' of 'mean IU'."""
   return name[0].upper() + name[1:]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownPicture:
+  """A validation image: its label first, then its predictions by step.
+
+  Attributes:
+    view: of the label and the predictions.
+    size: (height, width) of the image in the data set.
+    words: classes and shares of each layer of the view.
+  """
+
+  view: viewer.View
+  size: tuple[int, int]
+  words: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownPictures:
+  """What the slider of the page moves through.
+
+  Attributes:
+    steps: of the validations whose predictions are there.
+    pictures: of each image.
+    entries: every class that occurs in one of them, and void.
+  """
+
+  steps: tuple[int, ...]
+  pictures: tuple[ShownPicture, ...]
+  entries: tuple[Entry, ...]
+
+
+def show_album(album: Album) -> ShownPictures | None:
+  """What a page shows of the pictures; None before the first prediction."""
+  of_each = [set(picture.predictions) for picture in album.pictures]
+  steps = sorted(set.intersection(*of_each)) if of_each else []
+  if not steps:
+    return None
+  found, entries = [], {}
+  for picture in album.pictures:
+    layers = []
+    for name, ids in [
+      ("Label", picture.truth),
+      *((f"Step {step}", picture.predictions[step]) for step in steps),
+    ]:
+      there = viewer.entries(ids, album.class_names, album.palette)
+      layers.append(viewer.Layer(name, ids, there))
+      entries |= {entry.label: entry for entry in there}
+    view = viewer.view(picture.image_id, picture.image, layers)
+    words = tuple(
+      ", ".join(f"{e.name} {percent(e.share)}" for e in layer.entries)
+      for layer in layers
+    )
+    found.append(ShownPicture(view, picture.size, words))
+  return ShownPictures(
+    tuple(steps),
+    tuple(found),
+    tuple(entries[label] for label in sorted(entries)),
+  )

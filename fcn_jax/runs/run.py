@@ -17,6 +17,7 @@ from fcn_jax.runs.record import (
   read_metrics,
   read_sessions,
 )
+from fcn_jax.training import recipe
 
 _RECENT = 5  # records that tell how fast a run is now
 
@@ -141,7 +142,7 @@ def read_run(workdir: str | pathlib.Path) -> Run:
     config = config_lib.read(path)
   except ValueError as error:
     raise ValueError(f"{path}: not the config of a run ({error})") from None
-  missing = [name for name in config_lib.FIELDS if name not in config]
+  missing = [name for name in recipe.FIELDS if name not in config]
   if missing:
     raise ValueError(
       f"{workdir} is not the workdir of scripts/train.py: its config.json has "

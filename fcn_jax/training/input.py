@@ -14,10 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int, Int32, UInt32
+from ml_collections import ConfigDict
 
-from fcn_jax.data import pipeline
+from fcn_jax import devices
+from fcn_jax.data import Dataset, pipeline, sampling
+from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.devices import MemoryLimit, replicate, shard
 from fcn_jax.text import GIB
+from fcn_jax.training import optimizers
 
 _log = logging.getLogger(__name__)
 
@@ -111,26 +115,26 @@ class OnDevice:
         pass
     return replicate(packed, self._mesh)
 
-  def steps(self, start: int, stop: int) -> Iterator[pipeline.Drawn]:
+  def steps(self, start: int, stop: int) -> Iterator[pipeline.Batch]:
     """The batches of steps start .. stop - 1, as `Loader.steps` gives them."""
     for step in range(start, stop):
       yield self.batch(step)
 
-  def batch(self, step: int) -> pipeline.Drawn:
+  def batch(self, step: int) -> pipeline.Batch:
     """The batch of one step, on the devices."""
     loader = self._loader
-    indices = loader.drawing.indices(step)
+    indices = loader.sampler.indices(step)
     views = loader.views(step, self._sizes[list(indices)].tolist())
     seen = np.array([(view.height, view.width) for view in views])
     parts = pipeline.parts_of(seen, loader.canvases, loader.part_size)
-    return pipeline.Drawn(
+    return pipeline.Batch(
       indices,
       tuple(
         self._part(indices, views, members, canvas) for canvas, members in parts
       ),
     )
 
-  def _part(self, indices, views, members, canvas) -> pipeline.Batch:
+  def _part(self, indices, views, members, canvas) -> pipeline.Part:
     cuts = Cuts.empty(self._loader.part_size)
     for place, position in enumerate(members):
       index, view = indices[position], views[position]
@@ -182,7 +186,7 @@ class Cuts:
 
 def gather(
   pixels: UInt32[Array, " n"], cuts: Cuts, canvas: tuple[int, int]
-) -> pipeline.Batch:
+) -> pipeline.Part:
   """The views on canvases, as `pipeline.place` puts them there.
 
   Args:
@@ -203,9 +207,39 @@ def gather(
   void = jnp.uint32(pipeline.VOID << 24)
   found = jnp.where(inside, found, void)
   shifts = jnp.array([0, 8, 16], jnp.uint32)[None, None, None]
-  return pipeline.Batch(
+  return pipeline.Part(
     image=(found[..., None] >> shifts).astype(jnp.uint8),
     label=(found >> 24).astype(jnp.uint8),
     extent=cuts.extent,
     position=cuts.position,
+  )
+
+
+def make_loader(
+  config: ConfigDict, data: Dataset, mesh, cache: str = "none"
+) -> pipeline.Loader:
+  """What reads the training images of a recipe, on canvases of its choice."""
+  split = config.data.train_split
+  sizes = data.sizes(split)
+  canvases = choose_canvases(sizes, config.data.max_canvases)
+  by_canvas = config.data.batching == "by_canvas"
+  canvas_of = tuple(assign(sizes, canvases).tolist()) if by_canvas else None
+  return pipeline.Loader(
+    dataset=data,
+    split=split,
+    sampler=sampling.Sampler(
+      images=len(sizes),
+      batch_size=optimizers.images_per_update(config),
+      order=config.data.order,
+      seed=config.seed,
+      canvas_of=canvas_of,
+    ),
+    canvases=canvases,
+    part_size=devices.divisible(
+      min(config.data.part_size, config.batch_size), mesh
+    ),
+    mirror=config.data.mirror,
+    random_crop=config.data.random_crop,
+    num_threads=config.data.num_threads,
+    keep=cache == "host",
   )

@@ -17,24 +17,25 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from fcn_jax import devices, models
-from fcn_jax.data import Dataset, load_dataset, pipeline
-from fcn_jax.data.canvases import assign, choose_canvases
+from fcn_jax.data import Dataset, load_dataset
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.models import geometry
 from fcn_jax.reports import live
 from fcn_jax.runs import config as config_lib
 from fcn_jax.runs.record import Schedule, Writer, read_metrics
-from fcn_jax.training import input, memory, optimizers, progress
+from fcn_jax.training import input, memory, optimizers, progress, recipe
+from fcn_jax.training.input import make_loader
+from fcn_jax.training.optimizers import make_solver
+from fcn_jax.training.progress import Stopping
 from fcn_jax.training.start import about, check_resumed, network
-from fcn_jax.training.step import Stepper, Training, TrainState, make_solver
-from fcn_jax.training.stopping import Stopping
+from fcn_jax.training.step import Stepper, Training, TrainState
 from fcn_jax.weights import checkpoints
 
 _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
+class Outcome:
   """How a run ended.
 
   Attributes:
@@ -48,7 +49,7 @@ class Result:
   stopped_by: int | None
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str) -> Result:
+def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
   """Trains as the config says; resumes where the workdir's last run stopped.
 
   Args:
@@ -62,7 +63,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Result:
       the workdir belongs to a run with another config.
     progress.NotFinite: the loss became NaN or infinite.
   """
-  config_lib.check(config)
+  recipe.check(config)
   folder = pathlib.Path(workdir).expanduser()
   begun = checkpoints.has_checkpoint(folder)
   config_lib.claim_workdir(config, folder, begun)
@@ -92,7 +93,7 @@ class _Run:
       devices.memory_limit(),
     )
     self.loader = make_loader(config, data, self.mesh, self.cache)
-    epoch = self.loader.drawing.steps_per_epoch
+    epoch = self.loader.sampler.steps_per_epoch
     self.total = optimizers.steps_in(config.duration, None, epoch)
 
     def every(duration):
@@ -118,7 +119,7 @@ class _Run:
       "%s: %d training images, %d steps an epoch, %d steps; canvases %s, "
       "for validation %s; a head of zeros has a loss of ln(%d) = %.4f a pixel",
       data.name,
-      self.loader.drawing.images,
+      self.loader.sampler.images,
       epoch,
       self.total,
       _sizes(self.loader.canvases),
@@ -127,7 +128,7 @@ class _Run:
       math.log(len(data.class_names)),
     )
 
-  def __call__(self, saved: checkpoints.Checkpoints, stop: Stopping) -> Result:
+  def __call__(self, saved: checkpoints.Checkpoints, stop: Stopping) -> Outcome:
     config = self.config
     start = saved.latest
     state, training = self._start(saved, start)
@@ -173,8 +174,8 @@ class _Run:
       report.end(step, not finished)
     if finished:
       _log.info("finished: step %d, mean IU %.4f", step, scored)
-      return Result(state, evaluation, None)
-    return Result(state, evaluation, stop.signal)
+      return Outcome(state, evaluation, None)
+    return Outcome(state, evaluation, stop.signal)
 
   def _start(self, saved, start) -> tuple[TrainState, Training]:
     """The state of step 0, or of the checkpoint `start`."""
@@ -193,7 +194,7 @@ class _Run:
       self.layers,
       params,
       self.total,
-      self.loader.drawing.steps_per_epoch,
+      self.loader.sampler.steps_per_epoch,
     )
     params = devices.replicate(params, self.mesh)
     frozen = devices.replicate(frozen, self.mesh)
@@ -220,10 +221,10 @@ class _Run:
   def _live(self, start: int | None) -> live.Live:
     schedule = Schedule(
       total_steps=self.total,
-      steps_per_epoch=self.loader.drawing.steps_per_epoch,
-      images_per_step=self.loader.drawing.batch_size,
+      steps_per_epoch=self.loader.sampler.steps_per_epoch,
+      images_per_step=self.loader.sampler.batch_size,
       validate_every=self.validate_every,
-      training_images=self.loader.drawing.images,
+      training_images=self.loader.sampler.images,
       validation_images=len(self.dataset.ids(self.config.data.val_split)),
     )
     return live.Live(
@@ -299,36 +300,6 @@ def _lengths(config, data: Dataset) -> np.ndarray:
   shortest = np.maximum(whole - 2 * config.data.random_crop, 1)
   cut = [np.arange(a, b + 1) for a, b in zip(shortest, whole, strict=True)]
   return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])
-
-
-def make_loader(
-  config: ConfigDict, data: Dataset, mesh, cache: str = "none"
-) -> pipeline.Loader:
-  """What reads the training images of a recipe, on canvases of its choice."""
-  split = config.data.train_split
-  sizes = data.sizes(split)
-  canvases = choose_canvases(sizes, config.data.max_canvases)
-  by_canvas = config.data.batching == "by_canvas"
-  canvas_of = tuple(assign(sizes, canvases).tolist()) if by_canvas else None
-  return pipeline.Loader(
-    dataset=data,
-    split=split,
-    drawing=pipeline.Drawing(
-      images=len(sizes),
-      batch_size=config_lib.images_per_update(config),
-      order=config.data.order,
-      seed=config.seed,
-      canvas_of=canvas_of,
-    ),
-    canvases=canvases,
-    part_size=devices.divisible(
-      min(config.data.part_size, config.batch_size), mesh
-    ),
-    mirror=config.data.mirror,
-    random_crop=config.data.random_crop,
-    num_threads=config.data.num_threads,
-    keep=cache == "host",
-  )
 
 
 def _chain_end(batches):

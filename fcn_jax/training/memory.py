@@ -19,7 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from fcn_jax import devices, models
-from fcn_jax.data.pipeline import Batch
+from fcn_jax.data.pipeline import Part
 from fcn_jax.models import layers as d
 from fcn_jax.text import byte_size
 from fcn_jax.training import optimizers
@@ -37,7 +37,7 @@ TIGHT = 0.9  # share of the room from which it may not fit
 
 
 @dataclasses.dataclass(frozen=True)
-class Need:
+class MemoryNeed:
   """Bytes that are held at once in a train step.
 
   On a CPU of the whole process, else on each device.
@@ -90,7 +90,7 @@ def of_stepper(
   canvas: tuple[int, int],
   part_size: int,
   parts: int = 1,
-) -> Need | None:
+) -> MemoryNeed | None:
   """What a step needs; its programs are compiled for it, and kept.
 
   Args:
@@ -109,7 +109,7 @@ def of_stepper(
   def shaped(shape, dtype):
     return jax.ShapeDtypeStruct((part_size, *shape), dtype, sharding=along)
 
-  part = Batch(
+  part = Part(
     shaped((*canvas, 3), np.uint8),
     shaped(canvas, np.uint8),
     shaped((2,), np.int32),
@@ -125,7 +125,7 @@ def of_stepper(
   learned = _bytes(state.params)
   parameters = learned + _bytes(state.frozen)
   history = _bytes(state.opt_state)
-  return Need(
+  return MemoryNeed(
     canvas=canvas,
     part_size=part_size,
     parameters=copies * parameters,
@@ -152,7 +152,7 @@ def of_network(
   precision: str = "float32",
   part_size: int = 1,
   parts: int = 1,
-) -> Need | None:
+) -> MemoryNeed | None:
   """What a step of a declared network needs, without making the network.
 
   Args:
@@ -194,7 +194,7 @@ def _bytes(tree: Any) -> int:
 
 
 def warning(
-  need: Need,
+  need: MemoryNeed,
   room: devices.MemoryLimit,
   config: ConfigDict | None = None,
   sizes: Sequence[tuple[int, int]] = (),
@@ -261,7 +261,7 @@ def _remedies(need, room, config, sizes) -> list[str]:
   return found
 
 
-def rows(needs: Sequence[Need]) -> list[tuple[str, ...]]:
+def rows(needs: Sequence[MemoryNeed]) -> list[tuple[str, ...]]:
   """What the bytes are for and how many of them each need has, with a total."""
   found = []
   for words in needs[0].shares():
@@ -271,13 +271,13 @@ def rows(needs: Sequence[Need]) -> list[tuple[str, ...]]:
   return [*found, ("total", *(byte_size(need.total) for need in needs))]
 
 
-def headings(needs: Sequence[Need]) -> tuple[str, ...]:
+def headings(needs: Sequence[MemoryNeed]) -> tuple[str, ...]:
   """Of the columns of `rows`."""
   canvases = [f"{h}x{w}" for h, w in (need.canvas for need in needs)]
   return ("memory of a train step", *canvases)
 
 
-def table(needs: Sequence[Need]) -> str:
+def table(needs: Sequence[MemoryNeed]) -> str:
   """`rows` under `headings`, as text."""
   lines = [headings(needs), *rows(needs)]
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -311,7 +311,7 @@ def warn_before_training(
   room = devices.memory_limit()
   if room is None:
     return
-  images = loader.drawing.batch_size
+  images = loader.sampler.batch_size
   need = of_stepper(
     stepper,
     state,

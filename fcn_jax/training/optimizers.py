@@ -6,13 +6,16 @@ for both.
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
 
 from fcn_jax.models import layers as d
 
@@ -207,3 +210,96 @@ def steps_in(
     f"duration {duration!r} is not understood; write '30 epochs', "
     "'1000 steps'" + (" or '33 %'" if total is not None else "")
   )
+
+
+def make_schedule(config: ConfigDict, total_steps: int, epoch: int):
+  """A config's learning rate: updates made to the rate of the next one.
+
+  Args:
+    config: the recipe.
+    total_steps: of the run.
+    epoch: steps in an epoch.
+  """
+
+  def steps(duration):
+    return steps_in(duration, total_steps, epoch)
+
+  return learning_rate(
+    config.lr_policy,
+    config.base_lr,
+    gamma=gamma_per_step(
+      config.lr_policy, config.lr_gamma, total_steps, config.lr_gamma_per
+    ),
+    stepsize=max(1, steps(config.lr_stepsize)),
+    stepvalues=tuple(steps(value) for value in config.lr_stepvalues),
+    power=config.lr_power,
+    max_iter=total_steps,
+  )
+
+
+def make_solver(config: ConfigDict, layers, params, total_steps: int, epoch):
+  """The optax transformation of a config, and its learning-rate schedule."""
+  schedule = make_schedule(config, total_steps, epoch)
+  solver = caffe_sgd(
+    schedule,
+    multipliers(layers, params),
+    momentum=config.momentum,
+    weight_decay=config.weight_decay,
+    clip_gradients=config.clip_gradients,
+    iter_size=images_per_update(config),
+  )
+  return solver, schedule
+
+
+def needs_epochs(config: ConfigDict) -> list[str]:
+  """Fields of the learning rate that are given in epochs."""
+  fields = {
+    "duration": (config.duration,),
+    "lr_stepsize": (config.lr_stepsize,),
+    "lr_stepvalues": config.lr_stepvalues,
+  }
+  used = {
+    "step": "lr_stepsize",
+    "sigmoid": "lr_stepsize",
+    "multistep": "lr_stepvalues",
+  }
+  known = ("duration", used.get(config.lr_policy))
+  return [
+    name
+    for name, values in fields.items()
+    if name in known and any(re.search("epoch", str(v)) for v in values)
+  ]
+
+
+def preview_rates(
+  config: ConfigDict, epoch: int | None
+) -> Float[np.ndarray, " steps"]:
+  """The learning rate of every step.
+
+  Args:
+    config: the recipe.
+    epoch: steps in an epoch; None only where no duration is in epochs.
+
+  Raises:
+    ValueError: a duration is not understood, or is of no step; a rate is NaN
+      or infinite.
+  """
+  steps = epoch or 1
+  total = steps_in(config.duration, None, steps)
+  if total < 1:
+    raise ValueError(f"config.duration = {config.duration!r}: no step at all")
+  schedule = make_schedule(config, total, steps)
+  rates = np.asarray(jax.vmap(schedule)(jnp.arange(total)), np.float32)
+  wrong = np.flatnonzero(~np.isfinite(rates))
+  if wrong.size:
+    raise ValueError(
+      f"the learning rate of step {wrong[0]} is {rates[wrong[0]]}: "
+      f"config.lr_gamma = {config.lr_gamma} and config.lr_power = "
+      f"{config.lr_power} make no sense for lr_policy = {config.lr_policy!r}"
+    )
+  return rates
+
+
+def images_per_update(config: ConfigDict) -> int:
+  """Images whose gradients are added up: Caffe's batch size times iter_size."""
+  return config.batch_size * config.accumulation_steps

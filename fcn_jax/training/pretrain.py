@@ -13,12 +13,12 @@ from ml_collections import ConfigDict
 from tqdm.auto import tqdm
 
 from fcn_jax import devices, models
-from fcn_jax.data import class_folders, pipeline
+from fcn_jax.data import class_folders, sampling
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.evaluator import evaluation_step
-from fcn_jax.runs import config
 from fcn_jax.training import optimizers, progress
+from fcn_jax.training.recipe import check
 from fcn_jax.training.step import Stepper, Training, TrainState
 from fcn_jax.weights import caffemodel, checkpoints, export, surgery
 
@@ -63,7 +63,7 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
     FileExistsError: the workdir holds a classifier.
     progress.NotFinite: the loss or a weight became NaN or infinite.
   """
-  config.check(recipe, FIELDS)
+  check(recipe, FIELDS)
   folder = pathlib.Path(workdir).expanduser()
   output = folder / FILE
   if output.exists():
@@ -77,7 +77,7 @@ def train_classifier(recipe: ConfigDict, workdir: str) -> float:
   splits = class_folders.find_classes(recipe.data.directory)
   names = splits["train"].class_names
   loader = _loader(recipe, splits["train"], "shuffle")
-  epoch = loader.drawing.steps_per_epoch
+  epoch = loader.sampler.steps_per_epoch
   total = optimizers.steps_in(recipe.duration, None, epoch)
   _log.info(
     "%s: %d training crops of %s; %d steps",
@@ -204,7 +204,7 @@ def _solver(recipe: ConfigDict, total: int) -> optax.GradientTransformation:
 
 
 def _loader(recipe, folders: class_folders.ClassFolders, order: str):
-  drawing = pipeline.Drawing(
+  sampler = sampling.Sampler(
     images=len(folders.files),
     batch_size=recipe.batch_size,
     order=order,
@@ -213,7 +213,7 @@ def _loader(recipe, folders: class_folders.ClassFolders, order: str):
   red_green_blue = tuple(round(x) for x in reversed(recipe.model.mean_bgr))
   return class_folders.CropLoader(
     folders=folders,
-    drawing=drawing,
+    sampler=sampler,
     side=SIDE,
     fill=red_green_blue,
     resize=recipe.data.resize,
@@ -229,7 +229,7 @@ def _accuracy(recipe, folders, graphdef, state, mesh) -> float:
   classes = len(folders.class_names)
   histogram = np.zeros((classes, classes), np.int64)
   left = len(folders.files)
-  for drawn in loader.steps(0, loader.drawing.steps_per_epoch):
+  for drawn in loader.steps(0, loader.sampler.steps_per_epoch):
     part = devices.shard(drawn.parts[0], mesh)
     found, *_ = step(graphdef, state.params, state.frozen, part)
     # The last batch is filled up with the first images again.

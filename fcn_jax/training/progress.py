@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import pathlib
+import signal
 import time
 from collections.abc import Callable
 
@@ -71,7 +72,7 @@ class Progress:
 
   def __init__(self, plan: Plan, step: int, writer: record.Writer):
     self._plan, self._writer = plan, writer
-    self._pending: tuple[int, pipeline.Drawn, list] | None = None
+    self._pending: tuple[int, pipeline.Batch, list] | None = None
     self._losses: list[float] = []
     self._images = 0
     self._bar = tqdm(
@@ -85,7 +86,7 @@ class Progress:
   def __exit__(self, *_):
     self._bar.close()
 
-  def step(self, step: int, drawn: pipeline.Drawn, each: list) -> None:
+  def step(self, step: int, drawn: pipeline.Batch, each: list) -> None:
     """Notes a step whose losses may still be being computed."""
     self.flush()
     self._pending = step, drawn, each
@@ -141,7 +142,7 @@ class Progress:
     self._losses, self._images = [], 0
     self._clock = time.monotonic()
 
-  def _stop(self, step: int, drawn: pipeline.Drawn, each: list) -> None:
+  def _stop(self, step: int, drawn: pipeline.Batch, each: list) -> None:
     ids = self._plan.image_ids
     bad = [
       ids[drawn.indices[position]]
@@ -153,3 +154,36 @@ class Progress:
       f"step {step}: the loss is NaN or infinite on {', '.join(bad)}. "
       f"{ADVICE} The last checkpoint in {self._plan.workdir} is good."
     )
+
+
+class Stopping:
+  """Turns Ctrl-C and SIGTERM into a question that the loop asks.
+
+  A second signal interrupts at once.
+  """
+
+  def __init__(self):
+    self.signal: int | None = None
+
+  def __enter__(self):
+    handled = (signal.SIGINT, signal.SIGTERM)
+    try:
+      self._before = {s: signal.signal(s, self._note) for s in handled}
+    except ValueError:  # not in the main thread: a notebook's, say
+      self._before = {}
+    return self
+
+  def __exit__(self, *_):
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+
+  def _note(self, number, _):
+    if self.signal is not None:
+      raise KeyboardInterrupt
+    self.signal = number
+    _log.warning(
+      "%s: saving and stopping after this step", signal.Signals(number).name
+    )
+
+  def __call__(self) -> bool:
+    return self.signal is not None

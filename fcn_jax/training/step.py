@@ -10,13 +10,10 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
-from ml_collections import ConfigDict
 
 from fcn_jax import devices
 from fcn_jax.data import pipeline
-from fcn_jax.models import banded_loss, losses
-from fcn_jax.runs.config import images_per_update
-from fcn_jax.training import optimizers
+from fcn_jax.models.losses import banded_cross_entropy, image_losses
 
 
 @flax.struct.dataclass
@@ -56,7 +53,7 @@ class Training:
   dropout_key: Any
 
   def gradients(
-    self, params, frozen, step: Int[Array, ""], batch: pipeline.Batch
+    self, params, frozen, step: Int[Array, ""], batch: pipeline.Part
   ) -> tuple[Any, Float[Array, " b"]]:
     """Sum over a part's images of the gradients of their losses; the losses."""
     key = jax.random.fold_in(self.dropout_key, step)
@@ -64,10 +61,10 @@ class Training:
 
     def loss_fn(params):
       net = nnx.merge(self.graphdef, params, frozen)
-      total, valid = banded_loss.cross_entropy(
+      total, valid = banded_cross_entropy(
         net, batch.image, batch.label, batch.extent, keys
       )
-      each = losses.image_losses(total, valid, self.normalize)
+      each = image_losses(total, valid, self.normalize)
       return each.sum(), each
 
     return jax.grad(loss_fn, has_aux=True)(params)
@@ -89,7 +86,7 @@ class Training:
     )
 
   def train_step(
-    self, state: TrainState, batch: pipeline.Batch
+    self, state: TrainState, batch: pipeline.Part
   ) -> tuple[TrainState, Float[Array, " b"]]:
     """Forward, backward and update, for a batch that is one part."""
     grads, each = self.gradients(state.params, state.frozen, state.step, batch)
@@ -116,7 +113,7 @@ class Stepper:
     self._update = jax.jit(training.update, donate_argnums=0)
 
   def __call__(
-    self, state: TrainState, drawn: pipeline.Drawn
+    self, state: TrainState, drawn: pipeline.Batch
   ) -> tuple[TrainState, list[Float[Array, " b"]]]:
     """One update; the losses of every part, on the device."""
     parts = [devices.shard(part, self._mesh) for part in drawn.parts]
@@ -133,7 +130,7 @@ class Stepper:
     return self._update(state, total), found
 
   def compile(
-    self, state: TrainState, part: pipeline.Batch
+    self, state: TrainState, part: pipeline.Part
   ) -> list[jax.stages.Compiled]:
     """The programs of a step for parts like this one, without a step.
 
@@ -150,42 +147,3 @@ class Stepper:
       total, state.params, state.frozen, state.step, part
     )
     return [accumulate.compile(), self._update.lower(state, total).compile()]
-
-
-def make_schedule(config: ConfigDict, total_steps: int, epoch: int):
-  """A config's learning rate: updates made to the rate of the next one.
-
-  Args:
-    config: the recipe.
-    total_steps: of the run.
-    epoch: steps in an epoch.
-  """
-
-  def steps(duration):
-    return optimizers.steps_in(duration, total_steps, epoch)
-
-  return optimizers.learning_rate(
-    config.lr_policy,
-    config.base_lr,
-    gamma=optimizers.gamma_per_step(
-      config.lr_policy, config.lr_gamma, total_steps, config.lr_gamma_per
-    ),
-    stepsize=max(1, steps(config.lr_stepsize)),
-    stepvalues=tuple(steps(value) for value in config.lr_stepvalues),
-    power=config.lr_power,
-    max_iter=total_steps,
-  )
-
-
-def make_solver(config: ConfigDict, layers, params, total_steps: int, epoch):
-  """The optax transformation of a config, and its learning-rate schedule."""
-  schedule = make_schedule(config, total_steps, epoch)
-  solver = optimizers.caffe_sgd(
-    schedule,
-    optimizers.multipliers(layers, params),
-    momentum=config.momentum,
-    weight_decay=config.weight_decay,
-    clip_gradients=config.clip_gradients,
-    iter_size=images_per_update(config),
-  )
-  return solver, schedule

@@ -4,8 +4,8 @@ import tensorflow_datasets as tfds
 from small_data import make_plan, photo
 
 from fcn_jax.data import builder, decode_label, load_dataset
-from fcn_jax.data.builder import Pair, check_name, write_dataset
-from fcn_jax.data.files import File
+from fcn_jax.data.builder import check_name, write_dataset
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError
 

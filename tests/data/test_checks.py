@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 from small_data import label, photo, png, write
 
-from fcn_jax.data.builder import Pair
 from fcn_jax.data.checks import check_pair, check_splits
-from fcn_jax.data.files import File
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.labels import LabelReader
 
 NAMES = ("ground", "thing", "sky")

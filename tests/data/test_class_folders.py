@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fcn_jax.data import class_folders
-from fcn_jax.data.pipeline import Drawing
+from fcn_jax.data.sampling import Sampler
 from fcn_jax.files import DataError
 
 FILL = (7, 8, 9)
@@ -103,7 +103,7 @@ def test_classes_that_labels_have_no_room_for_are_refused(tmp_path):
 
 def loader(folders, **options) -> class_folders.CropLoader:
   found = class_folders.find_classes(folders)["train"]
-  drawing = Drawing(3, 2, "sequential", seed=0)
+  drawing = Sampler(3, 2, "sequential", seed=0)
   return class_folders.CropLoader(
     found, drawing, 5, FILL, num_threads=0, **options
   )

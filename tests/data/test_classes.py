@@ -4,15 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fcn_jax.data.classes import (
-  ColorMap,
   background_classes,
   parse_class_names,
-  parse_color,
   read_class_names,
-  read_color_map,
   shared_palette,
   voc_palette,
 )
+from fcn_jax.data.labels import ColorMap, parse_color, read_color_map
 from fcn_jax.files import DataError
 
 

@@ -2,11 +2,16 @@ import copy
 
 import numpy as np
 import pytest
-from small_data import make_plan
+from small_data import folder_files, folder_options, make_plan, photo, write
+from stored_data import StoredDataset
 
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.builder import write_dataset
+from fcn_jax.data.checks import check_splits
 from fcn_jax.data.classes import voc_palette
-from fcn_jax.data.dataset import available_datasets, load_dataset
+from fcn_jax.data.dataset import available_datasets, load_dataset, pairs
+from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.prepare import prepare_dataset
 from fcn_jax.files import DataError
 
 
@@ -52,3 +57,27 @@ def test_default_place(data_dir, monkeypatch):
   monkeypatch.setenv("TFDS_DATA_DIR", data_dir)
   assert load_dataset("tiny").splits["val"] == 1
   assert available_datasets(data_dir) == ["tiny"]
+
+
+def test_records_are_checked_as_files_are(tmp_path):
+  write(tmp_path, folder_files())
+  prepare_dataset(folder_options(tmp_path), lambda line: None)
+  data = load_dataset("tiny", str(tmp_path / "sets"))
+  a, b = pairs(data, "train")
+  assert (a.image_id, a.image.name) == ("a", "train/a")
+  assert b.label.name == "train/b (label)"
+  assert a.image.read() == photo(1)
+  facts, findings = check_splits(
+    {"train": [a, b]}, LabelReader(), data.class_names
+  )
+  assert findings == []
+  # Rows of 0 1 1 255, six of eight pixels.
+  assert facts[b].counts[[0, 1, 255]].tolist() == [12, 24, 12]
+  with pytest.raises(DataError, match="no split 'test'"):
+    pairs(data, "test")
+
+
+def test_pairs_of_two_splits_differ():
+  sample = Sample(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8))
+  data = StoredDataset([sample, sample], ("a", "b"))
+  assert len(set(pairs(data, "train"))) == 2

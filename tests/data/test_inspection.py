@@ -7,10 +7,10 @@ from small_data import label, write
 from small_data import soft_scene as scene
 from stored_data import StoredDataset
 
-from fcn_jax.data.builder import Pair
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.checks import Facts
 from fcn_jax.data.classes import voc_palette
-from fcn_jax.data.files import File
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.fingerprints import grey_cells
 from fcn_jax.data.inspection import (
   check_classes,
@@ -21,7 +21,6 @@ from fcn_jax.data.inspection import (
   inspect_prepared,
 )
 from fcn_jax.data.labels import LabelReader
-from fcn_jax.data.pipeline import Sample
 
 NAMES = ("ground", "thing", "sky")
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax.data.classes import ColorMap
-from fcn_jax.data.labels import LabelError, LabelReader
+from fcn_jax.data.labels import ColorMap, LabelError, LabelReader
 
 
 def encoded(array: np.ndarray, form: str = "PNG", palette=None) -> bytes:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from stored_data import StoredDataset
 
-from fcn_jax.data import pipeline
+from fcn_jax.data import pipeline, sampling
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.canvases import assign, choose_canvases
-from fcn_jax.data.pipeline import Drawing, Sample
+from fcn_jax.data.sampling import Sampler
 
 
 def sample(height: int, width: int, seed: int = 0) -> Sample:
@@ -76,15 +77,15 @@ def test_a_divided_batch_is_the_batch(sizes, most, part_size):
 # Which images a step sees.
 
 
-def order_of(drawing: Drawing, steps: int) -> list[int]:
-  return [i for step in range(steps) for i in drawing.indices(step)]
+def order_of(sampler: Sampler, steps: int) -> list[int]:
+  return [i for step in range(steps) for i in sampler.indices(step)]
 
 
 def test_sequential_by_hand():
   """DIGITS' order: as stored, and straight on into the next epoch."""
-  drawing = Drawing(5, 3, "sequential", seed=0)
-  assert drawing.steps_per_epoch == 2
-  assert [drawing.indices(step) for step in range(4)] == [
+  sampler = Sampler(5, 3, "sequential", seed=0)
+  assert sampler.steps_per_epoch == 2
+  assert [sampler.indices(step) for step in range(4)] == [
     (0, 1, 2),
     (3, 4, 0),
     (1, 2, 3),
@@ -95,8 +96,8 @@ def test_sequential_by_hand():
 @pytest.mark.parametrize(("images", "batch"), [(7, 3), (4, 4), (3, 5), (1, 2)])
 def test_every_epoch_of_a_shuffle_is_a_permutation(images, batch):
   """Also where batches straddle epochs."""
-  drawing = Drawing(images, batch, "shuffle", seed=4)
-  order = order_of(drawing, 6 * images)
+  sampler = Sampler(images, batch, "shuffle", seed=4)
+  order = order_of(sampler, 6 * images)
   epochs = [
     tuple(order[i : i + images])
     for i in range(0, len(order) - images + 1, images)
@@ -108,41 +109,41 @@ def test_every_epoch_of_a_shuffle_is_a_permutation(images, batch):
 
 def test_with_replacement_every_image_is_as_likely():
   """2000 draws of 5: 400 each, give or take 18; a batch may repeat one."""
-  drawing = Drawing(5, 4, "with_replacement", seed=1)
-  counts = np.bincount(order_of(drawing, 500), minlength=5)
+  sampler = Sampler(5, 4, "with_replacement", seed=1)
+  counts = np.bincount(order_of(sampler, 500), minlength=5)
   assert np.abs(counts - 400).max() < 4 * 18
-  repeats = [len(set(drawing.indices(step))) < 4 for step in range(500)]
+  repeats = [len(set(sampler.indices(step))) < 4 for step in range(500)]
   # 1 - 5 * 4 * 3 * 2 / 5 ** 4 = 0.808
   assert np.mean(repeats) == pytest.approx(0.808, abs=0.08)
 
 
-@pytest.mark.parametrize("order", pipeline.ORDERS)
+@pytest.mark.parametrize("order", sampling.ORDERS)
 @pytest.mark.parametrize("canvas_of", [None, (0, 1, 1, 0, 1, 0, 0)])
 def test_the_order_is_a_function_of_seed_and_step(order, canvas_of):
   if order == "with_replacement" and canvas_of:
     canvas_of = None
-  drawing = Drawing(7, 2, order, seed=3, canvas_of=canvas_of)
-  again = Drawing(7, 2, order, seed=3, canvas_of=canvas_of)
-  forwards = [drawing.indices(step) for step in range(20)]
+  sampler = Sampler(7, 2, order, seed=3, canvas_of=canvas_of)
+  again = Sampler(7, 2, order, seed=3, canvas_of=canvas_of)
+  forwards = [sampler.indices(step) for step in range(20)]
   assert [again.indices(step) for step in reversed(range(20))] == forwards[::-1]
-  other = dataclasses.replace(drawing, seed=4)
+  other = dataclasses.replace(sampler, seed=4)
   differs = [other.indices(step) for step in range(20)] != forwards
   assert differs == (order != "sequential")
 
 
 def test_the_orders_stay_what_they_are():
   """With another order, runs that are resumed would not be themselves."""
-  shuffled = order_of(Drawing(5, 5, "shuffle", seed=0), 2)
+  shuffled = order_of(Sampler(5, 5, "shuffle", seed=0), 2)
   assert shuffled == [2, 4, 3, 0, 1, 1, 4, 3, 0, 2]
-  replaced = order_of(Drawing(5, 5, "with_replacement", seed=0), 2)
+  replaced = order_of(Sampler(5, 5, "with_replacement", seed=0), 2)
   assert replaced == [0, 2, 4, 3, 3, 1, 0, 0, 4, 0]
 
 
 def test_by_canvas_by_hand():
   """Three images of canvas 0 in batches of 2, two of canvas 1 in one."""
-  drawing = Drawing(5, 2, "sequential", seed=0, canvas_of=(0, 1, 0, 1, 0))
-  assert drawing.steps_per_epoch == 3
-  assert [drawing.indices(step) for step in range(4)] == [
+  sampler = Sampler(5, 2, "sequential", seed=0, canvas_of=(0, 1, 0, 1, 0))
+  assert sampler.steps_per_epoch == 3
+  assert [sampler.indices(step) for step in range(4)] == [
     (0, 2),
     (4, 0),
     (1, 3),
@@ -158,11 +159,11 @@ def test_by_canvas_by_hand():
 def test_by_canvas_every_batch_has_one_canvas(canvas_of, batch, seed):
   """And an epoch every image, a canvas being filled up from its own."""
   canvas_of = tuple(canvas_of)
-  drawing = Drawing(len(canvas_of), batch, "shuffle", seed, canvas_of)
+  sampler = Sampler(len(canvas_of), batch, "shuffle", seed, canvas_of)
   for epoch in range(2):
-    first = epoch * drawing.steps_per_epoch
-    steps = range(first, first + drawing.steps_per_epoch)
-    batches = [drawing.indices(step) for step in steps]
+    first = epoch * sampler.steps_per_epoch
+    steps = range(first, first + sampler.steps_per_epoch)
+    batches = [sampler.indices(step) for step in steps]
     assert all(len(indices) == batch for indices in batches)
     assert all(len({canvas_of[i] for i in b}) == 1 for b in batches)
     assert {i for b in batches for i in b} == set(range(len(canvas_of)))
@@ -176,15 +177,15 @@ def test_by_canvas_every_batch_has_one_canvas(canvas_of, batch, seed):
 
 
 def test_the_batches_of_a_shuffle_by_canvas_are_mixed():
-  drawing = Drawing(40, 2, "shuffle", 0, tuple([0] * 20 + [1] * 20))
-  canvases = [drawing.indices(step)[0] >= 20 for step in range(20)]
+  sampler = Sampler(40, 2, "shuffle", 0, tuple([0] * 20 + [1] * 20))
+  canvases = [sampler.indices(step)[0] >= 20 for step in range(20)]
   assert sorted(canvases) != canvases
   assert sum(canvases) == 10
 
 
 def test_an_unknown_order_is_refused():
   with pytest.raises(ValueError, match="order = 'random'; there is sequential"):
-    Drawing(5, 1, "random", 0)
+    Sampler(5, 1, "random", 0)
 
 
 # Reading.
@@ -199,7 +200,7 @@ def loader(**options) -> pipeline.Loader:
   fields = {
     "dataset": STORED,
     "split": "train",
-    "drawing": Drawing(5, 2, "shuffle", seed=6),
+    "sampler": Sampler(5, 2, "shuffle", seed=6),
     "canvases": ((5, 6), (7, 6)),
     "part_size": 2,
     "num_threads": 0,
@@ -207,7 +208,7 @@ def loader(**options) -> pipeline.Loader:
   return pipeline.Loader(**(fields | options))
 
 
-def images_of(drawn: pipeline.Drawn) -> dict[int, np.ndarray]:
+def images_of(drawn: pipeline.Batch) -> dict[int, np.ndarray]:
   """The images of a drawn batch by position."""
   return {
     int(part.position[i]): part.image[i, :height, :width]
@@ -219,7 +220,7 @@ def images_of(drawn: pipeline.Drawn) -> dict[int, np.ndarray]:
 
 def test_a_step_is_what_was_drawn():
   drawn = loader().batch(3)
-  assert drawn.indices == Drawing(5, 2, "shuffle", seed=6).indices(3)
+  assert drawn.indices == Sampler(5, 2, "shuffle", seed=6).indices(3)
   for position, image in images_of(drawn).items():
     index = drawn.indices[position]
     np.testing.assert_array_equal(image, STORED.samples[index].image)
@@ -249,8 +250,8 @@ def test_reading_ahead_and_resuming_change_nothing(threads):
 def test_whether_every_batch_is_one_part(
   batch_size, canvas_of, part_size, expected
 ):
-  drawing = Drawing(3, batch_size, "shuffle", 0, canvas_of)
-  assert loader(drawing=drawing, part_size=part_size).one_part == expected
+  sampler = Sampler(3, batch_size, "shuffle", 0, canvas_of)
+  assert loader(sampler=sampler, part_size=part_size).one_part == expected
 
 
 def test_mirrored_images_take_their_labels_along():
@@ -303,7 +304,7 @@ def test_cut_images_take_their_labels_along():
   stored = StoredDataset([marked], [str(i) for i in range(255)])
   cut = loader(
     dataset=stored,
-    drawing=Drawing(1, 2, "sequential", seed=0),
+    sampler=Sampler(1, 2, "sequential", seed=0),
     canvases=((height, width),),
     random_crop=2,
   )
@@ -330,7 +331,7 @@ def test_a_cut_leaves_at_least_one_pixel():
   one = Sample(np.zeros((1, 2, 3), np.uint8), np.zeros((1, 2), np.uint8))
   tiny = loader(
     dataset=StoredDataset([one], ["a"]),
-    drawing=Drawing(1, 2, "sequential", seed=0),
+    sampler=Sampler(1, 2, "sequential", seed=0),
     canvases=((1, 2),),
     random_crop=50,
   )

@@ -6,16 +6,18 @@ import pytest
 from places import SHARED
 from small_data import row
 
-from fcn_jax.data.builder import Pair
 from fcn_jax.data.checks import Facts, check_splits
-from fcn_jax.data.files import File
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.formats import Options, find_files
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.data.statistics import (
   SplitStatistics,
   count_split,
+  describe,
   median_frequency_weights,
   padding,
+  size_range,
+  summarize,
 )
 
 NAMES = ("sky", "car", "bird")
@@ -152,3 +154,69 @@ def test_canvases_of_the_whole_of_voc():
     assert shares == sorted(shares, reverse=True)
     assert shares[0] == pytest.approx(1 - pixels / (500 * 500 * images))
     assert all(sum(one.images) == images for one in ours.paddings)
+
+
+def facts(size, *counts):
+  """Facts with the given pixels of classes 0, 1, ... and, last, of void."""
+  table = np.zeros(256, np.int64)
+  table[: len(counts) - 1] = counts[:-1]
+  table[255] = counts[-1]
+  cells = np.zeros((8, 9), np.float32)
+  return Facts(size, table, None, b"", cells)
+
+
+def test_table_by_hand():
+  a, b, c = (Pair(i, File(i, i), File(i, i)) for i in "abc")
+  known = {
+    a: facts((4, 5), 15, 0, 5),
+    b: facts((2, 10), 10, 5, 0, 5),
+    c: facts((4, 5), 20, 0, 0),
+  }
+  known[a].counts[1] = 0
+  text = summarize({"train": [a, b], "val": [c]}, known, ("sky", "car"))
+  lines = text.splitlines()
+  sizes = "train 2 2 different, 5x2 to 10x4, most often 5x4 (1)"
+  assert lines[1].split() == sizes.split()
+  assert lines[2].split() == ["val", "1", "5x4"]
+  rows = {line.split()[0]: line.split() for line in lines if line.strip()}
+  # train: 25 of 30 labelled pixels are sky, 5 car (one image); 10 of 40 void.
+  assert rows["0"] == (["0", "sky", "25", "83.33%", "2", "20", "100.00%", "1"])
+  assert rows["1"] == ["1", "car", "5", "16.67%", "1", "0", "0.00%", "0"]
+  assert rows["255"] == (
+    ["255", "(void)", "10", "25.00%", "2", "0", "0.00%", "0"]
+  )
+  assert lines[-1] == "val: car"
+
+
+def test_text_by_hand():
+  split = SplitStatistics(
+    ("sky", "car", "bird"),
+    ("a", "b"),
+    np.array([[4, 5], [2, 10]]),
+    np.stack([row(15, 0, 0, 5), row(10, 5, 0, 5)]),
+  )
+  lines = describe({"train": split}).splitlines()
+  assert lines[0] == (
+    "train: 2 images, 2 sizes from 5x2 to 10x4, most often 5x4 (1)"
+  )
+  cells = {line.split()[1]: line.split() for line in lines[2:6]}
+  # sky: 25/30 of the pixels of both; car: 5/15; the median lies between.
+  assert cells["sky"] == ["0", "sky", "25", "83.33%", "2", "100.00%", "0.700"]
+  assert cells["car"] == ["1", "car", "5", "16.67%", "1", "50.00%", "1.750"]
+  assert cells["bird"] == ["2", "bird", "0", "0.00%", "0", "0.00%", "-"]
+  assert cells["(void)"] == (
+    ["255", "(void)", "10", "25.00%", "2", "100.00%", "-"]
+  )
+  assert lines[-2].split() == ["1", "50.00%", "10x4", "(2)"]
+  assert lines[-1].split() == ["2", "0.00%", "10x2", "(1),", "5x4", "(1)"]
+
+
+def test_one_size_and_none():
+  counts = np.stack([row(6, 0)] * 2)
+  one = SplitStatistics(("a",), ("x", "y"), np.array([[2, 3]] * 2), counts)
+  assert size_range(one) == "all of 3x2"
+  none = SplitStatistics(
+    ("a",), (), np.zeros((0, 2), np.int64), np.zeros((0, 256), np.int64)
+  )
+  assert size_range(none) == "no size"
+  assert describe({"val": none}).startswith("val: 0 images, no size")

@@ -6,7 +6,7 @@ import pytest
 from small_nets import random_image, random_net, reference, split
 from stored_data import StoredDataset
 
-from fcn_jax.data.pipeline import Sample
+from fcn_jax.data.augment import Sample
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.errors import worst_by_any
 from fcn_jax.evaluation.evaluator import Evaluator, evaluate

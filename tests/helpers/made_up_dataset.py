@@ -3,9 +3,9 @@
 import numpy as np
 from stored_data import png
 
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.dataset import Dataset, Example
-from fcn_jax.data.pipeline import Sample
 
 NAMES = ("background", "cat & <dog>", "tree", "nobody")
 

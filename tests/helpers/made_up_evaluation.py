@@ -3,7 +3,7 @@
 import numpy as np
 from stored_data import StoredDataset
 
-from fcn_jax.data.pipeline import Sample
+from fcn_jax.data.augment import Sample
 from fcn_jax.evaluation.scores import Evaluation
 
 NAMES = ("background", "cat & <dog>", "tree", "never")

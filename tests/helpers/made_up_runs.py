@@ -9,8 +9,8 @@ from configs_there import load_config
 from stored_data import StoredDataset
 
 from fcn_jax import files
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.classes import voc_palette
-from fcn_jax.data.pipeline import Sample
 from fcn_jax.runs.record import METRICS, SESSIONS, Schedule, begin_session
 
 SCHEDULE = Schedule(

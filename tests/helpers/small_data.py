@@ -8,9 +8,9 @@ import tarfile
 import numpy as np
 from PIL import Image
 
-from fcn_jax.data.builder import Pair, Plan
+from fcn_jax.data.builder import DatasetPlan
 from fcn_jax.data.classes import voc_palette
-from fcn_jax.data.files import File
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.data.prepare import Options, prepare_dataset
 
@@ -128,7 +128,7 @@ def make_plan(folder, count=5, name="tiny"):
   splits = {"train": pairs[:-1], "val": pairs[-1:]}
   sizes = {split: [(6, 8)] * len(group) for split, group in splits.items()}
   names = tuple("abcdefgh")
-  return Plan(name, splits, sizes, LabelReader(), names, voc_palette())
+  return DatasetPlan(name, splits, sizes, LabelReader(), names, voc_palette())
 
 
 def row(*pixels: int) -> np.ndarray:

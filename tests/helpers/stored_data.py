@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.dataset import Dataset, Example
-from fcn_jax.data.pipeline import Sample
 
 
 def png(array) -> bytes:

@@ -26,7 +26,7 @@ from small_nets import (
 )
 
 from fcn_jax import models
-from fcn_jax.data import pipeline
+from fcn_jax.data import augment, pipeline
 from fcn_jax.training.step import Training
 
 # Tight for an image of the same size, and at most twice the smallest ones.
@@ -49,12 +49,12 @@ def network(name):
   return net, compiled(net)
 
 
-def sample(seed: int, height: int, width: int) -> pipeline.Sample:
+def sample(seed: int, height: int, width: int) -> augment.Sample:
   rng = np.random.default_rng(seed)
   image = random_image(rng, height, width)
   label = random_image(rng, height, width)[..., 0] % 6
   label[label == 5] = pipeline.VOID
-  return pipeline.Sample(image, label.astype(np.uint8))
+  return augment.Sample(image, label.astype(np.uint8))
 
 
 def assert_same_scores(ours, theirs) -> None:

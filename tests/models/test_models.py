@@ -26,7 +26,7 @@ from fcn_jax import models
 from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
 from fcn_jax.prediction import predictor
-from fcn_jax.runs import config as config_lib
+from fcn_jax.training import recipe
 from fcn_jax.weights import checkpoints, export, surgery
 
 
@@ -181,7 +181,7 @@ def test_your_own_network_in_ten_lines(monkeypatch, tmp_path):
       d.Crop("score", like="data"),
     )
 
-  monkeypatch.setitem(models.NETWORKS, "tiny", models.Entry(tiny))
+  monkeypatch.setitem(models.NETWORKS, "tiny", models.Registered(tiny))
 
   assert models.options("tiny") == {"features": 8}
   layers = models.declare("tiny", classes=3, features=4)
@@ -191,7 +191,7 @@ def test_your_own_network_in_ten_lines(monkeypatch, tmp_path):
   geometry.sizes(layers, np.arange(1, 701))
   config = load_config("voc_fcn_alexnet_digits")
   config.model = {"name": "tiny", "features": 4}
-  config_lib.check(config)
+  recipe.check(config)
   net = models.build(layers)
   surgery.initialise(net, seed=0, head_init="gaussian")
   model = {"name": "tiny", "classes": 3, "features": 4}
@@ -214,8 +214,8 @@ def test_options_of_a_network(monkeypatch):
   def bare(classes, depth):
     return classes, depth
 
-  monkeypatch.setitem(models.NETWORKS, "toy", models.Entry(toy))
-  monkeypatch.setitem(models.NETWORKS, "bare", models.Entry(bare))
+  monkeypatch.setitem(models.NETWORKS, "toy", models.Registered(toy))
+  monkeypatch.setitem(models.NETWORKS, "bare", models.Registered(bare))
   assert models.options("toy") == {"depth": 3, "pair": (1, 2), "free": 0.5}
   assert models.option_types("toy") == {
     "depth": (int,),

@@ -8,8 +8,8 @@ from PIL import Image
 from small_data import label, photo, png, write
 from stored_data import StoredDataset
 
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.images import decode_image
-from fcn_jax.data.pipeline import Sample
 from fcn_jax.files import DataError
 from fcn_jax.prediction import inputs
 from fcn_jax.prediction.inputs import (

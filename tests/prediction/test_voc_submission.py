@@ -10,8 +10,8 @@ from PIL import Image
 from small_data import label, photo, png, voc_files, write
 from stored_data import StoredDataset
 
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.classes import voc_palette
-from fcn_jax.data.pipeline import Sample
 from fcn_jax.files import DataError
 from fcn_jax.prediction.voc_submission import (
   ImageSet,

@@ -7,7 +7,7 @@ from PIL import Image
 
 from fcn_jax.files import DataError
 from fcn_jax.reports import learning_rate
-from fcn_jax.training.preview import Preview
+from fcn_jax.reports.learning_rate import Preview
 
 STEPS = Preview("step", np.array([1.0] * 6 + [0.01] * 4, np.float32), 5)
 CURVE = Preview("poly", np.linspace(1, 0.1, 40, dtype=np.float32), None)

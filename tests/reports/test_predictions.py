@@ -13,7 +13,7 @@ import pytest
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.errors import worst_images
 from fcn_jax.files import DataError
-from fcn_jax.prediction.files import Seen
+from fcn_jax.prediction.files import Segmented
 from fcn_jax.prediction.inputs import ImageFile
 from fcn_jax.prediction.result import Result
 from fcn_jax.reports.predictions import PredictionsReport
@@ -28,7 +28,7 @@ FILES = [
 ]
 
 
-def seen(number: int, labelled: bool = True) -> Seen:
+def seen(number: int, labelled: bool = True) -> Segmented:
   """Image `number`: stripes of classes, and labels the less like them."""
   rng = np.random.default_rng(number)
   prediction = np.repeat(np.arange(24, dtype=np.uint8)[None] // 6 % 3, 18, 0)
@@ -58,7 +58,7 @@ def seen(number: int, labelled: bool = True) -> Seen:
     PALETTE,
     lambda: probabilities,
   )
-  return Seen(
+  return Segmented(
     FILES[number],
     result,
     order,

@@ -7,7 +7,7 @@ import pytest
 from made_up_dataset import MadeUpDataset
 from PIL import Image
 
-from fcn_jax.data import records
+from fcn_jax.data import dataset as dataset_lib
 from fcn_jax.reports import thumbnails
 
 
@@ -18,7 +18,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def pairs(dataset):
-  return records.pairs(dataset, "train")
+  return dataset_lib.pairs(dataset, "train")
 
 
 def opened(thumbnail):

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from stored_data import StoredDataset
 
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.classes import voc_palette
-from fcn_jax.data.pipeline import Sample
 from fcn_jax.runs import album
 
 NAMES = ("ground", "cat", "dog", "bird")

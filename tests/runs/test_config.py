@@ -8,6 +8,7 @@ from configs_there import load_config
 from ml_collections import ConfigDict
 
 from fcn_jax.runs import config as config_lib
+from fcn_jax.training import optimizers, recipe
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def config() -> ConfigDict:
 
 def refused(config) -> str:
   with pytest.raises(ValueError, match="the config cannot be used") as error:
-    config_lib.check(config)
+    recipe.check(config)
   return str(error.value)
 
 
@@ -64,7 +65,7 @@ def test_values_out_of_range_are_refused(config, field, value, message):
 
 def test_a_networks_options_are_its_fields(config):
   config.model = {"name": "fcn8s", "width": 1, "mean_bgr": (1.0, 2.0, 3.0)}
-  config_lib.check(config)
+  recipe.check(config)
   config.model.order = "pool_norm"
   assert "model.order: unknown" in refused(config)
   config.model = {"name": "fcn_alexnet", "width": 1.0}
@@ -76,14 +77,14 @@ def test_a_networks_options_are_its_fields(config):
   assert "model.name = 'fcn9s': there is alexnet, vgg16" in text
   assert "model.width" not in text
   config.model = {"name": "fcn8s", "width": (4,) * 7, "mean_bgr": (1, 2, 3)}
-  config_lib.check(config)
+  recipe.check(config)
   config.model = {"name": "fcn8s", "width": "half", "mean_bgr": (1, 2, 3)}
   assert "model.width = 'half': must be a float or tuple" in refused(config)
 
 
 def test_images_per_update(config):
   config.batch_size, config.accumulation_steps = 4, 5
-  assert config_lib.images_per_update(config) == 20
+  assert optimizers.images_per_update(config) == 20
   config.accumulation_steps = 0
   assert "accumulation_steps = 0: must be at least 1" in refused(config)
 
@@ -93,7 +94,7 @@ def test_an_integer_is_a_float_and_a_list_a_tuple(config):
   plain["base_lr"] = 1
   plain["lr_stepvalues"] = ["1 epoch"]
   plain["model"]["mean_bgr"] = [1.0, 2.0, 3.0]
-  config_lib.check(ConfigDict(plain))
+  recipe.check(ConfigDict(plain))
 
 
 def test_a_workdir_is_claimed_once(config, tmp_path):
@@ -136,7 +137,7 @@ def test_what_cannot_go_together_is_refused():
   config.precision = "half"
   config.seed = -1
   with pytest.raises(ValueError, match="draws without replacement") as error:
-    config_lib.check(config)
+    recipe.check(config)
   assert "precision = 'half'" in str(error.value)
   assert "seed = -1: must be at least 0" in str(error.value)
 

@@ -9,15 +9,14 @@ from configs_there import FOLDER, TRAINING, load_config
 from small_nets import split
 
 from fcn_jax import models
-from fcn_jax.runs import config as config_lib
-from fcn_jax.training import optimizers
-from fcn_jax.training.step import make_solver
+from fcn_jax.training import optimizers, recipe
+from fcn_jax.training.optimizers import make_solver
 
 
 @pytest.mark.parametrize("name", TRAINING)
 def test_recipes_can_be_used(name):
   config = load_config(name)
-  config_lib.check(config)
+  recipe.check(config)
   config.model.width = 0.01
   layers = models.declare(classes=3, **config.model)
   net = models.build(layers, config.precision)
@@ -97,7 +96,7 @@ def test_the_heavy_recipes(name, rate, steps):
   assert optimizers.steps_in(config.duration, None, 1464) == steps
   assert (config.momentum, config.weight_decay) == (0.99, 5e-4)
   assert not config.loss.normalize
-  assert config_lib.images_per_update(config) == 1
+  assert optimizers.images_per_update(config) == 1
   assert config.data.order == "with_replacement"
   assert tuple(config.model.mean_bgr) == (104.00699, 116.66877, 122.67892)
   # Every kernel learns at the rate, every bias at twice that, undecayed.

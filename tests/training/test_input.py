@@ -9,7 +9,7 @@ import pytest
 from stored_data import StoredDataset
 
 from fcn_jax import devices
-from fcn_jax.data import pipeline
+from fcn_jax.data import augment, pipeline, sampling
 from fcn_jax.devices import MemoryLimit
 from fcn_jax.training import input
 
@@ -56,7 +56,7 @@ def made_up(images: int = 9) -> StoredDataset:
     height, width = draw.integers(5, 14, 2)
     image = draw.integers(0, 256, (height, width, 3)).astype(np.uint8)
     label = draw.integers(0, 256, (height, width)).astype(np.uint8)
-    samples.append(pipeline.Sample(image, label))
+    samples.append(augment.Sample(image, label))
   return StoredDataset(samples, "abc")
 
 
@@ -64,7 +64,7 @@ def loader(**options) -> pipeline.Loader:
   return pipeline.Loader(
     dataset=made_up(),
     split="train",
-    drawing=pipeline.Drawing(9, 4, "shuffle", seed=3),
+    sampler=sampling.Sampler(9, 4, "shuffle", seed=3),
     canvases=((7, 14), (14, 14)),
     mirror=True,
     random_crop=2,
@@ -73,7 +73,7 @@ def loader(**options) -> pipeline.Loader:
   )
 
 
-def assert_same(ours: pipeline.Drawn, theirs: pipeline.Drawn) -> None:
+def assert_same(ours: pipeline.Batch, theirs: pipeline.Batch) -> None:
   assert ours.indices == theirs.indices
   for a, b in zip(ours.parts, theirs.parts, strict=True):
     for x, y in zip(a, b, strict=True):

@@ -18,7 +18,7 @@ from fcn_jax.evaluation.evaluator import Evaluator
 from fcn_jax.models import layers
 from fcn_jax.runs import album
 from fcn_jax.runs.record import read_metrics, read_sessions
-from fcn_jax.training import loop, progress, start
+from fcn_jax.training import input, loop, progress, start
 from fcn_jax.weights import checkpoints
 
 SIZES = {"a": (24, 30), "b": (30, 24), "c": (25, 31), "d": (20, 20)}
@@ -303,7 +303,7 @@ def test_an_image_that_is_too_small_is_refused_before_training(
       layers.Crop("crop", like="data"),
     )
 
-  monkeypatch.setitem(models.NETWORKS, "bare", models.Entry(no_padding))
+  monkeypatch.setitem(models.NETWORKS, "bare", models.Registered(no_padding))
   config.model = {"name": "bare"}
   with pytest.raises(ValueError, match="25 pixels does not fit: crop would"):
     run(config, tmp_path)
@@ -418,9 +418,9 @@ def test_no_more_images_go_through_at_once_than_a_batch_has(config, data_dir):
   mesh = loop.devices.data_mesh()
   config.batch_size, config.data.part_size = 2, 8
   config.accumulation_steps = 3
-  loader = loop.make_loader(config, data, mesh)
+  loader = input.make_loader(config, data, mesh)
   assert loader.part_size == loop.devices.divisible(2, mesh)
-  assert loader.drawing.batch_size == 6
+  assert loader.sampler.batch_size == 6
 
 
 def test_what_random_cuts_may_leave_is_looked_at_too(config, data_dir):

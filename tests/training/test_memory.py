@@ -12,12 +12,12 @@ from small_nets import randomise, split
 from stored_data import StoredDataset
 
 from fcn_jax import devices
-from fcn_jax.data import pipeline
+from fcn_jax.data import augment, pipeline, sampling
 from fcn_jax.devices import MemoryLimit
 from fcn_jax.models import layers as d
 from fcn_jax.text import byte_size
 from fcn_jax.training import memory, optimizers, step
-from fcn_jax.training.memory import Need
+from fcn_jax.training.memory import MemoryNeed
 
 # 3 x 3 x 3 x 8 + 8 and 8 x 5 + 5 numbers: 224 and 45, of 4 bytes each; the
 # fixed kernel has 4. The solver's history has a count besides.
@@ -101,7 +101,7 @@ def test_the_table_by_hand():
   ]
 
 
-def need(**given) -> Need:
+def need(**given) -> MemoryNeed:
   values = {
     "canvas": (375, 500),
     "part_size": 1,
@@ -111,7 +111,7 @@ def need(**given) -> Need:
     "batch": 0,
     "temporary": 100 * MIB,
   }
-  return Need(**(values | given))
+  return MemoryNeed(**(values | given))
 
 
 DEVICE = MemoryLimit(1000 * MIB, "memory of the device (X)", shared=False)
@@ -177,8 +177,8 @@ def test_sizes_in_words():
   assert byte_size(2048) == "2 KiB"
 
 
-def sample(height: int, width: int) -> pipeline.Sample:
-  return pipeline.Sample(
+def sample(height: int, width: int) -> augment.Sample:
+  return augment.Sample(
     np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
   )
 
@@ -206,7 +206,7 @@ def test_a_run_is_warned_before_it_begins(limit, monkeypatch, caplog):
   loader = pipeline.Loader(
     dataset=StoredDataset([sample(40, 60)], ("a", "b", "c", "d", "e")),
     split="train",
-    drawing=pipeline.Drawing(1, 1, "sequential", 0),
+    sampler=sampling.Sampler(1, 1, "sequential", 0),
     canvases=((30, 30), (40, 60)),
     part_size=mesh().size,
   )

@@ -2,7 +2,10 @@
 
 import dataclasses
 import logging
+import os
 import pathlib
+import signal
+import threading
 import types
 
 import jax.numpy as jnp
@@ -10,9 +13,10 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from fcn_jax.data.pipeline import Batch, Drawn
+from fcn_jax.data.pipeline import Batch, Part
 from fcn_jax.runs.record import Writer, read_metrics
 from fcn_jax.training import progress
+from fcn_jax.training.progress import Stopping
 
 IDS = ("ant", "bee", "cow", "dog")
 
@@ -43,12 +47,12 @@ def plan(workdir: pathlib.Path, total=4, log_every=2) -> progress.Plan:
   )
 
 
-def drawn(indices, *parts) -> Drawn:
+def drawn(indices, *parts) -> Batch:
   """A batch of these images; each part lists its places in the batch."""
-  return Drawn(
+  return Batch(
     indices,
     tuple(
-      Batch(
+      Part(
         np.zeros((len(places), 2, 2, 3), np.uint8),
         np.zeros((len(places), 2, 2), np.uint8),
         np.full((len(places), 2), 2, np.int32),
@@ -68,7 +72,7 @@ def test_a_loss_that_is_minimised_as_a_sum_is_shown_by_the_pixel(tmp_path):
     Writer(tmp_path, 0) as writer,
     progress.Progress(summed, 0, writer) as shown,
   ):
-    shown.step(1, Drawn((0, 1, 2), (part,)), [jnp.array([8.0, 6.0, 0.0])])
+    shown.step(1, Batch((0, 1, 2), (part,)), [jnp.array([8.0, 6.0, 0.0])])
     shown.flush()
   [record] = read_metrics(tmp_path)
   assert record["loss"] == pytest.approx(4 / 3)
@@ -179,3 +183,56 @@ def test_a_bar_is_told_what_is_done_and_closed_at_the_end(monkeypatch):
   tell(5, 5)
   assert (shown.n, shown.closed) == (5, True)
   assert len(made) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_noted_and_said(number, caplog):
+  with caplog.at_level(logging.WARNING, "fcn_jax"), Stopping() as stop:
+    assert not stop()
+    assert stop.signal is None
+    os.kill(os.getpid(), number)
+    assert stop()
+    assert stop.signal == number
+  assert stop(), "what came stays known after the loop"
+  assert caplog.messages == [
+    f"{number.name}: saving and stopping after this step"
+  ]
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_interrupts_at_once(second):
+  with Stopping() as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+      os.kill(os.getpid(), second)
+  assert stop.signal == signal.SIGTERM
+
+
+def test_the_handlers_before_are_put_back_even_after_an_error():
+  numbers = (signal.SIGINT, signal.SIGTERM)
+  before = [signal.getsignal(number) for number in numbers]
+
+  def fail():
+    with Stopping():
+      during = [signal.getsignal(number) for number in numbers]
+      assert all(a != b for a, b in zip(during, before, strict=True))
+      raise ValueError("the run's own")
+
+  with pytest.raises(ValueError, match="the run's own"):
+    fail()
+  assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_in_another_thread_signals_are_left_alone():
+  """Only the main thread may set handlers; a notebook's may not."""
+  before = signal.getsignal(signal.SIGINT)
+  found = []
+
+  def work():
+    with Stopping() as stop:
+      found.append((stop(), signal.getsignal(signal.SIGINT)))
+
+  thread = threading.Thread(target=work)
+  thread.start()
+  thread.join()
+  assert found == [(False, before)]

@@ -8,7 +8,7 @@ from small_nets import split
 from stored_data import StoredDataset
 
 from fcn_jax import models
-from fcn_jax.data.pipeline import Sample
+from fcn_jax.data.augment import Sample
 from fcn_jax.training import start
 from fcn_jax.weights import caffemodel, checkpoints, export, surgery
 

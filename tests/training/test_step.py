@@ -10,11 +10,13 @@ from configs_there import load_config
 from small_nets import assert_near, random_image, randomise, split
 
 from fcn_jax import devices, models
-from fcn_jax.data.pipeline import Batch, Drawn, Sample, divide, place
+from fcn_jax.data.augment import Sample
+from fcn_jax.data.pipeline import Batch, Part, divide, place
 from fcn_jax.models import layers as d
 from fcn_jax.models import losses
 from fcn_jax.training import optimizers
-from fcn_jax.training.step import Stepper, Training, TrainState, make_solver
+from fcn_jax.training.optimizers import make_solver
+from fcn_jax.training.step import Stepper, Training, TrainState
 
 VOID = 255
 HEAD = d.Conv(
@@ -87,7 +89,7 @@ def test_two_updates_by_hand():
   image = np.array([[[[10, 20, 30], [200, 100, 50]]]], np.uint8)
   label = np.array([[[0, VOID]]], np.uint8)
   extent, position = np.array([[1, 2]], np.int32), np.zeros(1, np.int32)
-  batch = Batch(image, label, extent, position)
+  batch = Part(image, label, extent, position)
   training, state = start(models.build(BY_HAND), weight_decay=0.4)
   step = jax.jit(training.train_step)
   state, each = step(state, batch)
@@ -121,7 +123,7 @@ def test_a_batch_is_the_mean_of_its_images(normalize):
   label[0], label[1, 1, 2] = 1, 1
   image = np.empty((2, 2, 3, 3), np.uint8)
   image[:] = colors[:, None, None]
-  batch = Batch(
+  batch = Part(
     image, label, np.full((2, 2), (2, 3), np.int32), np.arange(2, dtype="i4")
   )
   training, state = start(models.build(BY_HAND), 2, normalize)
@@ -138,8 +140,8 @@ def test_a_batch_is_the_mean_of_its_images(normalize):
 def test_one_part_and_many_take_the_same_steps():
   """The division is not seen: not in the dropout, nor in empty places."""
   given = samples([(6, 5), (3, 7), (6, 6), (2, 2), (5, 5)])
-  whole = Drawn((), (place(given, range(5), (6, 7), 5),))
-  parts = Drawn((), divide(given, ((3, 7), (6, 6)), 2))
+  whole = Batch((), (place(given, range(5), (6, 7), 5),))
+  parts = Batch((), divide(given, ((3, 7), (6, 6)), 2))
   assert [len(part.position) for part in parts.parts] == [2, 2, 2]
   net = randomise(WITH_DROPOUT, seed=2)
   training, state = start(net, 5, weight_decay=0.1)
@@ -286,7 +288,7 @@ def test_what_was_compiled_beforehand_is_what_steps_run(one_part, caplog):
   mesh = devices.data_mesh()
   stepper = Stepper(training, mesh, one_part)
   state = devices.replicate(state, mesh)
-  drawn = Drawn((0,), divide(samples([(4, 5)]), ((4, 5),), 1))
+  drawn = Batch((0,), divide(samples([(4, 5)]), ((4, 5),), 1))
   part = devices.shard(drawn.parts[0], mesh)
   shapes = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), part

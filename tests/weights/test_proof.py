@@ -166,7 +166,7 @@ def test_a_network_of_no_classifier_has_no_proof(monkeypatch):
       d.Crop("crop", like="data"),
     )
 
-  monkeypatch.setitem(models.NETWORKS, "toy", models.Entry(toy))
+  monkeypatch.setitem(models.NETWORKS, "toy", models.Registered(toy))
   model = {"name": "toy", "classes": 2}
   net = models.build(models.declare(**model))
   receipt = proof.convert(export.to_caffe(net), net, model)
@@ -188,7 +188,9 @@ def test_a_part_of_a_trunk_is_proven_as_far_as_it_goes(vgg16, monkeypatch):
       d.Crop("score", like="data"),
     )
 
-  monkeypatch.setitem(models.NETWORKS, "short", models.Entry(short, "vgg16"))
+  monkeypatch.setitem(
+    models.NETWORKS, "short", models.Registered(short, "vgg16")
+  )
   for fc6 in (0, 5):
     model = VGG | {"name": "short", "fc6": fc6}
     net = models.build(models.declare(**model))

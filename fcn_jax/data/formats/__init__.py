@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from fcn_jax.data.builder import Pair
-from fcn_jax.data.classes import parse_color, read_class_names, read_color_map
+from fcn_jax.data.classes import read_class_names
+from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import Finding, report
 from fcn_jax.data.formats import folder, voc
-from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.labels import LabelReader, parse_color, read_color_map
 from fcn_jax.files import DataError
 
 

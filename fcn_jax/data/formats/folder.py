@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from fcn_jax.data.builder import Pair
-from fcn_jax.data.files import File, list_folder
+from fcn_jax.data.files import File, Pair, list_folder
 from fcn_jax.data.findings import Finding
 from fcn_jax.files import DataError
 

@@ -7,9 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from fcn_jax.data.builder import Pair
 from fcn_jax.data.classes import parse_class_names
-from fcn_jax.data.files import File, list_folder, list_tar
+from fcn_jax.data.files import File, Pair, list_folder, list_tar
 from fcn_jax.data.findings import Finding
 from fcn_jax.files import DataError
 

@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_data import label, photo, write
 
-from fcn_jax.data.builder import Pair
-from fcn_jax.data.files import File
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.formats.folder import divide, find_pairs
 from fcn_jax.files import DataError
 
