@@ -1,6 +1,7 @@
 """Tables, numbers, sizes and bytes for people."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 GIB = 2**30
@@ -60,3 +61,21 @@ def score(value: float | None) -> str:
 def count(value: int) -> str:
   """A number of things, in groups of three digits: '1,449'."""
   return f"{value:,}"
+
+
+def table(rows: Sequence[Sequence[str]], left: int = 1, gap: str = "  ") -> str:
+  """Rows of cells in columns.
+
+  Args:
+    rows: of one length.
+    left: so many columns are aligned to the left, the others to the right.
+    gap: between two columns.
+  """
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return "\n".join(
+    gap.join(
+      cell.ljust(width) if place < left else cell.rjust(width)
+      for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ).rstrip()
+    for row in rows
+  )

@@ -210,10 +210,7 @@ def main() -> None:
   if suffix == ".svg":
     page.write_svg(output, picture(found))
   elif output:
-    table = (
-      [memory_lib.headings(needs), *memory_lib.rows(needs)] if needs else []
-    )
-    write_network(output, found, table, verdict, warning)
+    write_network(output, found, memory_lib.rows(needs), verdict, warning)
   if _FORMAT.value == "json":
     memory = [
       dataclasses.asdict(need) | {"total": need.total} for need in needs

@@ -10,7 +10,7 @@ from typing import Any
 
 from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
-from fcn_jax.text import number, operations
+from fcn_jax.text import number, operations, table
 
 
 def forward_flops(layers: d.Layers, height: int, width: int) -> dict[str, int]:
@@ -313,13 +313,13 @@ class Description:
       f"forward, {operations(self.step_flops)} a train step; receptive field "
       f"{self.field} pixels, stride {number(self.coarsest)}",
       "",
-      *_aligned([COLUMNS, *(cells(row) for row in self.rows)], text=2),
+      *_indented([COLUMNS, *(cells(row) for row in self.rows)], left=2),
     ]
     if self.steps:
       lines += ["", "Where the cells lie, in pixels (centre of cell 0; stride)"]
-      lines += _aligned(
+      lines += _indented(
         [(x.layer, x.operation, x.centre, x.stride) for x in self.steps],
-        text=4,
+        left=4,
       )
     if self.offsets:
       lines += ["", "Crop offsets"]
@@ -394,17 +394,8 @@ def cells(row: LayerRow) -> tuple[str, ...]:
   )
 
 
-def _aligned(rows, text: int) -> list[str]:
-  """Columns side by side, the first `text` of them to the left."""
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  lines = []
-  for row in rows:
-    sides = [
-      cell.ljust(width) if i < text else cell.rjust(width)
-      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    lines.append(f"  {'  '.join(sides)}".rstrip())
-  return lines
+def _indented(rows, left: int) -> list[str]:
+  return [f"  {line}" for line in table(rows, left).splitlines()]
 
 
 def describe(

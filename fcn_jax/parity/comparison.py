@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from fcn_jax import text
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -107,13 +109,12 @@ def table(comparisons: Iterable[Comparison]) -> str:
     for one in members:
       if one.left_out:
         lines.append((f"{group}: {what}, {one.case}", *[""] * 4, one.left_out))
-  widths = [max(len(line[i]) for line in lines) for i in range(5)]
-  texts = []
-  for line in lines:
-    cells = [line[0].ljust(widths[0])]
-    cells += [line[i].rjust(widths[i]) for i in range(1, 5)]
-    texts.append("  ".join([*cells, line[5]]))
-  return "\n".join(texts)
+  columns = text.table([line[:5] for line in lines]).splitlines()
+  width = max(map(len, columns))
+  return "\n".join(
+    f"{cells.ljust(width)}  {line[5]}"
+    for cells, line in zip(columns, lines, strict=True)
+  )
 
 
 def _worst(members: list[Comparison]) -> Comparison:

@@ -9,6 +9,7 @@ from jaxtyping import Float32, Int
 
 from fcn_jax.files import DataError
 from fcn_jax.reports import charts, page
+from fcn_jax.text import table
 
 _MOST_CHANGES = 20  # that are listed one by one
 _MANY_FOLD = 50  # from which steps are drawn on a logarithmic axis
@@ -77,17 +78,11 @@ class Preview:
       heading.insert(1, "epoch")
       for row, (step, _) in zip(rows, self.told(), strict=True):
         row.insert(1, f"{step / self.epoch:.4g}")
-    table = [heading, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-      "  ".join(cell.rjust(n) for cell, n in zip(row, widths, strict=True))
-      for row in table
-    ]
     return "\n".join(
       [
         f"{self.policy}, {len(self.rates):,} steps",
         "",
-        *lines,
+        table([heading, *rows], left=0),
         "",
         *self._plot(width, height),
       ]

@@ -11,6 +11,7 @@ from fcn_jax import files
 from fcn_jax.evaluation.scores import NAMES
 from fcn_jax.runs import config as config_lib
 from fcn_jax.runs import run as run_lib
+from fcn_jax.text import table
 
 SCORES = NAMES | {"loss": "loss"}
 _DATA = ("data.name", "data.val_split")
@@ -121,13 +122,13 @@ class Comparison:
       scores = [_number(majority.get(key, math.nan)) for key in SCORES]
       only = f"(only {majority['class']})"
       rows.append([only, "", scores[0], "", *scores])
-    parts = [_aligned(rows)]
+    parts = [table(rows)]
     if self.differing_fields:
       fields = [["field", *self.names]] + [
         [field, *map(written, values)]
         for field, values in self.differing_fields.items()
       ]
-      parts.append(_aligned(fields))
+      parts.append(table(fields))
     else:
       parts.append("The configs are the same.")
     return "\n\n".join([*parts, *self.warnings])
@@ -176,15 +177,3 @@ def written(value: Any) -> str:
 
 def _number(value: float) -> str:
   return "–" if files.without_nan(value) is None else f"{value:.4f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-  """Columns: the first to the left, the others to the right."""
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  return "\n".join(
-    "  ".join(
-      cell.ljust(width) if place == 0 else cell.rjust(width)
-      for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ).rstrip()
-    for row in rows
-  )

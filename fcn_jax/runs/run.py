@@ -17,8 +17,9 @@ from fcn_jax.runs.record import (
   read_metrics,
   read_sessions,
 )
-from fcn_jax.training import recipe
 
+# Fields by which the config of a training run is known.
+_OF_A_RUN = ("duration", "data.name")
 _RECENT = 5  # records that tell how fast a run is now
 
 
@@ -142,7 +143,7 @@ def read_run(workdir: str | pathlib.Path) -> Run:
     config = config_lib.read(path)
   except ValueError as error:
     raise ValueError(f"{path}: not the config of a run ({error})") from None
-  missing = [name for name in recipe.FIELDS if name not in config]
+  missing = [name for name in _OF_A_RUN if name not in config]
   if missing:
     raise ValueError(
       f"{workdir} is not the workdir of scripts/train.py: its config.json has "

@@ -22,6 +22,7 @@ from fcn_jax import devices, models
 from fcn_jax.data.pipeline import Part
 from fcn_jax.models import layers as d
 from fcn_jax.text import byte_size
+from fcn_jax.text import table as text_table
 from fcn_jax.training import optimizers
 from fcn_jax.training.step import Stepper, Training, TrainState
 
@@ -262,8 +263,14 @@ def _remedies(need, room, config, sizes) -> list[str]:
 
 
 def rows(needs: Sequence[MemoryNeed]) -> list[tuple[str, ...]]:
-  """What the bytes are for and how many of them each need has, with a total."""
-  found = []
+  """A table: headings, what the bytes are for in each need, their total.
+
+  Nothing where there are no needs.
+  """
+  if not needs:
+    return []
+  canvases = [f"{h}x{w}" for h, w in (need.canvas for need in needs)]
+  found = [("memory of a train step", *canvases)]
   for words in needs[0].shares():
     sizes = [need.shares()[words] for need in needs]
     if any(sizes):
@@ -271,24 +278,9 @@ def rows(needs: Sequence[MemoryNeed]) -> list[tuple[str, ...]]:
   return [*found, ("total", *(byte_size(need.total) for need in needs))]
 
 
-def headings(needs: Sequence[MemoryNeed]) -> tuple[str, ...]:
-  """Of the columns of `rows`."""
-  canvases = [f"{h}x{w}" for h, w in (need.canvas for need in needs)]
-  return ("memory of a train step", *canvases)
-
-
 def table(needs: Sequence[MemoryNeed]) -> str:
-  """`rows` under `headings`, as text."""
-  lines = [headings(needs), *rows(needs)]
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  first, *others = widths
-  return "\n".join(
-    "  ".join(
-      [line[0].ljust(first)]
-      + [cell.rjust(n) for cell, n in zip(line[1:], others, strict=True)]
-    )
-    for line in lines
-  )
+  """`rows` as text."""
+  return text_table(rows(needs))
 
 
 def parts_of(images: int, part_size: int, one_part: bool) -> int:
@@ -323,5 +315,6 @@ def warn_before_training(
   if need is None:
     return
   sizes = loader.dataset.sizes(loader.split).tolist()
-  if text := warning(need, room, config, [tuple(size) for size in sizes]):
-    _log.warning("%s", text)
+  problem = warning(need, room, config, [tuple(size) for size in sizes])
+  if problem:
+    _log.warning("%s", problem)

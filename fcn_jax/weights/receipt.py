@@ -3,6 +3,8 @@
 import dataclasses
 import json
 
+from fcn_jax.text import table
+
 
 @dataclasses.dataclass(frozen=True)
 class TensorRow:
@@ -69,9 +71,9 @@ class Receipt:
     return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
   def __str__(self) -> str:
-    table = [("source", "shape", "target", "shape", "action", "note")]
+    cells = [("source", "shape", "target", "shape", "action", "note")]
     for row in self.rows:
-      table.append(
+      cells.append(
         (
           row.source or "-",
           _times(row.source_shape),
@@ -81,11 +83,7 @@ class Receipt:
           row.note,
         )
       )
-    widths = [max(len(line[i]) for line in table) for i in range(6)]
-    lines = [
-      "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True))
-      for line in table
-    ]
+    lines = table(cells, left=len(cells[0])).splitlines()
     head = [f"source  {self.source}"]
     if self.sha1:
       known = self.known_as or "not a file known by name"

@@ -111,8 +111,8 @@ def test_maps_are_the_blobs(path, layers, open_page):
   picture = pixels(tile.get_attribute("src"))
   assert picture.shape[:2] == norm1.blob.shape[:2]
   lit = norm1.blob[..., 0]
-  assert (picture[lit == lit.max()] == report.maps.SCALE[-1]).all()
-  assert (picture[lit == 0] == report.maps.SCALE[0]).all()
+  assert (picture[lit == lit.max()] == report.SCALE[-1]).all()
+  assert (picture[lit == 0] == report.SCALE[0]).all()
   assert tile.get_attribute("alt") == (
     f"norm1, channel 0: mean {lit.mean(dtype=float):.4g}, from 0 to "
     f"{lit.max():.4g}"
@@ -125,7 +125,7 @@ def test_maps_are_the_blobs(path, layers, open_page):
   assert ends == [f"{blob.min():.4g}", f"{blob.max():.4g}"]
   # The background's score is 1 at most, far below that of light.
   least = pixels(score.locator("img").nth(1).get_attribute("src"))
-  assert (least[..., 0] < report.maps.SCALE[1][0] + 5).all()
+  assert (least[..., 0] < report.SCALE[1][0] + 5).all()
 
 
 @pytest.mark.parametrize("dark", [False, True])

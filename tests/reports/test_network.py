@@ -32,7 +32,7 @@ def path(fcn8s, tmp_path_factory):
   return network.write_network(
     tmp_path_factory.mktemp("network") / "fcn8s.html",
     fcn8s,
-    NEEDS,
+    memory.rows(NEEDS),
     "2 images at a time: 1.00 GiB of 1000 MiB.",
     memory.warning(NEEDS[-1], room),
   )

@@ -82,7 +82,7 @@ def test_folders_that_are_no_workdirs_are_refused_by_name(tmp_path):
   (tmp_path / "one/config.json").write_text(json.dumps(classifier))
   text = refused(tmp_path / "one")
   assert "not the workdir of scripts/train.py" in text
-  assert "no model.name" in text
+  assert "no data.name" in text
 
 
 def test_names_are_as_long_as_they_must_be(tmp_path):

@@ -187,10 +187,15 @@ def recipe(policy: str, **fields):
   return config
 
 
+def preview(config, epoch):
+  rates = preview_rates(config, epoch)
+  return learning_rate.Preview(config.lr_policy, rates, epoch)
+
+
 def test_steps_by_hand():
   """10 epochs of 7 steps; a third of 70 is 23.1, which rounds up."""
   config = recipe("step", duration="10 epochs", lr_stepsize="33 %")
-  found = preview_rates(config, 7)
+  found = preview(config, 7)
   assert len(found.rates) == 70
   told = found.told()
   assert [step for step, _ in told] == [0, 24, 48]
@@ -208,7 +213,7 @@ def test_steps_by_hand():
 def test_a_curve_is_told_at_tenths():
   """poly of power 1: 1 - i / 50 of the rate."""
   config = recipe("poly", duration="50 steps", lr_power=1.0)
-  found = preview_rates(config, None)
+  found = preview(config, None)
   assert [step for step, _ in found.told()] == [*range(0, 50, 5), 49]
   rates = [rate for _, rate in found.told()]
   assert rates[2] == pytest.approx(0.8e-4)
@@ -259,7 +264,7 @@ FORMS = {
 def test_every_policy_is_the_one_that_trains(policy):
   """Step by step, the solver's own schedule."""
   config = recipe(policy, duration="2 epochs", **FORMS[policy])
-  found = preview_rates(config, 60)
+  found = preview(config, 60)
   _, schedule = make_solver(config, (), {}, 120, 60)
   steps = [0, 1, 39, 40, 59, 60, 80, 102, 118, 119]
   expected = [float(schedule(jnp.asarray(step))) for step in steps]
@@ -274,7 +279,7 @@ def test_every_policy_is_the_one_that_trains(policy):
 
 def test_steps_are_drawn_upright():
   config = recipe("step", duration="100 steps", lr_stepsize="40 steps")
-  found = preview_rates(config, None)
+  found = preview(config, None)
   assert found.points().tolist() == [0, 39, 40, 79, 80, 99]
 
 
