@@ -5,8 +5,13 @@
 >>> result = net("runs/quickstart/new_images/new_01.jpg")
 >>> result.save("labels.png")
 
-load(directory) gives a trained network, load_dataset(name) a prepared data
-set; see their docstrings, and those of Predictor and Result.
+What a notebook needs is here, and imported when it is first asked for:
+
+  prepare_dataset, load_dataset          a data set
+  declare, build, convert                a network, and its pretrained weights
+  default_recipe, read_recipe            a training recipe
+  train_and_evaluate, read_run           a training, and what it recorded
+  evaluate, load, Predictor, Result      a trained network at work
 """
 
 import importlib
@@ -14,16 +19,46 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
   from fcn_jax.data import load_dataset
+  from fcn_jax.data.prepare import prepare_dataset
+  from fcn_jax.evaluation.evaluator import evaluate
+  from fcn_jax.models import build, declare
   from fcn_jax.prediction.predictor import Predictor, load
   from fcn_jax.prediction.result import Result
+  from fcn_jax.runs.run import read_run
+  from fcn_jax.training.loop import train_and_evaluate
+  from fcn_jax.training.recipe import default_recipe, read_recipe
+  from fcn_jax.weights.proof import convert
 
-__all__ = ["Predictor", "Result", "load", "load_dataset"]
+__all__ = [
+  "Predictor",
+  "Result",
+  "build",
+  "convert",
+  "declare",
+  "default_recipe",
+  "evaluate",
+  "load",
+  "load_dataset",
+  "prepare_dataset",
+  "read_recipe",
+  "read_run",
+  "train_and_evaluate",
+]
 
 _HOMES = {
   "Predictor": "fcn_jax.prediction.predictor",
   "Result": "fcn_jax.prediction.result",
+  "build": "fcn_jax.models",
+  "convert": "fcn_jax.weights.proof",
+  "declare": "fcn_jax.models",
+  "default_recipe": "fcn_jax.training.recipe",
+  "evaluate": "fcn_jax.evaluation.evaluator",
   "load": "fcn_jax.prediction.predictor",
   "load_dataset": "fcn_jax.data",
+  "prepare_dataset": "fcn_jax.data.prepare",
+  "read_recipe": "fcn_jax.training.recipe",
+  "read_run": "fcn_jax.runs.run",
+  "train_and_evaluate": "fcn_jax.training.loop",
 }
 
 

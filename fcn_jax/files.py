@@ -1,6 +1,7 @@
 """Files written whole, and never over a stranger's."""
 
 import contextlib
+import json
 import math
 import os
 import pathlib
@@ -21,6 +22,13 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+  """Writes JSON, NaN and infinity as null, complete or not at all."""
+  text = json.dumps(without_nan(value), indent=2) + "\n"
+  with replacing(pathlib.Path(path)) as temporary:
+    temporary.write_text(text)
 
 
 def claim(path: str | os.PathLike, mark: str, what: str) -> pathlib.Path:
@@ -56,7 +64,7 @@ def without_nan(value: Any) -> Any:
   """The value, or tree of dicts and lists, with None for NaN and inf."""
   if isinstance(value, dict):
     return {key: without_nan(item) for key, item in value.items()}
-  if isinstance(value, list):
+  if isinstance(value, list | tuple):
     return [without_nan(item) for item in value]
   if isinstance(value, float) and not math.isfinite(value):
     return None

@@ -12,6 +12,7 @@ from fcn_jax import cli, files
 from fcn_jax.reports import comparison as page
 from fcn_jax.reports import training
 from fcn_jax.runs import comparison
+from fcn_jax.training import recipe
 
 _OUTPUT = flags.DEFINE_string("output", None, "HTML file for the page.")
 _PNG = flags.DEFINE_string(
@@ -23,7 +24,7 @@ _FORMAT = flags.DEFINE_enum(
 
 
 def main(workdirs: list[str]) -> None:
-  compared = comparison.compare(workdirs)
+  compared = comparison.compare(workdirs, recipe.complete)
   if _FORMAT.value == "json":
     figures = files.without_nan(compared.figures())
     print(json.dumps(figures, indent=2, ensure_ascii=False))

@@ -32,13 +32,16 @@ from fcn_jax.training import optimizers
 from fcn_jax.training import step
 from fcn_jax.data import augment
 from fcn_jax.data import pipeline
+from fcn_jax.models import losses
 from fcn_jax.data import sampling
 
 net = short_net(seed=2)
 graphdef, params, frozen = split(net)
 mult = optimizers.multipliers(net.layers, params)
-solver = optimizers.caffe_sgd(lambda _: jnp.float32(1e-3), mult, iter_size=3)
-training = step.Training(graphdef, solver, True, jax.random.key(1))
+solver = optimizers.caffe_sgd(lambda _: jnp.float32(1e-3), mult, 3)
+training = step.Training(
+  graphdef, solver, losses.cross_entropy(), jax.random.key(1)
+)
 
 samples = []
 for seed, size in enumerate([(33, 40), (40, 31), (21, 22)]):

@@ -48,8 +48,8 @@ def solver(net: models.Network, params, images: int):
   return optimizers.caffe_sgd(
     lambda count: jnp.float32(1e-10),
     optimizers.multipliers(net.layers, params),
+    images,
     weight_decay=5e-4,
-    iter_size=images,
   )
 
 
@@ -65,7 +65,9 @@ def step(model: str, precision: str, given: pipeline.Part):
   net = network(model, precision)
   graphdef, params, frozen = split(net)
   update = solver(net, params, len(given.image))
-  training = Training(graphdef, update, True, jax.random.key(0))
+  training = Training(
+    graphdef, update, losses.cross_entropy(), jax.random.key(0)
+  )
   run = jax.jit(training.train_step, donate_argnums=0)
   params, frozen = jax.tree.map(jnp.copy, (params, frozen))
   zero = jnp.zeros((), jnp.int32)
@@ -96,8 +98,8 @@ def plain_step(model: str, precision: str, given: pipeline.Part):
 
   def loss(params, key):
     scores = plain.scores(net.layers, params, given.image, key)
-    total, valid = losses.cross_entropy(scores, given.label)
-    return losses.image_losses(total, valid, True).sum()
+    loss = losses.cross_entropy()
+    return loss.image(loss.pixels(scores, given.label)).sum()
 
   @functools.partial(jax.jit, donate_argnums=(0, 1))
   def run(params, opt_state):

@@ -21,6 +21,7 @@ from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.formats.voc import CLASS_NAMES
 from fcn_jax.data.images import decode_image
 from fcn_jax.data.prepare import Options, prepare_dataset
+from fcn_jax.models import losses
 from fcn_jax.prediction.files import plan, predict_files
 from fcn_jax.prediction.folder import PredictionFolder
 from fcn_jax.prediction.inputs import find_images
@@ -161,7 +162,9 @@ def measure_epoch(data: Dataset, model: str, precision: str, repeats: int):
   net = compute.network(model, precision)
   graphdef, params, frozen = compute.split(net)
   update = compute.solver(net, params, 1)
-  training = Training(graphdef, update, True, jax.random.key(0))
+  training = Training(
+    graphdef, update, losses.cross_entropy(), jax.random.key(0)
+  )
   mesh = devices.data_mesh()
   stepper = Stepper(training, mesh, one_part=True)
   zero = jax.numpy.zeros((), jax.numpy.int32)

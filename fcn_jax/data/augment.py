@@ -36,3 +36,6 @@ def cut_sample(sample: Sample, view: Cut) -> Sample:
   rows = slice(view.top, view.top + view.height)
   columns = slice(view.left, view.left + view.width)
   return Sample(sample.image[rows, columns], sample.label[rows, columns])
+
+
+AUGMENTATIONS: dict = {}

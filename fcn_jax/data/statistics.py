@@ -12,7 +12,9 @@ from jaxtyping import Float, Int, Int64
 from fcn_jax.data.canvases import Canvas, assign, choose_canvases
 from fcn_jax.data.checks import Facts
 from fcn_jax.data.classes import VOID
+from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.files import Pair
+from fcn_jax.data.images import decode_label
 
 MOST_CANVASES = 5
 
@@ -82,10 +84,14 @@ class SplitStatistics:
     """Share of each image's pixels by label, void in the whole."""
     return self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1)
 
-  @property
+  @functools.cached_property
   def weights(self) -> Float[np.ndarray, " classes"]:
     """Median-frequency weight of each class (`median_frequency_weights`)."""
-    return median_frequency_weights(self.counts, len(self.class_names))
+    classes = len(self.class_names)
+    of_classes = self.counts[:, :classes]
+    valid = self.counts[:, :VOID].sum(1)
+    whole = ((of_classes > 0) * valid[:, None]).sum(0)
+    return median_frequency_weights(of_classes.sum(0), whole)
 
   @functools.cached_property
   def often(self) -> list[tuple[tuple[int, int], int]]:
@@ -158,7 +164,7 @@ def count_split(
 
 
 def median_frequency_weights(
-  counts: Int[np.ndarray, "n 256"], classes: int
+  pixels: Int[np.ndarray, " classes"], whole: Int[np.ndarray, " classes"]
 ) -> Float[np.ndarray, " classes"]:
   """Weights that make up for classes of few pixels.
 
@@ -168,22 +174,32 @@ def median_frequency_weights(
   normals and semantic labels" (2015), section 6.3.1; also used for SegNet.
 
   Args:
-    counts: pixels of each image by label, void at 255.
-    classes: number of classes.
+    pixels: of each class.
+    whole: valid pixels of all images that have the class.
 
   Returns:
     The weights, NaN for a class that does not occur.
   """
-  counts = counts.astype(np.int64)
-  of_classes = counts[:, :classes]
-  valid = counts[:, :VOID].sum(1)
-  whole = ((of_classes > 0) * valid[:, None]).sum(0)
-  there = whole > 0
-  frequency = of_classes.sum(0)[there] / whole[there]
-  weights = np.full(classes, np.nan)
+  there = pixels > 0
+  frequency = pixels[there] / whole[there]
+  weights = np.full(len(pixels), np.nan)
   if there.any():
     weights[there] = np.median(frequency) / frequency
   return weights
+
+
+def split_weights(
+  dataset: Dataset, split: str
+) -> Float[np.ndarray, " classes"]:
+  """`median_frequency_weights` of a prepared split; its labels are decoded."""
+  classes, source = len(dataset.class_names), dataset.source(split)
+  pixels, whole = np.zeros((2, classes), np.int64)
+  for example in source:
+    label = decode_label(example.label)
+    counts = np.bincount(label.ravel(), minlength=256)
+    pixels += counts[:classes]
+    whole += (counts[:classes] > 0) * counts[:VOID].sum()
+  return median_frequency_weights(pixels, whole)
 
 
 def padding(

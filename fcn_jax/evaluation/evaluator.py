@@ -22,7 +22,7 @@ def evaluation_step(graphdef, params, frozen, batch: pipeline.Part):
   """What `Evaluation` holds of each image of a batch, and its prediction."""
   net = nnx.merge(graphdef, params, frozen)
   scores = net(batch.image, batch.extent)
-  total, valid = losses.cross_entropy(scores, batch.label)
+  total, valid = losses.cross_entropy_sums(scores, batch.label)
   right, _ = metrics.caffe_accuracy_counts(scores, batch.label)
   prediction = scores.argmax(-1)
   counts = metrics.confusion(batch.label, prediction, scores.shape[-1])

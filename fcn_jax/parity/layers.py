@@ -132,10 +132,10 @@ def _softmax_loss(case, array):
   @jax.jit
   def sum_and_gradient(scores):
     return jax.value_and_grad(
-      lambda s: losses.cross_entropy(s, label)[0].sum() / divisor
+      lambda s: losses.cross_entropy_sums(s, label)[0].sum() / divisor
     )(scores)
 
-  _, valid = losses.cross_entropy(scores, label)
+  _, valid = losses.cross_entropy_sums(scores, label)
   yield equal("softmax loss, valid", name, valid.sum(), case["valid_pixels"])
   loss, gradient = sum_and_gradient(scores)
   if _has_capped_pixel(scores, label):

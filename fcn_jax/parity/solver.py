@@ -10,6 +10,7 @@ from flax import nnx
 
 from fcn_jax import devices, models
 from fcn_jax.data import augment, pipeline
+from fcn_jax.models import losses
 from fcn_jax.parity.comparison import Comparison, near
 from fcn_jax.parity.golden import (
   GRADIENT,
@@ -24,6 +25,7 @@ from fcn_jax.parity.golden import (
 )
 from fcn_jax.parity.nets import differences
 from fcn_jax.training import optimizers, step
+from fcn_jax.training.options import options_of
 
 
 def compare(golden: Golden) -> Iterator[Comparison]:
@@ -51,15 +53,25 @@ def compare(golden: Golden) -> Iterator[Comparison]:
 def learning_rate(run: dict):
   """The schedule of a run."""
   solver = run["solver"]
-  return optimizers.learning_rate(
-    solver["lr_policy"],
+  function = optimizers.SCHEDULES[solver["lr_policy"]]
+  given = {
+    "gamma": solver.get("gamma", 1.0),
+    "stepsize": solver.get("stepsize", 1),
+    "stepvalues": tuple(solver.get("stepvalue", ())),
+    "power": solver.get("power", 1.0),
+  }
+  return function(
     solver["base_lr"],
-    gamma=solver.get("gamma", 1.0),
-    stepsize=solver.get("stepsize", 1),
-    stepvalues=tuple(solver.get("stepvalue", ())),
-    power=solver.get("power", 1.0),
-    max_iter=solver.get("max_iter", run["iterations"]),
+    total=solver.get("max_iter", run["iterations"]),
+    steps=int,
+    **{name: given[name] for name in options_of(function) if name in given},
   )
+
+
+def caffes_loss(normalize: bool) -> losses.Loss:
+  """The loss of a run; what is minimised is shown, as Caffe does."""
+  loss = losses.cross_entropy(normalize)
+  return loss._replace(shown=loss.image)
 
 
 def parameter(tree, name: str) -> np.ndarray:
@@ -99,12 +111,12 @@ class Runs:
       optimizers.caffe_sgd(
         learning_rate(run),
         optimizers.multipliers(self.layers, params),
+        solver.get("iter_size", 1),
         momentum=solver["momentum"],
         weight_decay=solver["weight_decay"],
         clip_gradients=solver.get("clip_gradients", 0.0),
-        iter_size=solver.get("iter_size", 1),
       ),
-      run["normalize"],
+      caffes_loss(run["normalize"]),
       jax.random.key(0),
     )
 

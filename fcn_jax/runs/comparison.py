@@ -134,8 +134,15 @@ class Comparison:
     return "\n\n".join([*parts, *self.warnings])
 
 
-def compare(workdirs: Sequence[str | pathlib.Path]) -> Comparison:
+def compare(
+  workdirs: Sequence[str | pathlib.Path],
+  complete: config_lib.Complete = dict,
+) -> Comparison:
   """Reads runs, to be compared.
+
+  Args:
+    workdirs: of the runs.
+    complete: see `run.read_run`.
 
   Raises:
     ValueError: fewer than two, one of them twice, or folders that are no
@@ -149,7 +156,7 @@ def compare(workdirs: Sequence[str | pathlib.Path]) -> Comparison:
   found, problems = [], []
   for workdir in workdirs:
     try:
-      run = run_lib.read_run(workdir)
+      run = run_lib.read_run(workdir, complete)
       if run.latest is None:
         raise ValueError(
           f"{workdir}: no validation is recorded there yet, so there is "

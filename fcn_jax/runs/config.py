@@ -1,22 +1,14 @@
-"""What a training config must hold, and which workdir it may write to."""
+"""The config.json of a workdir: reading it, and whose workdir it is."""
 
 import difflib
 import json
-import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
 
-# Fields that runs of version 0.1.0 do not have, and what they did.
-_SINCE = {
-  "init.allow_unknown": [],
-  "init.keep_classes": False,
-  "data.cache": "none",
-  "accumulation_steps": 1,
-  "lr_gamma_per": "step",
-  "report": False,
-}
+from fcn_jax.files import write_json
 
 # What may change between a run and its resumption: none of it enters a result.
 FREE = (
@@ -29,16 +21,24 @@ FREE = (
 )
 
 
+# Fields of a config (nested) to all fields of a config.
+Complete = Callable[[dict[str, Any]], dict[str, Any]]
+
+
 def claim_workdir(
-  config: ConfigDict, workdir: pathlib.Path, begun: bool = True
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  begun: bool = True,
+  complete: Complete = dict,
 ) -> None:
   """Writes config.json into the workdir, or compares it with the one there.
 
   Args:
-    config: of this run.
+    config: of this run, whole.
     workdir: made if absent.
     begun: whether it holds a checkpoint; where it does not, nothing is lost by
       another config.
+    complete: gives a config.json of an older version the fields it lacks.
 
   Raises:
     ValueError: the workdir belongs to a run with another config, or to no run.
@@ -49,10 +49,10 @@ def claim_workdir(
       f"{workdir} holds something else than a training run; name another "
       "--workdir (a converted model goes into --config.init.path)"
     )
-  ours = _text(config.to_dict())
   if begun and path.exists():
-    theirs = _text(json.loads(path.read_text()), _SINCE)
-    if _without_free(ours) != _without_free(theirs):
+    ours = _text(config.to_dict())
+    theirs = _text(complete(json.loads(path.read_text())))
+    if ours != theirs:
       difference = difflib.unified_diff(
         theirs, ours, "there", "this run", lineterm="", n=0
       )
@@ -63,15 +63,15 @@ def claim_workdir(
       )
     return
   workdir.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-  os.replace(temporary, path)
+  write_json(path, config.to_dict())
 
 
-def read(path: pathlib.Path) -> dict[str, Any]:
+def read(path: pathlib.Path, complete: Complete = dict) -> dict[str, Any]:
   """The fields of a run's config.json, by dotted name.
 
-  What a run from before a field did stands in the field's place.
+  Args:
+    path: of the file.
+    complete: gives a config.json of an older version the fields it lacks.
 
   Raises:
     ValueError: not JSON, or not of a config.
@@ -79,8 +79,7 @@ def read(path: pathlib.Path) -> dict[str, Any]:
   tree = json.loads(path.read_text())
   if not isinstance(tree, dict):
     raise ValueError("it holds no fields")
-  found = flat(tree)
-  return found | {k: v for k, v in _SINCE.items() if k not in found}
+  return flat(complete(tree))
 
 
 def _holds_files(folder: pathlib.Path) -> bool:
@@ -98,12 +97,11 @@ def flat(tree: dict, prefix: str = "") -> dict:
   return found
 
 
-def _text(tree: dict, defaults: dict | None = None) -> list[str]:
-  found = (defaults or {}) | flat(json.loads(json.dumps(tree)))
+def _text(tree: dict) -> list[str]:
+  """A line a field that enters a result, as JSON has it."""
+  fields = flat(json.loads(json.dumps(tree)))
   return [
-    f"{key} = {json.dumps(value)}" for key, value in sorted(found.items())
+    f"{name} = {json.dumps(value)}"
+    for name, value in sorted(fields.items())
+    if name not in FREE
   ]
-
-
-def _without_free(lines: list[str]) -> list[str]:
-  return [line for line in lines if line.split(" = ")[0] not in FREE]

@@ -43,11 +43,15 @@ class Writer:
     workdir: an existing folder.
     resume_step: records after this step are dropped: they came from a run that
       got further than its last checkpoint.
+
+  Attributes:
+    validations: the records of kind 'val' by their step.
   """
 
   def __init__(self, workdir: str | pathlib.Path, resume_step: int):
     self._path = pathlib.Path(workdir) / METRICS
     kept = [r for r in read_metrics(workdir) if r["step"] <= resume_step]
+    self.validations = {r["step"]: r for r in kept if r["kind"] == "val"}
     temporary = self._path.with_suffix(".tmp")
     temporary.write_text("".join(_line(record) for record in kept))
     os.replace(temporary, self._path)
@@ -71,7 +75,10 @@ class Writer:
       kind: 'train' or 'val'; the prefix of the TensorBoard tags.
       figures: numbers by name; a dict of numbers makes one tag each.
     """
-    self._file.write(_line({"step": step, "kind": kind, **figures}))
+    record = {"step": step, "kind": kind, **figures}
+    if kind == "val":
+      self.validations[step] = record
+    self._file.write(_line(record))
     self._file.flush()
     for name, value in figures.items():
       many = value if isinstance(value, dict) else {"": value}

@@ -84,7 +84,7 @@ class Run:
   @property
   def images_per_step(self) -> int:
     """Images whose gradients are added up in an update."""
-    return self.config["batch_size"] * self.config["accumulation_steps"]
+    return self.config["batch_size"] * self.config.get("accumulation_steps", 1)
 
   @property
   def seconds_spent(self) -> float:
@@ -122,8 +122,15 @@ def by_mean_iu(record: dict[str, Any]) -> tuple[float, int]:
   return (-1.0 if math.isnan(mean_iu) else mean_iu), record["step"]
 
 
-def read_run(workdir: str | pathlib.Path) -> Run:
+def read_run(
+  workdir: str | pathlib.Path, complete: config_lib.Complete = dict
+) -> Run:
   """Reads the workdir of a training run, which may be going on.
+
+  Args:
+    workdir: of the run.
+    complete: gives the config of an older version the fields it lacks, as
+      training.recipe.complete.
 
   Raises:
     ValueError: it is none; the message says what it is instead.
@@ -140,7 +147,7 @@ def read_run(workdir: str | pathlib.Path) -> Run:
       f"config.json{hint}"
     )
   try:
-    config = config_lib.read(path)
+    config = config_lib.read(path, complete)
   except ValueError as error:
     raise ValueError(f"{path}: not the config of a run ({error})") from None
   missing = [name for name in _OF_A_RUN if name not in config]

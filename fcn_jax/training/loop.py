@@ -1,4 +1,4 @@
-"""Training: a jit-compiled, masked cross-entropy step and the loop around it.
+"""Training: the loop around the jit-compiled step.
 
 The loop, in order: validate, checkpoint and report where due (before the first
 step too), draw a batch, add up the gradients of its parts, update once, log.
@@ -22,13 +22,13 @@ from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.models import geometry
 from fcn_jax.reports import live
 from fcn_jax.runs import config as config_lib
-from fcn_jax.runs.record import Schedule, Writer, read_metrics
+from fcn_jax.runs.record import Schedule, Writer
 from fcn_jax.training import input, memory, optimizers, progress, recipe
 from fcn_jax.training.input import make_loader
 from fcn_jax.training.optimizers import make_solver
 from fcn_jax.training.progress import Stopping
 from fcn_jax.training.start import about, check_resumed, network
-from fcn_jax.training.step import Stepper, Training, TrainState
+from fcn_jax.training.step import Stepper, Training, TrainState, make_loss
 from fcn_jax.weights import checkpoints
 
 _log = logging.getLogger(__name__)
@@ -58,15 +58,15 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
       receipt.txt, report.html and what it is drawn from go; made if absent.
 
   Raises:
-    ValueError: a config field is unknown, missing or makes no sense, the
-      network does not score pixels or does not take an image of this size, or
-      the workdir belongs to a run with another config.
+    ValueError: a field of the config is unknown or out of range, the network
+      does not score pixels or does not take an image of this size, or the
+      workdir belongs to a run with another config.
     progress.NotFinite: the loss became NaN or infinite.
   """
-  recipe.check(config)
+  config = recipe.check(config)
   folder = pathlib.Path(workdir).expanduser()
   begun = checkpoints.has_checkpoint(folder)
-  config_lib.claim_workdir(config, folder, begun)
+  config_lib.claim_workdir(config, folder, begun, recipe.complete)
   dataset = load_dataset(config.data.name, config.data.data_dir or None)
   run = _Run(config, folder, dataset)
   with (
@@ -154,13 +154,13 @@ class _Run:
         if due or step % self.checkpoint_every == 0 or stop():
           shown.flush()
           began = time.monotonic()
-          unscored = due and self._mean_iu(step) is None and not stop()
+          unscored = due and step not in writer.validations and not stop()
           if unscored:
             keep = report.image_ids
             evaluation = self._validate(
               state, training, writer, step, stop, keep
             )
-          self._save(saved, state, step)
+          self._save(saved, state, step, writer)
           if unscored and evaluation:
             report.validated(step, evaluation)
           shown.leave_out(time.monotonic() - began)
@@ -169,11 +169,11 @@ class _Run:
         state, each = stepper(state, drawn)
         step += 1
         shown.step(step, drawn, each)
-      scored = self._mean_iu(self.total)
-      finished = step == self.total and scored is not None
+      finished = step == self.total and step in writer.validations
       report.end(step, not finished)
     if finished:
-      _log.info("finished: step %d, mean IU %.4f", step, scored)
+      score = writer.validations[step]["mean_iu"]
+      _log.info("finished: step %d, mean IoU %.4f", step, score)
       return Outcome(state, evaluation, None)
     return Outcome(state, evaluation, stop.signal)
 
@@ -205,7 +205,8 @@ class _Run:
         start, params, frozen, (step, opt_state)
       )
     key = jax.random.key(self.config.seed)
-    training = Training(graphdef, solver, self.config.loss.normalize, key)
+    loss = make_loss(self.config, self.dataset)
+    training = Training(graphdef, solver, loss, key)
     return TrainState(step, params, frozen, opt_state), training
 
   def _plan(self) -> progress.Plan:
@@ -215,7 +216,6 @@ class _Run:
       schedule=self.schedule,
       image_ids=self.dataset.ids(self.loader.split),
       workdir=self.folder,
-      normalize=self.config.loss.normalize,
     )
 
   def _live(self, start: int | None) -> live.Live:
@@ -235,13 +235,6 @@ class _Run:
       start,
       self.config.report,
     )
-
-  def _mean_iu(self, step: int) -> float | None:
-    """The score of this step, if the workdir holds it."""
-    for record in read_metrics(self.folder):
-      if record["step"] == step and record["kind"] == "val":
-        return record["mean_iu"]
-    return None
 
   def _validate(self, state, training, writer, step, stop, keep):
     began = time.monotonic()
@@ -271,7 +264,7 @@ class _Run:
       )
     return evaluation
 
-  def _save(self, saved, state: TrainState, step: int) -> None:
+  def _save(self, saved, state: TrainState, step: int, writer: Writer) -> None:
     if not _all_finite(state.params):
       raise progress.NotFinite(
         f"step {step}: a parameter is NaN or infinite. {progress.ADVICE} "
@@ -283,7 +276,7 @@ class _Run:
       state.frozen,
       self.about,
       (state.step, state.opt_state),
-      self._mean_iu(step),
+      writer.validations.get(step, {}).get("mean_iu"),
     )
 
 

@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 from fcn_jax import devices, models
 from fcn_jax.data.pipeline import Part
 from fcn_jax.models import layers as d
+from fcn_jax.models import losses
 from fcn_jax.text import byte_size
 from fcn_jax.text import table as text_table
 from fcn_jax.training import optimizers
@@ -173,8 +174,8 @@ def of_network(
   solver = optimizers.caffe_sgd(
     lambda count: jnp.float32(1e-4),
     optimizers.multipliers(layers, params),
+    part_size * parts,
     weight_decay=5e-4,
-    iter_size=part_size * parts,
   )
   state = TrainState(
     jax.ShapeDtypeStruct((), jnp.int32),
@@ -185,7 +186,9 @@ def of_network(
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state
   )
-  training = Training(graphdef, solver, True, jax.random.key(0))
+  training = Training(
+    graphdef, solver, losses.cross_entropy(), jax.random.key(0)
+  )
   stepper = Stepper(training, mesh, parts == 1)
   return of_stepper(stepper, state, mesh, canvas, part_size, parts)
 

@@ -1,8 +1,9 @@
-"""Caffe's SGD solver and its learning-rate policies, as optax transformations.
+"""Learning-rate schedules and optimizers, as optax transformations.
 
-The differences from `optax.sgd`: the learning rate is inside the momentum
-buffer, weight decay comes after clipping, and every parameter has multipliers
-for both.
+`SCHEDULES` and `OPTIMIZERS` hold a function for every name that a recipe can
+give; the arguments that have a default are its options.  An option `gamma` of a
+schedule is the recipe's field `lr_gamma`, an option `momentum` of an optimizer
+is its field `momentum`.
 """
 
 import math
@@ -18,86 +19,180 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from fcn_jax.models import layers as d
+from fcn_jax.training.options import choose, options_of, plain
 
-POLICIES = ("fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid")
 GAMMA_UNITS = ("step", "percent")
 
+# Updates made so far, to the learning rate of the next one.
+Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
+# A duration such as '33 %' or '20 steps', in steps.
+Steps = Callable[[str | int], int]
 
-def learning_rate(
-  policy: str,
-  base_lr: float,
-  *,
-  gamma: float = 0.1,
-  stepsize: int = 1,
-  stepvalues: tuple[int, ...] = (),
-  power: float = 1.0,
-  max_iter: int = 1,
-) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
-  """Caffe's policies: iteration i (from 0) to learning rate.
 
-  fixed      b
-  step       b * gamma ** floor(i / stepsize)
-  multistep  b * gamma ** (how many of stepvalues are <= i)
-  exp        b * gamma ** i
-  inv        b * (1 + gamma * i) ** -power
-  poly       b * (1 - i / max_iter) ** power
-  sigmoid    b / (1 + exp(-gamma * (i - stepsize)))
+def steps_in(
+  duration: str | int, total: int | None, steps_per_epoch: int
+) -> int:
+  """A duration such as '30 epochs', '100_000 steps' or '33 %', in steps.
+
+  Percents are of `total` and round up, as DIGITS does.
 
   Raises:
-    ValueError: an unknown policy.
+    ValueError: anything else.
   """
+  text = str(duration).strip()
+  number, _, unit = text.replace("%", " %").partition(" ")
+  try:
+    amount = float(number.replace("_", ""))
+  except ValueError:
+    amount = -1.0
+  match unit.strip().rstrip("s"):
+    case "epoch" if amount >= 0:
+      return math.ceil(amount * steps_per_epoch)
+    case "step" | "" if amount >= 0 and amount == int(amount):
+      return int(amount)
+    case "%" if amount >= 0 and total is not None:
+      return math.ceil(amount * total / 100)
+  raise ValueError(
+    f"duration {duration!r} is not understood; write '30 epochs', "
+    "'1000 steps'" + (" or '33 %'" if total is not None else "")
+  )
 
-  def rate(step):
-    i = jnp.asarray(step, jnp.float32)
-    match policy:
-      case "fixed":
-        factor = jnp.ones_like(i)
-      case "step":
-        factor = gamma ** (jnp.asarray(step) // stepsize).astype(jnp.float32)
-      case "multistep":
-        passed = sum(jnp.asarray(step) >= value for value in stepvalues)
-        factor = gamma ** jnp.asarray(passed, jnp.float32)
-      case "exp":
-        factor = gamma**i
-      case "inv":
-        factor = (1 + gamma * i) ** -power
-      case "poly":
-        factor = (1 - i / max_iter) ** power
-      case "sigmoid":
-        factor = 1 / (1 + jnp.exp(-gamma * (i - stepsize)))
-    return base_lr * factor
 
-  if policy not in POLICIES:
-    raise ValueError(
-      f"lr_policy {policy!r} is unknown; there is {', '.join(POLICIES)}"
-    )
+def fixed(base_lr: float, *, total: int, steps: Steps) -> Schedule:
+  """base_lr throughout."""
+  return lambda i: base_lr * jnp.ones_like(_float(i))
+
+
+def step(
+  base_lr: float,
+  *,
+  total: int,
+  steps: Steps,
+  gamma: float = 0.1,
+  stepsize: str | int = "33 %",
+) -> Schedule:
+  """base_lr * gamma ** floor(i / stepsize), Caffe's."""
+  size = max(1, steps(stepsize))
+  return lambda i: base_lr * gamma ** (jnp.asarray(i) // size).astype("float32")
+
+
+def multistep(
+  base_lr: float,
+  *,
+  total: int,
+  steps: Steps,
+  gamma: float = 0.1,
+  stepvalues: tuple[str | int, ...] = (),
+) -> Schedule:
+  """base_lr * gamma ** (number of stepvalues that are <= i), Caffe's."""
+  values = [steps(value) for value in stepvalues]
+
+  def rate(i):
+    passed = sum(jnp.asarray(i) >= value for value in values)
+    return base_lr * gamma ** jnp.asarray(passed, jnp.float32)
+
   return rate
 
 
-def gamma_per_step(
-  policy: str, gamma: float, total_steps: int, unit: str
-) -> float:
-  """Caffe's gamma, which is per step, from one that may be per percent.
+def exp(
+  base_lr: float,
+  *,
+  total: int,
+  steps: Steps,
+  gamma: float = 0.1,
+  gamma_per: str = "step",
+) -> Schedule:
+  """base_lr * gamma ** i, Caffe's; DIGITS' gamma is per percent of the run."""
+  if gamma_per == "percent":
+    gamma = gamma ** (1 / _percent(total))
+  return lambda i: base_lr * gamma ** _float(i)
 
-  DIGITS draws its policies over percents of a run, s steps each: exp has
-  gamma ** (1 / s), inv gamma / s, sigmoid -gamma / s (it falls, where Caffe's
-  rises).  The others' gamma has no unit.
+
+def inv(
+  base_lr: float,
+  *,
+  total: int,
+  steps: Steps,
+  gamma: float = 0.1,
+  gamma_per: str = "step",
+  power: float = 1.0,
+) -> Schedule:
+  """base_lr * (1 + gamma * i) ** -power, Caffe's."""
+  if gamma_per == "percent":
+    gamma = gamma / _percent(total)
+  return lambda i: base_lr * (1 + gamma * _float(i)) ** -power
+
+
+def poly(
+  base_lr: float, *, total: int, steps: Steps, power: float = 1.0
+) -> Schedule:
+  """base_lr * (1 - i / total) ** power, Caffe's."""
+  return lambda i: base_lr * (1 - _float(i) / total) ** power
+
+
+def sigmoid(
+  base_lr: float,
+  *,
+  total: int,
+  steps: Steps,
+  gamma: float = 0.1,
+  gamma_per: str = "step",
+  stepsize: str | int = "33 %",
+) -> Schedule:
+  """base_lr / (1 + exp(-gamma * (i - stepsize))), Caffe's, which rises.
+
+  DIGITS' falls: its gamma per percent has the other sign.
+  """
+  size = max(1, steps(stepsize))
+  if gamma_per == "percent":
+    gamma = -gamma / _percent(total)
+  return lambda i: base_lr * (1 / (1 + jnp.exp(-gamma * (_float(i) - size))))
+
+
+def cosine(
+  base_lr: float,
+  *,
+  total: int,
+  steps: Steps,
+  warmup: str | int = "0 steps",
+  final: float = 0.0,
+) -> Schedule:
+  """From 0 to base_lr in a straight line, then half a cosine down to final.
+
+  Loshchilov and Hutter, "SGDR", ICLR 2017, without restarts.
 
   Args:
-    policy: see `learning_rate`.
-    gamma: in that unit.
-    total_steps: of the run.
-    unit: 'step' or 'percent'.
+    base_lr: the highest rate.
+    total: steps of the run.
+    steps: durations in steps.
+    warmup: duration of the rise; 0: none.
+    final: rate at the end.
   """
-  s = max(1, total_steps) / 100
-  match unit, policy:
-    case "percent", "exp":
-      return gamma ** (1 / s)
-    case "percent", "inv":
-      return gamma / s
-    case "percent", "sigmoid":
-      return -gamma / s
-  return gamma
+  rise = min(steps(warmup), max(0, total - 1))
+  return optax.warmup_cosine_decay_schedule(
+    0.0 if rise else base_lr, base_lr, rise, max(1, total), final
+  )
+
+
+def _float(i) -> Float[Array, "..."]:
+  return jnp.asarray(i, jnp.float32)
+
+
+def _percent(total: int) -> float:
+  """Steps in a percent of a run."""
+  return max(1, total) / 100
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+  "fixed": fixed,
+  "step": step,
+  "multistep": multistep,
+  "exp": exp,
+  "inv": inv,
+  "poly": poly,
+  "sigmoid": sigmoid,
+  "cosine": cosine,
+}
 
 
 class Multipliers(NamedTuple):
@@ -136,27 +231,30 @@ class SolverState(NamedTuple):
 
 
 def caffe_sgd(
-  schedule: Callable[[Int[Array, ""]], Float[Array, ""]],
-  mult: Multipliers,
+  schedule: Schedule,
+  multipliers: Multipliers,
+  images: int,
   *,
   momentum: float = 0.9,
   weight_decay: float = 0.0,
   clip_gradients: float = 0.0,
-  iter_size: int = 1,
 ) -> optax.GradientTransformation:
   """Caffe's SGD: v = m v + lr lr_mult (g + wd decay_mult w);  w -= v.
 
-  The gradients given to `update` are the sum over `iter_size` images (each
-  normalised by itself).  The sum is clipped on its L2 norm over all
-  parameters, then divided by iter_size, then decayed: in this order.
+  The gradients given to `update` are the sum over images, each of which is
+  normalised by itself (Caffe's iter_size).  The sum is clipped on its L2 norm
+  over all parameters, then divided by the number of images, then decayed, in
+  this order.  It differs from `optax.sgd`: the learning rate is inside the
+  momentum buffer, weight decay comes after clipping, and every parameter has
+  multipliers for both.
 
   Args:
-    schedule: count of updates made to learning rate.
-    mult: multipliers per parameter.
-    momentum: m, in 0..1.
+    schedule: updates made to learning rate.
+    multipliers: of each parameter.
+    images: whose gradients are added up in an update.
+    momentum: m, at least 0 and below 1.
     weight_decay: wd.
     clip_gradients: largest L2 norm of the sum; 0: no clipping.
-    iter_size: images per update.
   """
 
   def init(params):
@@ -165,7 +263,7 @@ def caffe_sgd(
 
   def update(grads, state, params):
     rate = schedule(state.count)
-    scale = 1.0 / iter_size
+    scale = 1.0 / images
     if clip_gradients:
       norm = optax.tree.norm(grads)
       scale *= clip_gradients / jnp.maximum(norm, clip_gradients)
@@ -175,7 +273,7 @@ def caffe_sgd(
       return momentum * v + (rate * lr_mult) * slope
 
     history = jax.tree.map(
-      step, grads, state.history, params, mult.lr, mult.decay
+      step, grads, state.history, params, multipliers.lr, multipliers.decay
     )
     updates = jax.tree.map(jnp.negative, history)
     return updates, SolverState(state.count + 1, history)
@@ -183,91 +281,112 @@ def caffe_sgd(
   return optax.GradientTransformation(init, update)
 
 
-def steps_in(
-  duration: str | int, total: int | None, steps_per_epoch: int
-) -> int:
-  """A duration such as '30 epochs', '100_000 steps' or '33 %', in steps.
+def adamw(
+  schedule: Schedule,
+  multipliers: Multipliers,
+  images: int,
+  *,
+  b1: float = 0.9,
+  b2: float = 0.999,
+  eps: float = 1e-8,
+  weight_decay: float = 1e-4,
+  clip_gradients: float = 0.0,
+) -> optax.GradientTransformation:
+  """AdamW: w -= lr lr_mult (adam(g) + wd decay_mult w).
 
-  Percents are of `total` and round up, as DIGITS does.
+  Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
+  The sum of gradients is clipped and divided as in `caffe_sgd`.
 
-  Raises:
-    ValueError: anything else.
+  Args:
+    schedule: updates made to learning rate.
+    multipliers: of each parameter.
+    images: whose gradients are added up in an update.
+    b1, b2: decay of the means of the gradient and of its square.
+    eps: added to the root of the mean square.
+    weight_decay: wd.
+    clip_gradients: largest L2 norm of the sum; 0: no clipping.
   """
-  text = str(duration).strip()
-  number, _, unit = text.replace("%", " %").partition(" ")
-  try:
-    amount = float(number.replace("_", ""))
-  except ValueError:
-    amount = -1.0
-  match unit.strip().rstrip("s"):
-    case "epoch" if amount >= 0:
-      return math.ceil(amount * steps_per_epoch)
-    case "step" | "" if amount >= 0 and amount == int(amount):
-      return int(amount)
-    case "%" if amount >= 0 and total is not None:
-      return math.ceil(amount * total / 100)
-  raise ValueError(
-    f"duration {duration!r} is not understood; write '30 epochs', "
-    "'1000 steps'" + (" or '33 %'" if total is not None else "")
+
+  def decay(updates, params):
+    return jax.tree.map(
+      lambda u, w, mult: u + (weight_decay * mult) * w,
+      updates,
+      params,
+      multipliers.decay,
+    )
+
+  def multiply(updates, params):
+    del params
+    return jax.tree.map(jnp.multiply, updates, multipliers.lr)
+
+  clip = optax.clip_by_global_norm(clip_gradients)
+  return optax.chain(
+    clip if clip_gradients else optax.identity(),
+    optax.scale(1 / images),
+    optax.scale_by_adam(b1, b2, eps),
+    optax.stateless(decay),
+    optax.stateless(multiply),
+    optax.scale_by_learning_rate(schedule),
   )
 
 
-def make_schedule(config: ConfigDict, total_steps: int, epoch: int):
-  """A config's learning rate: updates made to the rate of the next one.
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+  "caffe_sgd": caffe_sgd,
+  "adamw": adamw,
+}
+
+
+def make_schedule(config: ConfigDict, total_steps: int, epoch: int) -> Schedule:
+  """A recipe's learning rate: updates made to the rate of the next one.
 
   Args:
     config: the recipe.
     total_steps: of the run.
     epoch: steps in an epoch.
   """
-
-  def steps(duration):
-    return steps_in(duration, total_steps, epoch)
-
-  return learning_rate(
-    config.lr_policy,
+  function = choose(SCHEDULES, config.lr_policy, "lr_policy")
+  return function(
     config.base_lr,
-    gamma=gamma_per_step(
-      config.lr_policy, config.lr_gamma, total_steps, config.lr_gamma_per
-    ),
-    stepsize=max(1, steps(config.lr_stepsize)),
-    stepvalues=tuple(steps(value) for value in config.lr_stepvalues),
-    power=config.lr_power,
-    max_iter=total_steps,
+    total=total_steps,
+    steps=lambda duration: steps_in(duration, total_steps, epoch),
+    **{name: plain(config[f"lr_{name}"]) for name in options_of(function)},
   )
 
 
-def make_solver(config: ConfigDict, layers, params, total_steps: int, epoch):
-  """The optax transformation of a config, and its learning-rate schedule."""
+def make_solver(
+  config: ConfigDict,
+  layers: d.Layers,
+  params: Any,
+  total_steps: int,
+  epoch: int,
+) -> tuple[optax.GradientTransformation, Schedule]:
+  """The optax transformation of a recipe, and its learning-rate schedule.
+
+  Args:
+    config: the recipe.
+    layers: the declaration of the network; it has the multipliers.
+    params: of the network.
+    total_steps: of the run.
+    epoch: steps in an epoch.
+  """
   schedule = make_schedule(config, total_steps, epoch)
-  solver = caffe_sgd(
+  function = choose(OPTIMIZERS, config.optimizer, "optimizer")
+  solver = function(
     schedule,
     multipliers(layers, params),
-    momentum=config.momentum,
-    weight_decay=config.weight_decay,
-    clip_gradients=config.clip_gradients,
-    iter_size=images_per_update(config),
+    images_per_update(config),
+    **{name: plain(config[name]) for name in options_of(function)},
   )
   return solver, schedule
 
 
 def needs_epochs(config: ConfigDict) -> list[str]:
   """Fields of the learning rate that are given in epochs."""
-  fields = {
-    "duration": (config.duration,),
-    "lr_stepsize": (config.lr_stepsize,),
-    "lr_stepvalues": config.lr_stepvalues,
-  }
-  used = {
-    "step": "lr_stepsize",
-    "sigmoid": "lr_stepsize",
-    "multistep": "lr_stepvalues",
-  }
-  known = ("duration", used.get(config.lr_policy))
+  used = options_of(choose(SCHEDULES, config.lr_policy, "lr_policy"))
+  fields = {"duration": config.duration}
+  fields |= {f"lr_{name}": config[f"lr_{name}"] for name in used}
   return [
-    name
-    for name, values in fields.items()
-    if name in known and any(re.search("epoch", str(v)) for v in values)
+    name for name, value in fields.items() if re.search("epoch", str(value))
   ]
 
 
@@ -292,10 +411,12 @@ def preview_rates(
   rates = np.asarray(jax.vmap(schedule)(jnp.arange(total)), np.float32)
   wrong = np.flatnonzero(~np.isfinite(rates))
   if wrong.size:
+    used = options_of(SCHEDULES[config.lr_policy])
+    values = [f"config.lr_{name} = {config[f'lr_{name}']!r}" for name in used]
     raise ValueError(
       f"the learning rate of step {wrong[0]} is {rates[wrong[0]]}: "
-      f"config.lr_gamma = {config.lr_gamma} and config.lr_power = "
-      f"{config.lr_power} make no sense for lr_policy = {config.lr_policy!r}"
+      f"{', '.join(values)} cannot be used with lr_policy = "
+      f"{config.lr_policy!r}"
     )
   return rates
 

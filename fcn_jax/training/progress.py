@@ -12,7 +12,6 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fcn_jax.data import pipeline
-from fcn_jax.data.classes import VOID
 from fcn_jax.runs import record
 
 _log = logging.getLogger(__name__)
@@ -38,7 +37,6 @@ class Plan:
     schedule: step to learning rate.
     image_ids: name of each training image, by record number.
     workdir: of the run.
-    normalize: whether losses are of a valid pixel already, or of an image.
   """
 
   total: int
@@ -46,7 +44,6 @@ class Plan:
   schedule: Callable
   image_ids: tuple[str, ...]
   workdir: pathlib.Path
-  normalize: bool = True
 
 
 def bar(title: str):
@@ -67,7 +64,10 @@ def bar(title: str):
 class Progress:
   """Reads losses one step late, stops on NaN, shows and writes the figures.
 
-  The loss that is shown is that of a valid pixel, whatever is minimised.
+  Args:
+    plan: of the run.
+    step: updates made before.
+    writer: of the records.
   """
 
   def __init__(self, plan: Plan, step: int, writer: record.Writer):
@@ -106,11 +106,6 @@ class Progress:
     step, drawn, each = self._pending
     self._pending = None
     each = [np.asarray(x, np.float64) for x in each]
-    if not self._plan.normalize:
-      each = [
-        x / np.maximum(1, (part.label != VOID).sum((1, 2)))
-        for x, part in zip(each, drawn.parts, strict=True)
-      ]
     loss = sum(x.sum() for x in each) / len(drawn.indices)
     if not np.isfinite(loss):
       self._stop(step, drawn, each)

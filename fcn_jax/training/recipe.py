@@ -1,167 +1,338 @@
-"""What a training recipe holds, and what is wrong with one."""
+"""The recipe of a training run: all fields with their defaults, and checks.
+
+A recipe file states what differs from `default_recipe`.  Names in it choose
+functions from tables: `model.name` from models.NETWORKS, `loss.name` from
+LOSSES, `lr_policy` from SCHEDULES, `optimizer` from OPTIMIZERS, `data.augment`
+from AUGMENTATIONS.  The arguments of a chosen function that have a default are
+fields as well.
+"""
 
 import math
+import os
+import pathlib
+import runpy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from fcn_jax import models
+from fcn_jax.data.augment import AUGMENTATIONS
 from fcn_jax.data.pipeline import CACHES
 from fcn_jax.data.sampling import BATCHINGS, ORDERS
+from fcn_jax.models.losses import LOSSES
 from fcn_jax.models.network import PRECISIONS
-from fcn_jax.runs import config as config_lib
-from fcn_jax.training.optimizers import GAMMA_UNITS, POLICIES
+from fcn_jax.runs.config import flat
+from fcn_jax.training.optimizers import GAMMA_UNITS, OPTIMIZERS, SCHEDULES
+from fcn_jax.training.options import options_of, types_of
 
-# What else a value may be: 1 is a float, and JSON has lists for tuples.
-_ALLOWED = {float: (float, int), tuple: (tuple, list)}
-
-FIELDS = {
-  "seed": int,
-  "precision": str,
-  "model.name": str,  # and its options, see `models.options`
-  "init.source": str,
-  "init.path": str,
-  "init.allow_missing": tuple,
-  "init.allow_unknown": tuple,
-  "init.head": str,
-  "init.keep_classes": bool,
-  "data.name": str,
-  "data.data_dir": str,
-  "data.train_split": str,
-  "data.val_split": str,
-  "data.order": str,
-  "data.mirror": bool,
-  "data.random_crop": int,
-  "data.batching": str,
-  "data.max_canvases": int,
-  "data.part_size": int,
-  "data.num_threads": int,
-  "data.cache": str,
-  "batch_size": int,
-  "accumulation_steps": int,
-  "duration": str,
-  "loss.normalize": bool,
-  "base_lr": float,
-  "lr_policy": str,
-  "lr_gamma": float,
-  "lr_gamma_per": str,
-  "lr_stepsize": str,
-  "lr_stepvalues": tuple,
-  "lr_power": float,
-  "momentum": float,
-  "weight_decay": float,
-  "clip_gradients": float,
-  "validate_every": str,
-  "checkpoint_every": str,
-  "keep_latest": int,
-  "log_every": str,
-  "report": bool,
-}
+# Augmentations that have a field of their own.
+_OWN_FIELDS = ("mirror", "random_crop")
 
 
-def check(config: ConfigDict, fields: dict[str, type] = FIELDS) -> None:
-  """Refuses a config with unknown, missing or mistyped fields, all at once.
+def default_recipe(
+  network: str = "fcn_alexnet",
+  *,
+  loss: str = "cross_entropy",
+  lr_policy: str = "fixed",
+  optimizer: str = "caffe_sgd",
+  augment: tuple[str, ...] = (),
+  **model: Any,
+) -> ConfigDict:
+  """A whole recipe, to be changed where yours differs; its fields are locked.
+
+  >>> config = default_recipe("fcn8s", lr_policy="poly", width=0.5)
+  >>> config.base_lr = 1e-3
+  >>> config.model.width, config.lr_power
+  (0.5, 1.0)
 
   Args:
-    config: the recipe.
-    fields: name and type of each field it must have.
+    network: a name of models.NETWORKS.
+    loss: a name of LOSSES; its options are fields of config.loss.
+    lr_policy: a name of SCHEDULES; its options are the fields lr_...
+    optimizer: a name of OPTIMIZERS; its options are fields of the recipe.
+    augment: names of AUGMENTATIONS, in the order in which they are applied;
+      the options of each are fields of config.augment.NAME.
+    **model: options of the network that differ from its defaults.
 
   Raises:
-    ValueError: naming each field.
+    ValueError: an unknown name, or an option that the network lacks.
   """
-  flat = config_lib.flat(config.to_dict())
-  network = flat.get("model.name", "")
-  if "model.name" in fields and network not in models.NETWORKS:
-    raise ValueError(
-      f"the config cannot be used:\n  model.name = {network!r}: there is "
-      f"{', '.join(models.NETWORKS)}"
-    )
-  fields = fields | _model_fields(network)
-  problems = [f"{name}: unknown" for name in flat if name not in fields]
-  for name, kinds in fields.items():
-    if name not in flat:
-      problems.append(f"{name}: missing")
-      continue
-    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-    allowed = [
-      kind for wanted in kinds for kind in _ALLOWED.get(wanted, (wanted,))
-    ]
-    value = flat[name]
-    if not isinstance(value, tuple(allowed)) or (
-      bool not in kinds and isinstance(value, bool)
-    ):
-      wanted = " or ".join(kind.__name__ for kind in kinds)
-      problems.append(f"{name} = {value!r}: must be a {wanted}")
+  problems = list(_unknown_names(network, loss, lr_policy, optimizer, augment))
   if not problems:
+    known = models.options(network)
     problems = [
-      f"{name} = {flat[name]}: must be at least 1"
-      for name in (
-        "batch_size",
-        "accumulation_steps",
-        "data.part_size",
-        "data.max_canvases",
-        "keep_latest",
-      )
-      if flat.get(name, 1) < 1
+      f"model.{name}: {network} has the options {', '.join(known)}"
+      for name in model
+      if name not in known
     ]
-    problems += [
-      f"{name} = {flat[name]}: must be at least 0"
-      for name in ("seed", "data.random_crop", "data.num_threads")
-      if flat.get(name, 0) < 0
-    ]
-    if len(flat.get("model.mean_bgr", (0, 0, 0))) != 3:
-      problems.append("model.mean_bgr: must be three numbers, BGR")
-    problems += [
-      f"{name} = {flat[name]}: must be {wanted}"
-      for name, wanted, holds in (
-        ("base_lr", "above 0", lambda x: x > 0),
-        ("momentum", "at least 0 and below 1", lambda x: 0 <= x < 1),
-        ("weight_decay", "at least 0", lambda x: x >= 0),
-        ("clip_gradients", "at least 0", lambda x: x >= 0),
-      )
-      if name in flat and not (holds(flat[name]) and math.isfinite(flat[name]))
-    ]
-    source = flat.get("init.source")
-    if flat.get("init.keep_classes") and source != "checkpoint":
-      problems.append(
-        f"init.keep_classes: a {source} has no class names; init.source must "
-        "be checkpoint"
-      )
-    if source == "random":
-      problems += [
-        f"init.{name} = {flat[f'init.{name}']}: nothing is read where "
-        "init.source is random"
-        for name in ("allow_missing", "allow_unknown")
-        if flat[f"init.{name}"]
-      ]
-    choices = {
-      "precision": tuple(PRECISIONS),
-      "lr_policy": POLICIES,
-      "lr_gamma_per": GAMMA_UNITS,
-      "data.order": ORDERS,
-      "data.cache": CACHES,
-      "data.batching": BATCHINGS,
-      "init.source": ("caffemodel", "checkpoint", "random"),
-      "init.head": ("zero", "gaussian"),
-    }
-    problems += [
-      f"{name} = {flat[name]!r}: there is {', '.join(allowed)}"
-      for name, allowed in choices.items()
-      if name in flat and flat[name] not in allowed
-    ]
-    if (flat.get("data.batching"), flat.get("data.order")) == (
-      "by_canvas",
-      "with_replacement",
-    ):
-      problems.append(
-        "data.batching = 'by_canvas' draws without replacement: set "
-        "data.order to 'shuffle', or data.batching to 'as_drawn'"
-      )
   if problems:
-    raise ValueError("the config cannot be used:\n  " + "\n  ".join(problems))
+    raise _error(problems)
+  config = ConfigDict()
+  config.seed = 0
+  config.precision = "float32"  # float32, tf32 or bfloat16
+
+  config.model = ConfigDict({"name": network} | known | model)
+
+  config.init = ConfigDict()
+  config.init.source = "checkpoint"  # caffemodel, checkpoint or random
+  config.init.path = ""
+  config.init.allow_missing = ()  # layers that may start from random weights
+  config.init.allow_unknown = ()  # layers of the source that may be left out
+  config.init.head = "zero"  # or gaussian
+  config.init.keep_classes = False  # the head's rows of classes by that name
+
+  config.data = ConfigDict()
+  config.data.name = ""
+  config.data.data_dir = ""  # empty: the default of tensorflow_datasets
+  config.data.train_split = "train"
+  config.data.val_split = "val"
+  config.data.order = "shuffle"  # or sequential, with_replacement
+  config.data.mirror = False  # flip half of the images left to right
+  config.data.random_crop = 0  # most pixels cut off each side, at random
+  config.data.augment = tuple(augment)  # after these two, in this order
+  config.data.batching = "as_drawn"  # by_canvas: faster, another order
+  config.data.max_canvases = 3
+  config.data.part_size = 1  # images per forward pass; results do not change
+  config.data.num_threads = 2
+  config.data.cache = "auto"  # decoded images: none, or host memory
+  config.augment = ConfigDict(
+    {name: options_of(AUGMENTATIONS[name]) for name in augment}
+  )
+
+  config.batch_size = 1  # images whose gradients are added up
+  config.accumulation_steps = 1  # so many batches in an update
+  config.duration = "30 epochs"  # or steps
+  config.loss = ConfigDict({"name": loss} | options_of(LOSSES[loss]))
+
+  config.base_lr = 1e-4
+  config.lr_policy = lr_policy
+  config.lr_gamma = 0.1  # of step, multistep, exp, inv, sigmoid
+  config.lr_gamma_per = "step"  # or percent of the run, as in DIGITS
+  config.lr_stepsize = "33 %"  # of step, sigmoid
+  config.lr_stepvalues = ()  # of multistep
+  config.lr_power = 1.0  # of inv, poly
+  for name, default in options_of(SCHEDULES[lr_policy]).items():
+    if f"lr_{name}" not in config:
+      config[f"lr_{name}"] = default
+  config.optimizer = optimizer
+  config.update(options_of(OPTIMIZERS[optimizer]))
+
+  config.validate_every = "1 epoch"
+  config.checkpoint_every = "1 epoch"
+  config.keep_latest = 2  # the best by mean IoU is kept besides
+  config.log_every = "20 steps"
+  config.report = True  # report.html, drawn anew at every validation
+  return config.lock()
 
 
-def _model_fields(name: str) -> dict[str, tuple[type, ...]]:
-  """The options of a network, as fields; of none none."""
-  if not name:
-    return {}
-  return {f"model.{k}": kinds for k, kinds in models.option_types(name).items()}
+def read_recipe(path: str | os.PathLike) -> ConfigDict:
+  """The recipe of a file such as configs/voc_fcn8s.py; it is run as Python.
+
+  Raises:
+    ValueError: no such file, or one without a function get_config.
+  """
+  path = pathlib.Path(path).expanduser()
+  if not path.is_file():
+    raise ValueError(f"{path}: no such file; give a recipe of configs/")
+  get_config = runpy.run_path(str(path)).get("get_config")
+  if not callable(get_config):
+    raise ValueError(
+      f"{path}: it has no function get_config that returns the recipe"
+    )
+  return get_config()
+
+
+def check(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
+  """A recipe with every field, or an error with all that is wrong in it.
+
+  Fields that the given recipe lacks have their defaults, so a recipe of an
+  older version means what it meant then.
+
+  Args:
+    config: a recipe, or the fields of a config.json (nested).
+
+  Returns:
+    A new recipe.
+
+  Raises:
+    ValueError: names each field that is unknown, of another type, or out of
+      range, with what there is.
+  """
+  tree = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
+  given = flat(tree)
+  names = {
+    "network": given.get("model.name", ""),
+    "loss": given.get("loss.name", "cross_entropy"),
+    "lr_policy": given.get("lr_policy", "fixed"),
+    "optimizer": given.get("optimizer", "caffe_sgd"),
+    "augment": tuple(given.get("data.augment", ())),
+  }
+  if problems := list(_unknown_names(**names)):
+    raise _error(problems)
+  whole = default_recipe(**names)
+  types = _types(whole)
+  others = _options_of_others(whole)
+  problems, values = [], {}
+  for name, value in given.items():
+    if name not in types:
+      problems += _stranger(name, value, others)
+      continue
+    if tuple in types[name] and isinstance(value, list):
+      value = tuple(value)
+    if not _fits(value, types[name]):
+      wanted = " or ".join(kind.__name__ for kind in types[name])
+      problems.append(f"{name} = {value!r}: must be a {wanted}")
+    values[name] = value
+  problems = problems or list(_out_of_range(flat(whole.to_dict()) | values))
+  if problems:
+    raise _error(problems)
+  with whole.unlocked(), whole.ignore_type():
+    whole.update_from_flattened_dict(values)
+  return whole
+
+
+def complete(tree: dict[str, Any]) -> dict[str, Any]:
+  """The fields of a config.json, with those that its version did not have."""
+  return check(tree).to_dict()
+
+
+def _error(problems: list[str]) -> ValueError:
+  return ValueError("the config cannot be used:\n  " + "\n  ".join(problems))
+
+
+def _tables() -> dict[str, tuple[str, Mapping[str, Callable]]]:
+  """What a name in a recipe chooses from: argument to (field, table)."""
+  return {
+    "loss": ("loss.name", LOSSES),
+    "lr_policy": ("lr_policy", SCHEDULES),
+    "optimizer": ("optimizer", OPTIMIZERS),
+  }
+
+
+def _unknown_names(network, loss, lr_policy, optimizer, augment):
+  """A line for each name that is in no table."""
+  if network not in models.NETWORKS:
+    yield f"model.name = {network!r}: there is {', '.join(models.NETWORKS)}"
+  chosen = {"loss": loss, "lr_policy": lr_policy, "optimizer": optimizer}
+  for argument, (field, table) in _tables().items():
+    if chosen[argument] not in table:
+      yield f"{field} = {chosen[argument]!r}: there is {', '.join(table)}"
+  for name in augment:
+    if name in _OWN_FIELDS:
+      yield f"data.augment: {name} has a field of its own, data.{name}"
+    elif name not in AUGMENTATIONS:
+      others = [n for n in AUGMENTATIONS if n not in _OWN_FIELDS]
+      yield f"data.augment = {name!r}: there is {', '.join(others)}"
+
+
+def _types(whole: ConfigDict) -> dict[str, tuple[type, ...]]:
+  """The types that a value of each field may have."""
+  types = {name: (type(v),) for name, v in flat(whole.to_dict()).items()}
+  kinds = {
+    f"model.{k}": t for k, t in models.option_types(whole.model.name).items()
+  }
+  for prefix, function in (
+    ("loss.", LOSSES[whole.loss.name]),
+    ("lr_", SCHEDULES[whole.lr_policy]),
+    ("", OPTIMIZERS[whole.optimizer]),
+    *((f"augment.{n}.", AUGMENTATIONS[n]) for n in whole.data.augment),
+  ):
+    kinds |= {f"{prefix}{k}": t for k, t in types_of(function).items()}
+  return types | kinds
+
+
+def _fits(value: Any, types: tuple[type, ...]) -> bool:
+  """An int is a float, a bool is no number."""
+  if isinstance(value, bool):
+    return bool in types
+  return isinstance(value, types) or (float in types and isinstance(value, int))
+
+
+def _options_of_others(whole: ConfigDict) -> dict[str, dict[str, Any]]:
+  """Options of functions that were not chosen: field to {function: default}."""
+  found: dict[str, dict[str, Any]] = {}
+  for argument, prefix in (
+    ("loss", "loss."),
+    ("lr_policy", "lr_"),
+    ("optimizer", ""),
+  ):
+    _, table = _tables()[argument]
+    for name, function in table.items():
+      for option, default in options_of(function).items():
+        found.setdefault(f"{prefix}{option}", {})[name] = default
+  return found
+
+
+def _stranger(name: str, value: Any, others) -> Iterator[str]:
+  """What is wrong with a field that this recipe does not have.
+
+  An option of a function that was not chosen is left out, if it has its
+  default; else somebody expects an effect.
+  """
+  owners = others.get(name)
+  if owners is None:
+    yield f"{name}: unknown"
+  elif value not in owners.values():
+    yield (
+      f"{name} = {value!r}: has an effect with {', '.join(owners)} alone; take "
+      "it out, or choose that"
+    )
+
+
+def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
+  """A line for each value that makes no sense, of all fields by name."""
+  for name, wanted, holds in (
+    ("batch_size", "at least 1", lambda x: x >= 1),
+    ("accumulation_steps", "at least 1", lambda x: x >= 1),
+    ("data.part_size", "at least 1", lambda x: x >= 1),
+    ("data.max_canvases", "at least 1", lambda x: x >= 1),
+    ("keep_latest", "at least 1", lambda x: x >= 1),
+    ("seed", "at least 0", lambda x: x >= 0),
+    ("data.random_crop", "at least 0", lambda x: x >= 0),
+    ("data.num_threads", "at least 0", lambda x: x >= 0),
+    ("base_lr", "above 0", lambda x: x > 0),
+    ("momentum", "at least 0 and below 1", lambda x: 0 <= x < 1),
+    ("b1", "at least 0 and below 1", lambda x: 0 <= x < 1),
+    ("b2", "at least 0 and below 1", lambda x: 0 <= x < 1),
+    ("weight_decay", "at least 0", lambda x: x >= 0),
+    ("clip_gradients", "at least 0", lambda x: x >= 0),
+  ):
+    if name in fields and not (
+      holds(fields[name]) and math.isfinite(fields[name])
+    ):
+      yield f"{name} = {fields[name]}: must be {wanted}"
+  for name, allowed in (
+    ("precision", PRECISIONS),
+    ("lr_gamma_per", GAMMA_UNITS),
+    ("data.order", ORDERS),
+    ("data.cache", CACHES),
+    ("data.batching", BATCHINGS),
+    ("init.source", ("caffemodel", "checkpoint", "random")),
+    ("init.head", ("zero", "gaussian")),
+  ):
+    if fields[name] not in allowed:
+      yield f"{name} = {fields[name]!r}: there is {', '.join(allowed)}"
+  if len(fields.get("model.mean_bgr", (0, 0, 0))) != 3:
+    yield "model.mean_bgr: must be three numbers, BGR"
+  source = fields["init.source"]
+  if fields["init.keep_classes"] and source != "checkpoint":
+    yield (
+      f"init.keep_classes: a {source} has no class names; init.source must be "
+      "checkpoint"
+    )
+  if source == "random":
+    for name in ("init.allow_missing", "init.allow_unknown"):
+      if fields[name]:
+        yield (
+          f"{name} = {fields[name]}: nothing is read where init.source is "
+          "random"
+        )
+  if (fields["data.batching"], fields["data.order"]) == (
+    "by_canvas",
+    "with_replacement",
+  ):
+    yield (
+      "data.batching = 'by_canvas' draws without replacement: set data.order "
+      "to 'shuffle', or data.batching to 'as_drawn'"
+    )

@@ -1,19 +1,25 @@
-"""The train step: masked cross entropy, gradients, one update by the solver."""
+"""The train step: losses, their gradients, one update by the optimizer."""
 
 import dataclasses
 import functools
+import logging
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
 
 from fcn_jax import devices
-from fcn_jax.data import pipeline
-from fcn_jax.models.losses import banded_cross_entropy, image_losses
+from fcn_jax.data import Dataset, pipeline, statistics
+from fcn_jax.models.losses import LOSSES, Loss, image_sums
+from fcn_jax.training.options import choose, options_of, plain
+
+_log = logging.getLogger(__name__)
 
 
 @flax.struct.dataclass
@@ -42,30 +48,36 @@ class Training:
   Attributes:
     graphdef: of the network.
     solver: updates the parameters from a sum of gradients.
-    normalize: see `losses.image_losses`.
+    loss: what is minimised, see `models.losses`.
     dropout_key: each image's dropout is drawn from it, the step and the
       image's place in the batch.
   """
 
   graphdef: Any
   solver: optax.GradientTransformation
-  normalize: bool
+  loss: Loss
   dropout_key: Any
 
   def gradients(
     self, params, frozen, step: Int[Array, ""], batch: pipeline.Part
   ) -> tuple[Any, Float[Array, " b"]]:
-    """Sum over a part's images of the gradients of their losses; the losses."""
+    """Gradients of a part, added over its images.
+
+    Returns:
+      The sum, and the loss of each image as it is shown; where what is
+      minimised is not finite, that stands in its place.
+    """
     key = jax.random.fold_in(self.dropout_key, step)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(batch.position)
 
     def loss_fn(params):
       net = nnx.merge(self.graphdef, params, frozen)
-      total, valid = banded_cross_entropy(
-        net, batch.image, batch.label, batch.extent, keys
+      sums = image_sums(
+        self.loss, net, batch.image, batch.label, batch.extent, keys
       )
-      each = image_losses(total, valid, self.normalize)
-      return each.sum(), each
+      each = self.loss.image(sums)
+      shown = jnp.where(jnp.isfinite(each), self.loss.shown(sums), each)
+      return each.sum(), shown
 
     return jax.grad(loss_fn, has_aux=True)(params)
 
@@ -147,3 +159,52 @@ class Stepper:
       total, state.params, state.frozen, state.step, part
     )
     return [accumulate.compile(), self._update.lower(state, total).compile()]
+
+
+def make_loss(config: ConfigDict, data: Dataset) -> Loss:
+  """The loss of a recipe.
+
+  Args:
+    config: the recipe.
+    data: its training split gives the weights of classes where they are asked
+      for by name.
+
+  Raises:
+    ValueError: class weights that are not one number a class.
+  """
+  function = choose(LOSSES, config.loss.name, "loss.name")
+  options = {name: plain(config.loss[name]) for name in options_of(function)}
+  if "class_weights" in options:
+    options["class_weights"] = _class_weights(
+      options["class_weights"], data, config.data.train_split
+    )
+  return function(**options)
+
+
+def _class_weights(given: str | tuple, data: Dataset, split: str):
+  """'none', or a weight of each class."""
+  names = data.class_names
+  if given == "median_frequency":
+    weights = statistics.split_weights(data, split)
+    # A class without a pixel needs no weight.
+    given = tuple(np.nan_to_num(weights, nan=1.0).tolist())
+    _log.info(
+      "class weights by median frequency: %s",
+      ", ".join(f"{n} {w:.3g}" for n, w in zip(names, given, strict=True)),
+    )
+  if isinstance(given, str) and given != "none":
+    try:
+      given = tuple(float(part) for part in given.strip("()[]").split(","))
+    except ValueError:
+      raise ValueError(
+        f"config.loss.class_weights = {given!r}: there is none, "
+        "median_frequency, or one number a class"
+      ) from None
+  if given != "none" and (
+    len(given) != len(names) or not all(w >= 0 for w in given)
+  ):
+    raise ValueError(
+      f"config.loss.class_weights: {len(given)} numbers for {len(names)} "
+      "classes; give one a class, at least 0"
+    )
+  return given

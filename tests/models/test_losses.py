@@ -10,7 +10,6 @@ import pytest
 from flax import nnx
 from small_nets import assert_near, random_image, short_net, skip_net, split
 
-from fcn_jax.data import classes
 from fcn_jax.models import losses
 
 
@@ -19,7 +18,7 @@ def sum_over_the_batch(scores, label):
   """The loss of a batch that is not divided by anything, and its gradient."""
 
   def total(scores):
-    return losses.cross_entropy(scores, label)[0].sum()
+    return losses.cross_entropy_sums(scores, label)[0].sum()
 
   return jax.value_and_grad(total)(scores)
 
@@ -35,27 +34,96 @@ def test_a_hopeless_pixel_costs_what_it_costs():
   assert gradient.ravel().tolist() == [-1, 1]
 
 
-def test_by_hand():
-  """Scores 0, ln 2, ln 5 are shares 1/8, 2/8, 5/8."""
-  scores = jnp.log(jnp.array([1.0, 2, 5]))[None, None, None]
-  scores = jnp.tile(scores, (3, 1, 3, 1))
-  label = jnp.array([[[0, 1, 2]], [[0, 255, 255]], [[255] * 3]], jnp.uint8)
-  total, valid = losses.cross_entropy(scores, label)
-  expected = [math.log(8 * 8 / 2 * 8 / 5), math.log(8), 0]
+# Shares 1/8, 2/8, 5/8 of the classes, in every pixel.
+SCORES = jnp.tile(
+  jnp.log(jnp.array([1.0, 2, 5]))[None, None, None], (3, 1, 3, 1)
+)
+LABEL = jnp.array([[[0, 1, 2]], [[0, 255, 255]], [[255] * 3]], jnp.uint8)
+
+
+def of_images(loss, scores=SCORES, label=LABEL):
+  """What is minimised and what is shown, of each image."""
+  sums = loss.pixels(scores, label)
+  return np.asarray(loss.image(sums)), np.asarray(loss.shown(sums))
+
+
+def test_cross_entropy_by_hand():
+  total, valid = losses.cross_entropy_sums(SCORES, LABEL)
+  expected = np.array([math.log(8 * 8 / 2 * 8 / 5), math.log(8), 0])
   np.testing.assert_allclose(total, expected, rtol=1e-6)
   assert valid.tolist() == [3, 1, 0]
-  each = losses.image_losses(total, valid, True)
-  np.testing.assert_allclose(each, [expected[0] / 3, expected[1], 0], rtol=1e-6)
-  unnormalised = losses.image_losses(total, valid, False)
-  np.testing.assert_array_equal(unnormalised, total)
+  mean = expected / [3, 1, 1]
+  for normalize, minimised in ((True, mean), (False, expected)):
+    image, shown = of_images(losses.cross_entropy(normalize))
+    np.testing.assert_allclose(image, minimised, rtol=1e-6)
+    np.testing.assert_allclose(shown, mean, rtol=1e-6)
+
+
+def test_weighted_cross_entropy_by_hand():
+  """Weights 4, 1, 0: (4 ln 8 + ln 4) / 5, ln 8, and nothing but void.
+
+  What is shown has no weights.
+  """
+  weights = (4.0, 1.0, 0.0)
+  image, shown = of_images(losses.cross_entropy(class_weights=weights))
+  ln2 = math.log(2)
+  np.testing.assert_allclose(image, [14 * ln2 / 5, 3 * ln2, 0], rtol=1e-6)
+  plain = of_images(losses.cross_entropy())[1]
+  np.testing.assert_array_equal(shown, plain)
+  whole, _ = of_images(losses.cross_entropy(False, weights))
+  np.testing.assert_allclose(whole, [14 * ln2, 12 * ln2, 0], rtol=1e-6)
+  # Where no pixel has a weight there is nothing to learn, and no NaN.
+  none, _ = of_images(losses.cross_entropy(class_weights=(0.0, 0.0, 0.0)))
+  assert none.tolist() == [0, 0, 0]
+
+
+def test_weights_are_one_a_class():
+  loss = losses.cross_entropy(class_weights=(1.0, 2.0))
+  with pytest.raises(ValueError, match="give 3 numbers, one a class"):
+    loss.pixels(SCORES, LABEL)
+
+
+def test_focal_by_hand():
+  """(7/8)^2 ln 8, (3/4)^2 ln 4, (3/8)^2 ln 8/5, as shares of three pixels."""
+  each = [(1 - p) ** 2 * -math.log(p) for p in (1 / 8, 2 / 8, 5 / 8)]
+  image, shown = of_images(losses.focal())
+  np.testing.assert_allclose(image, [sum(each) / 3, each[0], 0], rtol=1e-6)
+  np.testing.assert_array_equal(image, shown)
+  plain, _ = of_images(losses.cross_entropy())
+  np.testing.assert_allclose(of_images(losses.focal(0.0))[0], plain, rtol=1e-6)
+
+
+def test_focal_is_finite_where_the_label_is_certain():
+  scores = jnp.array([100.0, 0, 0])[None, None, None]
+  label = jnp.zeros((1, 1, 1), jnp.uint8)
+  for gamma in (0.5, 1.0, 2.0):
+    loss = losses.focal(gamma)
+    value, slope = jax.value_and_grad(
+      lambda s, loss=loss: loss.image(loss.pixels(s, label)).sum()
+    )(scores)
+    assert float(value) == 0
+    assert np.isfinite(slope).all()
+
+
+def test_dice_by_hand():
+  """Of three pixels one is each class: 2 p / (3 p + 1), p its share.
+
+  1/8: 2/11; 2/8: 2/7; 5/8: 10/23.  One pixel of class 0: 2/8 / (1/8 + 1) = 2/9;
+  classes without a label do not count.
+  """
+  image, shown = of_images(losses.dice())
+  three = 1 - (2 / 11 + 2 / 7 + 10 / 23) / 3
+  np.testing.assert_allclose(image, [three, 1 - 2 / 9, 0], rtol=1e-6)
+  np.testing.assert_array_equal(image, shown)
+  right = 99.0 * jax.nn.one_hot(jnp.array([[[0, 1, 2]]]), 3)
+  assert of_images(losses.dice(), right, LABEL[:1])[0] == pytest.approx(0)
 
 
 def test_a_head_of_zeros_costs_the_logarithm_of_the_classes():
   """ln 21 = 3.04452, the first loss of DIGITS' recipe."""
   label = jnp.arange(21, dtype=jnp.uint8).reshape(1, 3, 7)
-  total, valid = losses.cross_entropy(jnp.zeros((1, 3, 7, 21)), label)
-  loss = losses.image_losses(total, valid, True)
-  assert float(loss[0]) == pytest.approx(3.04452, abs=5e-6)
+  image, _ = of_images(losses.cross_entropy(), jnp.zeros((1, 3, 7, 21)), label)
+  assert image[0] == pytest.approx(3.04452, abs=5e-6)
 
 
 def test_void_pixels_send_nothing_back():
@@ -67,11 +135,6 @@ def test_void_pixels_send_nothing_back():
   np.testing.assert_allclose(gradient[0, 0, 0], [1 / 3, 1 / 3, -2 / 3], 1e-5)
   zero = jnp.zeros((1, 1, 2, 3))
   assert not sum_over_the_batch(zero, label)[1][0, 0, 1].any()
-
-
-def test_void_is_the_data_s_void():
-  """The two may not import each other."""
-  assert losses.VOID == classes.VOID == 255
 
 
 SIZES = [(150, 40), (64, 31), (97, 40)]  # three bands of the canvas
@@ -91,38 +154,84 @@ def given():
   return jnp.asarray(image), jnp.asarray(label), jnp.asarray(SIZES), keys
 
 
-def at_once(net, image, label, extent, keys):
-  return losses.cross_entropy(net(image, extent, keys), label)
+# Every loss of the table, and those with options that take another way.
+LOSSES = {name: make() for name, make in losses.LOSSES.items()} | {
+  "sums": losses.cross_entropy(False),
+  "weighted": losses.cross_entropy(class_weights=(1.0, 4.0, 0.5, 2.0, 1.0)),
+  "weighted sums": losses.cross_entropy(False, (1.0, 4.0, 0.5, 2.0, 1.0)),
+}
 
 
-def of(how, net):
-  """Losses and valid pixels of each image, and the gradient of their sum."""
+def in_bands(loss, net, image, label, extent, keys):
+  return losses.image_sums(loss, net, image, label, extent, keys)
+
+
+def at_once(loss, net, image, label, extent, keys):
+  return loss.pixels(net(image, extent, keys), label)
+
+
+def of(how, loss, net, *batch):
+  """Losses of each image, and the gradient of their sum."""
   graphdef, params, frozen = split(net)
 
   @jax.jit
   @functools.partial(jax.value_and_grad, has_aux=True)
   def run(params):
-    found = how(nnx.merge(graphdef, params, frozen), *given())
-    return found[0].sum(), found
+    sums = how(loss, nnx.merge(graphdef, params, frozen), *batch)
+    found = loss.image(sums)
+    return found.sum(), (found, loss.shown(sums))
 
   (_, found), gradient = run(params)
   return found, jax.tree.leaves(gradient)
 
 
-@pytest.mark.parametrize("make", [short_net, skip_net])
-def test_losses_and_gradients_are_those_of_the_scores(make):
-  """skip_net ends without an upscore, so there is one way for it."""
-  net = make(seed=4)
-  (total, valid), gradient = of(losses.banded_cross_entropy, net)
-  (plain_total, plain_valid), plain_gradient = of(at_once, net)
-  assert_near(total, plain_total, 1e-6)
-  np.testing.assert_array_equal(valid, plain_valid)
-  np.testing.assert_array_equal(
-    valid, (given()[1] != losses.VOID).sum(axis=(1, 2))
-  )
-  for ours, theirs in zip(gradient, plain_gradient, strict=True):
+@pytest.mark.parametrize("name", LOSSES)
+def test_bands_equal_the_whole(name):
+  net = short_net(seed=4)
+  found, gradient = of(in_bands, LOSSES[name], net, *given())
+  whole, whole_gradient = of(at_once, LOSSES[name], net, *given())
+  for ours, theirs in zip(found, whole, strict=True):
+    assert_near(ours, theirs, 2e-6)
+  for ours, theirs in zip(gradient, whole_gradient, strict=True):
     assert np.abs(theirs).max() > 0
     assert_near(ours, theirs, 1e-5)
+
+
+def test_a_network_without_an_upscore_has_no_bands():
+  net = skip_net(seed=4)
+  found, gradient = of(in_bands, LOSSES["cross_entropy"], net, *given())
+  whole, whole_gradient = of(at_once, LOSSES["cross_entropy"], net, *given())
+  for ours, theirs in zip(
+    (*found, *gradient), (*whole, *whole_gradient), strict=True
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_void_adds_nothing_nor_what_lies_beyond_the_extent(name):
+  """Other scores there, even NaN, change neither loss nor gradient."""
+  loss = LOSSES[name]
+  draw = np.random.default_rng(2)
+  label = given()[1]
+  scores = jnp.asarray(draw.normal(size=(*label.shape, 5)), jnp.float32)
+  void = (label == 255)[..., None]
+
+  @jax.jit
+  def run(scores):
+    return jax.value_and_grad(
+      lambda s: loss.image(loss.pixels(s, label)).sum()
+    )(scores)
+
+  value, slope = run(scores)
+  assert not jnp.where(void, slope, 0).any()
+  other, _ = run(jnp.where(void, jnp.nan, scores))
+  assert float(other) == float(value)
+  # Each image alone, at its own size.
+  sums = loss.pixels(scores, label)
+  for i, (height, width) in enumerate(SIZES):
+    inside = np.s_[i : i + 1, :height, :width]
+    alone = loss.image(loss.pixels(scores[inside], label[inside]))
+    np.testing.assert_allclose(alone[0], loss.image(sums)[i], rtol=1e-5)
 
 
 def test_scores_are_never_held_at_full_size():
@@ -130,15 +239,16 @@ def test_scores_are_never_held_at_full_size():
   graphdef, params, frozen = split(net)
   size = (1, 700, 120)
   image, label = jnp.zeros((*size, 3), jnp.uint8), jnp.zeros(size, jnp.uint8)
+  loss = losses.cross_entropy(False)
 
   def temporary(how):
-    def loss(params):
+    def value(params):
       net = nnx.merge(graphdef, params, frozen)
-      return how(net, image, label, None, None)[0].sum()
+      return loss.image(how(loss, net, image, label, None, None)).sum()
 
-    program = jax.jit(jax.grad(loss)).lower(params).compile()
+    program = jax.jit(jax.grad(value)).lower(params).compile()
     return program.memory_analysis().temp_size_in_bytes
 
   scores = 4 * 21 * 700 * 120
   assert temporary(at_once) > scores
-  assert temporary(losses.banded_cross_entropy) < temporary(at_once) - scores
+  assert temporary(in_bands) < temporary(at_once) - scores

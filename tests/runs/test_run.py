@@ -11,6 +11,7 @@ from made_up_runs import VAL, make_run, val
 
 from fcn_jax.runs import record
 from fcn_jax.runs.run import differing_fields, names, read_run
+from fcn_jax.training import recipe
 
 
 def test_what_the_files_say(tmp_path):
@@ -122,6 +123,6 @@ def test_a_run_from_before_a_field_did_what_was_done_then(tmp_path):
   stored = json.loads(path.read_text())
   del stored["accumulation_steps"]
   path.write_text(json.dumps(stored))
-  run = read_run(tmp_path)
+  run = read_run(tmp_path, recipe.complete)
   assert run.config["accumulation_steps"] == 1
   assert run.images_per_step == 4

@@ -15,6 +15,7 @@ from fcn_jax import devices
 from fcn_jax.data import augment, pipeline, sampling
 from fcn_jax.devices import MemoryLimit
 from fcn_jax.models import layers as d
+from fcn_jax.models import losses
 from fcn_jax.text import byte_size
 from fcn_jax.training import memory, optimizers, step
 from fcn_jax.training.memory import MemoryNeed
@@ -193,9 +194,11 @@ def test_a_run_is_warned_before_it_begins(limit, monkeypatch, caplog):
   )
   graphdef, params, frozen = split(randomise(NET, 0))
   solver = optimizers.caffe_sgd(
-    lambda count: 1e-3, optimizers.multipliers(NET, params)
+    lambda count: 1e-3, optimizers.multipliers(NET, params), 1
   )
-  training = step.Training(graphdef, solver, True, jax.random.key(0))
+  training = step.Training(
+    graphdef, solver, losses.cross_entropy(), jax.random.key(0)
+  )
   stepper = step.Stepper(training, mesh(), one_part=True)
   state = devices.replicate(
     step.TrainState(

@@ -16,13 +16,20 @@ from fcn_jax import models
 from fcn_jax.reports import learning_rate
 from fcn_jax.training import optimizers
 from fcn_jax.training.optimizers import (
-  POLICIES,
+  SCHEDULES,
   make_solver,
   needs_epochs,
   preview_rates,
 )
+from fcn_jax.training.recipe import check
 
 LAYERS = models.declare("fcn_alexnet", classes=3, width=0.02)
+
+
+def rates(policy, total=1, **options):
+  """The schedule of a policy from a base_lr of 8; durations are steps."""
+  function = optimizers.SCHEDULES[policy]
+  return function(8.0, total=total, steps=int, **options)
 
 
 @pytest.mark.parametrize(
@@ -38,14 +45,25 @@ LAYERS = models.declare("fcn_alexnet", classes=3, width=0.02)
     ("multistep", {"gamma": 0.5, "stepvalues": ()}, 5, 1),
     ("exp", {"gamma": 0.5}, 3, 0.125),
     ("inv", {"gamma": 0.5, "power": 2.0}, 2, 0.25),
-    ("poly", {"power": 3.0, "max_iter": 10}, 5, 0.125),
-    ("poly", {"power": 3.0, "max_iter": 10}, 10, 0),
+    ("poly", {"power": 3.0, "total": 10}, 5, 0.125),
+    ("poly", {"power": 3.0, "total": 10}, 10, 0),
     ("sigmoid", {"gamma": 0.1, "stepsize": 50}, 50, 0.5),
+    # Warm-up: half way up at 2 of 4; then half a cosine over 8 steps.
+    ("cosine", {"warmup": 4, "total": 12}, 0, 0),
+    ("cosine", {"warmup": 4, "total": 12}, 2, 0.5),
+    ("cosine", {"warmup": 4, "total": 12}, 4, 1),
+    ("cosine", {"warmup": 4, "total": 12}, 6, (1 + math.sqrt(0.5)) / 2),
+    ("cosine", {"warmup": 4, "total": 12}, 8, 0.5),
+    ("cosine", {"warmup": 4, "total": 12, "final": 2.0}, 8, 0.625),
+    ("cosine", {"warmup": 4, "total": 12, "final": 2.0}, 12, 0.25),
+    ("cosine", {"warmup": 0, "total": 12}, 0, 1),
+    ("cosine", {"warmup": 99, "total": 3}, 1, 0.5),
   ],
 )
 def test_policies_by_hand(policy, options, step, factor):
-  rate = optimizers.learning_rate(policy, 8.0, **options)
-  assert float(rate(jnp.asarray(step))) == pytest.approx(8 * factor, rel=1e-6)
+  rate = rates(policy, **options)
+  expected = pytest.approx(8 * factor, rel=1e-6, abs=1e-6)
+  assert float(rate(jnp.asarray(step))) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,23 +72,24 @@ def test_policies_by_hand(policy, options, step, factor):
     ("exp", 0.95, 0.95 ** (1 / 7)),
     ("inv", 0.1, 0.1 / 7),
     ("sigmoid", 0.1, -0.1 / 7),
-    ("step", 0.1, 0.1),
-    ("multistep", 0.5, 0.5),
-    ("poly", 3.0, 3.0),
-    ("fixed", 1.0, 1.0),
   ],
 )
 def test_gamma_per_percent_as_digits_has_it(policy, gamma, per_step):
   """Of 700 steps 7 are one percent."""
-  of = optimizers.gamma_per_step
-  assert of(policy, gamma, 700, "percent") == pytest.approx(per_step)
-  assert of(policy, gamma, 700, "step") == gamma
-  assert math.isfinite(of(policy, gamma, 0, "percent")), "a run of no steps"
+  given = {"gamma": gamma, "gamma_per": "percent", "total": 700}
+  other = {"stepsize": 50} if policy == "sigmoid" else {}
+  found = rates(policy, **given, **other)(jnp.asarray(60))
+  same = rates(policy, gamma=per_step, **other)(jnp.asarray(60))
+  assert float(found) == pytest.approx(float(same), rel=1e-6)
+  none = rates(policy, **given | {"total": 0}, **other)(jnp.asarray(0))
+  assert math.isfinite(float(none)), "a run of no steps"
 
 
 def test_an_unknown_policy_is_refused():
-  with pytest.raises(ValueError, match=r"'cosine' is unknown; there is fixed"):
-    optimizers.learning_rate("cosine", 1.0)
+  config = load_config("voc_fcn_alexnet_digits")
+  config.lr_policy = "falling"
+  with pytest.raises(ValueError, match=r"'falling': there is fixed, step"):
+    optimizers.make_schedule(config, 10, 10)
 
 
 def sgd_by_hand(gradient, weight, **options):
@@ -78,7 +97,10 @@ def sgd_by_hand(gradient, weight, **options):
   params = {"a": jnp.float32(weight)}
   mult = optimizers.Multipliers({"a": 2.0}, {"a": 0.5})
   rates = jnp.array([0.1, 0.01])
-  solver = optimizers.caffe_sgd(lambda count: rates[count], mult, **options)
+  images = options.pop("images", 1)
+  solver = optimizers.caffe_sgd(
+    lambda count: rates[count], mult, images, **options
+  )
   state = solver.init(params)
   for _ in range(2):
     updates, state = solver.update({"a": jnp.float32(gradient)}, state, params)
@@ -101,7 +123,7 @@ def test_clip_then_divide_then_decay():
 
   w = 1: v = 0.1 * 2 * (3 + 0.5) = 0.7; w = 0.3: v = 0.01 * 2 * (3 + 0.15).
   """
-  options = {"clip_gradients": 12.0, "iter_size": 4, "weight_decay": 1.0}
+  options = {"clip_gradients": 12.0, "images": 4, "weight_decay": 1.0}
   weight, history = sgd_by_hand(30.0, 1.0, momentum=0.0, **options)
   assert history == pytest.approx(0.063)
   assert weight == pytest.approx(0.3 - 0.063)
@@ -118,11 +140,54 @@ def test_the_norm_that_is_clipped_is_that_of_all_parameters():
   solver = optimizers.caffe_sgd(
     lambda _: jnp.float32(1.0),
     optimizers.Multipliers(ones, ones),
+    1,
     clip_gradients=1.0,
   )
   grads = {"a": jnp.float32(3), "b": jnp.float32(4)}
   updates, _ = solver.update(grads, solver.init(params), params)
   assert updates == {"a": pytest.approx(-0.6), "b": pytest.approx(-0.8)}
+
+
+def test_adamw_by_hand():
+  """The first update of Adam is the gradient's sign; decay is beside it.
+
+  A sum of 30 over 4 images, clipped to 12, is 3: its sign is 1. w = 1 loses
+  0.1 * 2 * (1 + 0.5 * 0.5 * 1) = 0.25; without decay it would be 0.2.
+  """
+  mult = optimizers.Multipliers({"a": 2.0}, {"a": 0.5})
+  solver = optimizers.adamw(
+    lambda count: jnp.float32(0.1),
+    mult,
+    4,
+    weight_decay=0.5,
+    clip_gradients=12.0,
+  )
+  params = {"a": jnp.float32(1)}
+  updates, state = solver.update(
+    {"a": jnp.float32(30)}, solver.init(params), params
+  )
+  assert float(updates["a"]) == pytest.approx(-0.25, rel=1e-5)
+  mean = optax.tree.get(state, "mu")["a"]
+  assert float(mean) == pytest.approx(0.1 * 3)
+
+
+def test_adamw_without_multipliers_is_optax_s():
+  draw = np.random.default_rng(0)
+  params = {"a": jnp.asarray(draw.normal(size=5), jnp.float32)}
+  ones = {"a": 1.0}
+  ours = optimizers.adamw(
+    lambda count: jnp.float32(0.01), optimizers.Multipliers(ones, ones), 3
+  )
+  theirs = optax.adamw(0.01, weight_decay=1e-4)
+  states = [ours.init(params), theirs.init(params)]
+  both = [params, params]
+  for _ in range(4):
+    grads = {"a": jnp.asarray(draw.normal(size=5), jnp.float32)}
+    thirds = jax.tree.map(lambda g: g / 3, grads)
+    for i, (solver, g) in enumerate([(ours, grads), (theirs, thirds)]):
+      updates, states[i] = solver.update(g, states[i], both[i])
+      both[i] = optax.apply_updates(both[i], updates)
+  np.testing.assert_allclose(both[0]["a"], both[1]["a"], rtol=1e-6)
 
 
 def test_multipliers_come_from_the_declaration():
@@ -182,9 +247,9 @@ def test_a_share_of_nothing_is_refused():
 
 
 def recipe(policy: str, **fields):
-  config = load_config("voc_fcn_alexnet_digits")
-  config.update({"lr_policy": policy, "lr_gamma_per": "percent", **fields})
-  return config
+  given = load_config("voc_fcn_alexnet_digits").to_dict()
+  given |= {"lr_policy": policy, "lr_gamma_per": "percent", **fields}
+  return check(given)
 
 
 def preview(config, epoch):
@@ -257,10 +322,11 @@ FORMS = {
   "inv": {"lr_gamma": 0.1, "lr_power": 0.5},
   "poly": {"lr_power": 3.0},
   "sigmoid": {"lr_stepsize": "50 %", "lr_gamma": 0.1},
+  "cosine": {"lr_warmup": "10 %"},
 }
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", SCHEDULES)
 def test_every_policy_is_the_one_that_trains(policy):
   """Step by step, the solver's own schedule."""
   config = recipe(policy, duration="2 epochs", **FORMS[policy])

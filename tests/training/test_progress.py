@@ -1,6 +1,5 @@
 """fcn_jax.progress: what a run says, and how it stops on NaN."""
 
-import dataclasses
 import logging
 import os
 import pathlib
@@ -61,21 +60,6 @@ def drawn(indices, *parts) -> Batch:
       for places in parts
     ),
   )
-
-
-def test_a_loss_that_is_minimised_as_a_sum_is_shown_by_the_pixel(tmp_path):
-  """8 over 4 pixels is 2, 6 over 3 of them 2, and 0 over none 0."""
-  [part] = drawn((0, 1, 2), [0, 1, 2]).parts
-  part.label[1, 0, 0] = part.label[2] = 255
-  summed = dataclasses.replace(plan(tmp_path, 1, 1), normalize=False)
-  with (
-    Writer(tmp_path, 0) as writer,
-    progress.Progress(summed, 0, writer) as shown,
-  ):
-    shown.step(1, Batch((0, 1, 2), (part,)), [jnp.array([8.0, 6.0, 0.0])])
-    shown.flush()
-  [record] = read_metrics(tmp_path)
-  assert record["loss"] == pytest.approx(4 / 3)
 
 
 def test_the_figures_by_hand(tmp_path, clock, caplog):

@@ -1,0 +1,209 @@
+"""fcn_jax.training.recipe: what a recipe holds, and what is wrong with one."""
+
+import ast
+import json
+
+import pytest
+from configs_there import load_config
+from ml_collections import ConfigDict
+from places import CONFIGS, ROOT
+
+from fcn_jax.runs.config import flat
+from fcn_jax.training import optimizers, recipe
+
+
+@pytest.fixture
+def config() -> ConfigDict:
+  return load_config("shapes_fcn_alexnet")
+
+
+def refused(config) -> str:
+  with pytest.raises(ValueError, match="the config cannot be used") as error:
+    recipe.check(config)
+  return str(error.value)
+
+
+def test_all_mistakes_are_named_at_once(config):
+  plain = config.to_dict() | {"base_lrr": 0.1, "batch_size": 2.5}
+  plain["data"]["mirror"] = 1
+  plain["model"]["width"] = "wide"
+  text = refused(ConfigDict(plain))
+  for line in (
+    "base_lrr: unknown",
+    "batch_size = 2.5: must be a int",
+    "data.mirror = 1: must be a bool",
+    "model.width = 'wide': must be a float or tuple",
+  ):
+    assert line in text
+
+
+def test_fields_that_are_not_given_have_their_defaults():
+  """Those of version 0.1.0, where it had no such field."""
+  whole = recipe.check({"model": {"name": "fcn8s"}, "base_lr": 1})
+  assert whole.base_lr == 1.0
+  assert whole.optimizer == "caffe_sgd"
+  assert whole.loss.to_dict() == {
+    "name": "cross_entropy",
+    "normalize": True,
+    "class_weights": "none",
+  }
+  assert (whole.accumulation_steps, whole.lr_gamma_per) == (1, "step")
+  assert (whole.momentum, whole.weight_decay) == (0.9, 0.0)
+  with pytest.raises(AttributeError):
+    whole.base_lrr = 1.0
+
+
+def test_options_of_a_choice_are_fields():
+  config = recipe.default_recipe(
+    "fcn_alexnet", loss="focal", lr_policy="cosine", optimizer="adamw"
+  )
+  assert config.loss.to_dict() == {"name": "focal", "gamma": 2.0}
+  assert (config.lr_warmup, config.lr_final) == ("0 steps", 0.0)
+  assert (config.b1, config.b2) == (0.9, 0.999)
+  assert "momentum" not in config
+  assert recipe.check(config).to_dict() == config.to_dict()
+
+
+def test_options_of_another_choice_are_not_ignored(config):
+  """momentum 0.9 is the default of caffe_sgd: nobody expects anything."""
+  config.optimizer = "adamw"
+  config.weight_decay = 1e-2
+  whole = recipe.check(config)
+  assert "momentum" not in whole
+  assert (whole.weight_decay, whole.b2) == (1e-2, 0.999)
+  config.momentum = 0.99
+  assert "momentum = 0.99: has an effect with caffe_sgd alone" in refused(
+    config
+  )
+
+
+@pytest.mark.parametrize(
+  ("choice", "message"),
+  [
+    ({"network": "fcn9s"}, "model.name = 'fcn9s': there is alexnet"),
+    ({"loss": "hinge"}, "loss.name = 'hinge': there is cross_entropy, dice"),
+    ({"lr_policy": "up"}, "lr_policy = 'up': there is fixed, step"),
+    ({"optimizer": "sgd"}, "optimizer = 'sgd': there is caffe_sgd, adamw"),
+    ({"augment": ("blurr",)}, "data.augment = 'blurr': there is "),
+    ({"augment": ("mirror",)}, "mirror has a field of its own, data.mirror"),
+    ({"network": "fcn8s", "order": "x"}, "model.order: fcn8s has the options"),
+  ],
+)
+def test_an_unknown_choice_is_refused_with_what_there_is(choice, message):
+  with pytest.raises(ValueError, match="the config cannot be used") as error:
+    recipe.default_recipe(**choice)
+  assert message in str(error.value)
+
+
+STORED = json.loads((ROOT / "tests/stored/recipes_0_1_0.json").read_text())
+
+
+@pytest.mark.parametrize("name", [n for n in STORED if "classifier" not in n])
+def test_recipes_hold_what_they_held(name):
+  """Every field of version 0.1.0 has its value, by the recipe and by JSON."""
+  now = json.loads(json.dumps(load_config(name).to_dict()))
+  fields = flat(now)
+  assert {k: fields.get(k) for k in flat(STORED[name])} == flat(STORED[name])
+  assert json.loads(json.dumps(recipe.complete(STORED[name]))) == now
+
+
+@pytest.mark.parametrize(
+  "path", sorted(CONFIGS.glob("*.py")), ids=lambda p: p.stem
+)
+def test_recipes_state_differences_only(path):
+  """Each line that sets a field sets it to something else than it has."""
+  tree = ast.parse(path.read_text())
+  config = load_config(path.stem)
+  default = flat(
+    recipe.default_recipe(
+      config.model.name,
+      loss=config.loss.name,
+      lr_policy=config.lr_policy,
+      optimizer=config.optimizer,
+      augment=config.data.augment,
+    ).to_dict()
+  )
+  lines = [n for n in ast.walk(tree) if isinstance(n, ast.Assign)]
+  fields = [ast.unparse(n.targets[0]).removeprefix("config.") for n in lines]
+  assert fields[0] == "config"
+  for field in fields[1:]:
+    assert flat(config.to_dict())[field] != default[field], field
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    ("batch_size", 0, "batch_size = 0: must be at least 1"),
+    ("data.max_canvases", 0, "data.max_canvases = 0: must be at least 1"),
+    ("data.order", "random", "there is sequential, shuffle, with_replacement"),
+    ("data.batching", "mixed", "there is as_drawn, by_canvas"),
+    ("init.source", "", "there is caffemodel, checkpoint, random"),
+    ("init.head", "one", "there is zero, gaussian"),
+    ("batch_size", True, "batch_size = True: must be a int"),
+    ("base_lr", 0.0, "base_lr = 0.0: must be above 0"),
+    ("base_lr", float("nan"), "base_lr = nan: must be above 0"),
+    ("base_lr", float("inf"), "base_lr = inf: must be above 0"),
+    ("momentum", 1.0, "momentum = 1.0: must be at least 0 and below 1"),
+    ("weight_decay", -1e-4, "weight_decay = -0.0001: must be at least 0"),
+    ("clip_gradients", -1.0, "clip_gradients = -1.0: must be at least 0"),
+    ("lr_gamma_per", "epoch", "there is step, percent"),
+  ],
+)
+def test_values_out_of_range_are_refused(config, field, value, message):
+  with config.unlocked(), config.ignore_type():
+    config.update_from_flattened_dict({field: value})
+  assert message in refused(config)
+
+
+def test_a_networks_options_are_its_fields(config):
+  tree = config.to_dict()
+  tree["model"] = {"name": "fcn8s", "width": 1, "mean_bgr": (1.0, 2.0, 3.0)}
+  recipe.check(tree)
+  tree["model"]["order"] = "pool_norm"
+  assert "model.order: unknown" in refused(tree)
+  tree["model"] = {"name": "fcn_alexnet", "width": 1.0}
+  assert recipe.check(tree).model.order == "pool_norm"
+  tree["model"] = {"name": "fcn9s", "width": 1.0}
+  text = refused(tree)
+  assert "model.name = 'fcn9s': there is alexnet, vgg16" in text
+  assert "model.width" not in text
+  tree["model"] = {"name": "fcn8s", "width": (4,) * 7, "mean_bgr": (1, 2, 3)}
+  assert recipe.check(tree).model.width == (4,) * 7
+  tree["model"] = {"name": "fcn8s", "width": "half", "mean_bgr": (1, 2, 3)}
+  assert "model.width = 'half': must be a float or tuple" in refused(tree)
+
+
+def test_images_per_update(config):
+  config.batch_size, config.accumulation_steps = 4, 5
+  assert optimizers.images_per_update(config) == 20
+  config.accumulation_steps = 0
+  assert "accumulation_steps = 0: must be at least 1" in refused(config)
+
+
+def test_an_integer_is_a_float_and_a_list_a_tuple(config):
+  plain = config.to_dict()
+  plain["base_lr"] = 1
+  plain["lr_stepvalues"] = ["1 epoch"]
+  plain["model"]["mean_bgr"] = [1.0, 2.0, 3.0]
+  recipe.check(ConfigDict(plain))
+
+
+def test_what_cannot_go_together_is_refused():
+  config = load_config("voc_fcn_alexnet")
+  config.data.batching = "by_canvas"
+  config.precision = "half"
+  config.seed = -1
+  with pytest.raises(ValueError, match="draws without replacement") as error:
+    recipe.check(config)
+  assert "precision = 'half'" in str(error.value)
+  assert "seed = -1: must be at least 0" in str(error.value)
+
+
+def test_what_is_not_read_is_not_set(config):
+  config.init.keep_classes = True
+  config.init.source = "caffemodel"
+  assert "a caffemodel has no class names" in refused(config)
+  config.init.source = "random"
+  config.init.keep_classes = False
+  config.init.allow_missing = ("fc6",)
+  assert "init.allow_missing = ('fc6',): nothing is read" in refused(config)
