@@ -22,7 +22,7 @@ from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.images import decode_image, decode_label
 from fcn_jax.data.sampling import Sampler
 
-CACHES = ("auto", "none", "host", "device")  # of decoded images
+CACHES = ("auto", "none", "host")  # where decoded images are kept
 
 
 class Part(NamedTuple):

@@ -90,7 +90,7 @@ class _Run:
           for split in (config.data.train_split, config.data.val_split)
         ]
       ),
-      devices.memory_limit(),
+      devices.host_memory(),
     )
     self.loader = make_loader(config, data, self.mesh, self.cache)
     epoch = self.loader.sampler.steps_per_epoch
@@ -145,10 +145,7 @@ class _Run:
       self._live(start) as report,
       progress.Progress(self._plan(), step, writer) as shown,
     ):
-      batches = self.loader
-      if self.cache == "device":
-        batches = input.OnDevice(self.loader, self.mesh)
-      for drawn in _chain_end(batches.steps(step, self.total)):
+      for drawn in _chain_end(self.loader.steps(step, self.total)):
         last = drawn is None
         due = step % self.validate_every == 0 or last
         if due or step % self.checkpoint_every == 0 or stop():
