@@ -10,7 +10,8 @@ from jaxtyping import Int
 from ml_collections import ConfigDict
 
 from fcn_jax import devices
-from fcn_jax.data import Dataset, pipeline, sampling
+from fcn_jax.data import Dataset, augment, pipeline, sampling
+from fcn_jax.data.augment import Augmentation
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.devices import MemoryLimit
 from fcn_jax.text import GIB
@@ -60,12 +61,49 @@ def choose(
   return chosen
 
 
+def augmentations(config: ConfigDict) -> tuple[Augmentation, ...]:
+  """How a recipe changes every image that is drawn, in order.
+
+  First the mirror of config.data.mirror, then the crop of
+  config.data.random_crop, then those that config.data.augment names, with the
+  options in config.augment.NAME.
+
+  Raises:
+    ValueError: an unknown name, one of the first two, or an option out of its
+      range.
+  """
+  chosen = []
+  if config.data.mirror:
+    chosen.append(augment.make("mirror"))
+  if config.data.random_crop:
+    chosen.append(augment.make("random_crop", pixels=config.data.random_crop))
+  options = config.get("augment", {})
+  for name in config.data.get("augment", ()):
+    if name in ("mirror", "random_crop"):
+      raise ValueError(
+        f"config.data.augment = {name!r}: set config.data.{name} instead"
+      )
+    chosen.append(augment.make(name, **options.get(name, {})))
+  return tuple(chosen)
+
+
 def make_loader(
   config: ConfigDict, data: Dataset, mesh, cache: str = "none"
 ) -> pipeline.Loader:
-  """What reads the training images of a recipe, on canvases of its choice."""
+  """The loader of a recipe's training images, with canvases chosen for them.
+
+  Args:
+    config: the recipe.
+    data: the data set it names.
+    mesh: the devices; parts are of a multiple of their number.
+    cache: 'host' keeps decoded images, see `choose`.
+
+  Raises:
+    ValueError: augmentations that there are not, see `augmentations`.
+  """
   split = config.data.train_split
-  sizes = data.sizes(split)
+  changes = augmentations(config)
+  sizes = augment.largest_sizes(changes, data.sizes(split))
   canvases = choose_canvases(sizes, config.data.max_canvases)
   by_canvas = config.data.batching == "by_canvas"
   canvas_of = tuple(assign(sizes, canvases).tolist()) if by_canvas else None
@@ -83,8 +121,7 @@ def make_loader(
     part_size=devices.divisible(
       min(config.data.part_size, config.batch_size), mesh
     ),
-    mirror=config.data.mirror,
-    random_crop=config.data.random_crop,
+    augmentations=changes,
     num_threads=config.data.num_threads,
     keep=cache == "host",
   )
