@@ -65,8 +65,20 @@ def memory_limit(root: str | pathlib.Path = "/") -> MemoryLimit | None:
     return MemoryLimit(
       limit, f"memory of the device ({device.device_kind})", False
     )
-  if jax.default_backend() != "cpu":
-    return None
+  return host_memory(root) if jax.default_backend() == "cpu" else None
+
+
+def host_memory(root: str | pathlib.Path = "/") -> MemoryLimit | None:
+  """The memory of the machine that this process may fill.
+
+  What this process holds counts as free, see `memory_limit`.
+
+  Args:
+    root: of the file system, where Linux tells of its memory.
+
+  Returns:
+    None: nothing here knows (not Linux).
+  """
   found = list(_limits(pathlib.Path(root)))
   if not found:
     return None

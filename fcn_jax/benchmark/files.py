@@ -16,6 +16,7 @@ from fcn_jax import devices
 from fcn_jax.benchmark import compute
 from fcn_jax.benchmark.machine import take_turns
 from fcn_jax.data import Dataset, load_dataset, pipeline, sampling
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.formats.voc import CLASS_NAMES
@@ -207,8 +208,14 @@ def measure_predict(
   files, _ = find_images([str(folder / "train/images")], str(folder / "out"))
   parts = plan(files, MAX_CANVASES, predictor.mesh.size)
   decoded = [
-    (part, [decode_image(file.read(), str(file.path)) for file in part.files])
-    for part in parts
+    (
+      canvas,
+      [
+        Sample(decode_image(file.read(), str(file.path)), None)
+        for file in of_part
+      ],
+    )
+    for canvas, of_part in parts
   ]
 
   def whole():
@@ -225,12 +232,12 @@ def measure_predict(
       )
 
   def alone():
-    for part, images in decoded:
-      scores = predictor.scores(images, part.canvas)
+    for canvas, samples in decoded:
+      scores = predictor.scores(predictor.place(samples, canvas))
       np.asarray(most_likely(scores))
 
   timings = take_turns({"masks written": whole, "alone": alone}, repeats, 1)
-  return timings, len({part.canvas for part in parts})
+  return timings, len({canvas for canvas, _ in parts})
 
 
 def seconds_to_first_step(

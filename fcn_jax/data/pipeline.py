@@ -1,9 +1,12 @@
 """From stored bytes to batches on canvases.
 
-A batch is drawn first, as the recipe says, and only then divided by canvas
-into parts of one fixed shape each.  Which images a step sees is a pure
-function of the seed and the step, so the step count is all that a resumed run
-needs to know.
+Training, evaluation and prediction go the same way: images are divided by
+canvas (`parts_of`), and each part of them is placed in arrays of one fixed
+shape (`place`).
+
+In training a batch is drawn first, as the recipe says, and only then divided.
+Which images a step sees, and how they are changed, is a pure function of the
+seed and the step, so a resumed run needs to know the step alone.
 """
 
 import dataclasses
@@ -15,14 +18,14 @@ import grain.python as grain
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from fcn_jax.data.augment import Cut, Sample, cut_sample
+from fcn_jax.data.augment import Augmentation, Sample, augmented, make
 from fcn_jax.data.canvases import Canvas, assign
 from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.images import decode_image, decode_label
 from fcn_jax.data.sampling import Sampler
 
-CACHES = ("auto", "none", "host", "device")  # of decoded images
+CACHES = ("auto", "none", "host")  # where decoded images are kept
 
 
 class Part(NamedTuple):
@@ -32,14 +35,15 @@ class Part(NamedTuple):
 
   Attributes:
     image: RGB, zero beyond the extent.
-    label: class ids; void (255) beyond the extent.
+    label: class ids; void (255) beyond the extent, and of an image without a
+      label. None where no image has one.
     extent: true (height, width) of each image.
     position: place of each image in the batch as drawn; random numbers of an
       image are made from it.
   """
 
   image: UInt8[np.ndarray, "b h w 3"]
-  label: UInt8[np.ndarray, "b h w"]
+  label: UInt8[np.ndarray, "b h w"] | None
   extent: Int[np.ndarray, "b 2"]
   position: Int[np.ndarray, " b"]
 
@@ -57,21 +61,29 @@ def place(
   canvas: tuple[int, int],
   part_size: int,
 ) -> Part:
-  """Puts up to `part_size` samples at the top left of canvases of their own."""
+  """Puts each sample at the top left of a canvas of its own.
+
+  Args:
+    samples: at most `part_size`, none larger than the canvas.
+    positions: of the samples in the batch as drawn.
+    canvas: (height, width).
+    part_size: number of canvases; those without a sample are empty.
+  """
   height, width = canvas
-  batch = Part(
+  labelled = any(sample.label is not None for sample in samples)
+  part = Part(
     np.zeros((part_size, height, width, 3), np.uint8),
-    np.full((part_size, height, width), VOID, np.uint8),
+    np.full((part_size, height, width), VOID, np.uint8) if labelled else None,
     np.zeros((part_size, 2), np.int32),
     np.zeros((part_size,), np.int32),
   )
   for i, (sample, position) in enumerate(zip(samples, positions, strict=True)):
-    h, w = sample.label.shape
-    batch.image[i, :h, :w] = sample.image
-    batch.label[i, :h, :w] = sample.label
-    batch.extent[i] = h, w
-    batch.position[i] = position
-  return batch
+    h, w = part.extent[i] = sample.size
+    part.image[i, :h, :w] = sample.image
+    if sample.label is not None:
+      part.label[i, :h, :w] = sample.label
+    part.position[i] = position
+  return part
 
 
 def parts_of(
@@ -79,7 +91,19 @@ def parts_of(
   canvases: tuple[Canvas, ...],
   part_size: int,
 ) -> list[tuple[Canvas, Int[np.ndarray, " m"]]]:
-  """Divides a drawn batch by canvas: each part's canvas and its images."""
+  """Divides images by canvas: the canvas of each part, and its images.
+
+  Args:
+    sizes: (height, width) of every image.
+    canvases: each image goes to the first that holds it.
+    part_size: images per part, at most.
+
+  Returns:
+    Canvas by canvas, each part's canvas and the numbers of its images.
+
+  Raises:
+    ValueError: an image that no canvas holds.
+  """
   which = assign(sizes, canvases)
   parts = []
   for number, canvas in enumerate(canvases):
@@ -95,7 +119,7 @@ def divide(
   part_size: int,
 ) -> tuple[Part, ...]:
   """Places a drawn batch in parts of `part_size`."""
-  sizes = np.array([sample.label.shape for sample in samples])
+  sizes = np.array([sample.size for sample in samples])
   return tuple(
     place([samples[i] for i in members], members.tolist(), canvas, part_size)
     for canvas, members in parts_of(sizes, canvases, part_size)
@@ -111,8 +135,8 @@ class Loader:
     sampler: which of them each step sees.
     canvases: where they are placed.
     part_size: images per part.
-    mirror: flip each drawn image left to right with probability 1/2.
-    random_crop: most pixels that are cut, at random, off each side of it.
+    augmentations: random changes of each drawn image, in order; a name of
+      `augment.AUGMENTATIONS` stands for it with its default options.
     num_threads: decoding threads; 0: in the caller's thread.
     keep: keep decoded images in memory (4 bytes a pixel).
   """
@@ -122,8 +146,7 @@ class Loader:
   sampler: Sampler
   canvases: tuple[Canvas, ...]
   part_size: int
-  mirror: bool = False
-  random_crop: int = 0
+  augmentations: tuple[Augmentation | str, ...] = ()
   num_threads: int = 2
   keep: bool = False
 
@@ -146,31 +169,23 @@ class Loader:
 
   def batch(self, step: int) -> Batch:
     """The batch of one step."""
-    indices = self.sampler.indices(step)
-    samples = [self._read(index) for index in indices]
-    sizes = [sample.label.shape for sample in samples]
-    seen = [
-      cut_sample(sample, view)
-      for sample, view in zip(samples, self.views(step, sizes), strict=True)
+    indices, seed = self.sampler.indices(step), self.sampler.seed
+    samples = [
+      augmented(self._read(index), self._changes, seed, step, position)
+      for position, index in enumerate(indices)
     ]
-    return Batch(indices, divide(seen, self.canvases, self.part_size))
+    canvases = self.canvases
+    if self.one_part:
+      # Images that were cut might fit canvases of their own.
+      largest = np.max([sample.size for sample in samples], axis=0)
+      canvases = (canvases[assign(largest[None], canvases)[0]],)
+    return Batch(indices, divide(samples, canvases, self.part_size))
 
-  def views(self, step: int, sizes: Sequence[Sequence[int]]) -> list[Cut]:
-    """What a step sees of its images, whose sizes are given."""
-    if not (self.mirror or self.random_crop):
-      return [Cut(False, 0, 0, *size) for size in sizes]
-    draw = np.random.default_rng((self.sampler.seed, step, 2))
-    return [self._view(size, draw) for size in sizes]
-
-  def _view(self, size: Sequence[int], draw: np.random.Generator) -> Cut:
-    mirror, cuts = draw.random() < 0.5, draw.random((2, 2))
-    starts, lengths = [], []
-    for side, cut in zip(size, cuts, strict=True):
-      most = min(self.random_crop, (side - 1) // 2)
-      start, end = (int(share * (most + 1)) for share in cut)
-      starts.append(start)
-      lengths.append(side - start - end)
-    return Cut(self.mirror and mirror, *starts, *lengths)
+  @functools.cached_property
+  def _changes(self) -> tuple[Augmentation, ...]:
+    return tuple(
+      make(one) if isinstance(one, str) else one for one in self.augmentations
+    )
 
   @functools.cached_property
   def _read(self) -> "Reader":

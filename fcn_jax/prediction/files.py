@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
 from fcn_jax import devices
-from fcn_jax.data.canvases import Canvas, assign, choose_canvases
+from fcn_jax.data import pipeline
+from fcn_jax.data.augment import Sample
+from fcn_jax.data.canvases import Canvas, choose_canvases
 from fcn_jax.data.images import decode_image
 from fcn_jax.evaluation import metrics
 from fcn_jax.files import DataError
-from fcn_jax.models import losses
 from fcn_jax.prediction.folder import PredictionFolder
 from fcn_jax.prediction.inputs import ImageFile, image_sizes
 from fcn_jax.prediction.predictor import (
@@ -38,12 +39,8 @@ _MOST_STEPS = 32  # different sides that canvases are chosen from, on an axis
 Outcomes = dict[ImageFile, dict[str, Any] | str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-  """Files that go through the network together, on one canvas."""
-
-  canvas: Canvas
-  files: tuple[ImageFile, ...]
+# The images of a part that could be read, and what was wrong with the others.
+Decoded = tuple[dict[ImageFile, Sample], Outcomes]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,15 +125,15 @@ def predict_files(
     writing = collections.deque()
     parts = plan(files, max_canvases, predictor.mesh.size)
     decode = functools.partial(_decode, observer)
-    for part, images, unreadable in _ahead(
+    for canvas, samples, unreadable in _ahead(
       readers, decode, parts, 2 * num_threads
     ):
       note(unreadable)
-      if images:
+      if samples:
         try:
-          job = _Job(predictor, part.canvas, images, folder, palette, observer)
+          job = _Job(predictor, canvas, samples, folder, palette, observer)
         except jax.errors.JaxRuntimeError as error:
-          note(_not_computed(images, error))
+          note(_not_computed(samples, error))
         else:
           writing.append(writers.submit(job.write))
       while len(writing) > 2 * num_threads:
@@ -150,30 +147,18 @@ def predict_files(
 
 def plan(
   files: Sequence[ImageFile], max_canvases: int, part_size: int
-) -> list[Part]:
-  """All files in parts of at most `part_size`, canvas by canvas."""
+) -> list[tuple[Canvas, tuple[ImageFile, ...]]]:
+  """All files in parts of at most `part_size`: each part's canvas and files."""
   sizes = image_sizes(files)
   # Choosing canvases takes time and memory by the number of different sizes.
   step = CANVAS_STEP
   step *= max(1, -(-int(sizes.max()) // (step * _MOST_STEPS)))
   sizes = np.maximum(-(-sizes // step) * step, step)
   canvases = choose_canvases(sizes, max_canvases)
-  which = assign(sizes, canvases)
-  parts = []
-  for number, canvas in enumerate(canvases):
-    members = np.flatnonzero(which == number)
-    for first in range(0, len(members), part_size):
-      chosen = members[first : first + part_size]
-      parts.append(Part(canvas, tuple(files[i] for i in chosen)))
-  return parts
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Decoded:
-  """An image, and its label if an observer has one."""
-
-  image: UInt8[np.ndarray, "h w 3"]
-  label: UInt8[np.ndarray, "h w"] | None
+  return [
+    (canvas, tuple(files[i] for i in members))
+    for canvas, members in pipeline.parts_of(sizes, canvases, part_size)
+  ]
 
 
 class _Job:
@@ -183,24 +168,27 @@ class _Job:
     self,
     predictor: Predictor,
     canvas: Canvas,
-    images: dict[ImageFile, _Decoded],
+    samples: dict[ImageFile, Sample],
     folder: PredictionFolder,
     palette: UInt8[np.ndarray, "256 3"],
     observer: Observer | None,
   ):
     # A damaged header may tell another size than the pixels have.
-    sizes = [decoded.image.shape[:2] for decoded in images.values()]
+    sizes = [sample.size for sample in samples.values()]
     canvas = tuple(np.max([canvas, *sizes], axis=0).tolist())
-    scores = predictor.scores([d.image for d in images.values()], canvas)
+    part = predictor.place(list(samples.values()), canvas)
+    scores = predictor.scores(part)
     self._labels = most_likely(scores)
     self._probabilities = softmax(scores) if folder.save_probabilities else None
-    self._observed = (
-      _observed(predictor, scores, self._labels, list(images.values()))
-      if observer
-      else None
-    )
+    self._top = self._confusions = None
+    if observer:
+      self._top = most_likely_classes(scores, TOP)
+      if part.label is not None:
+        # On the canvas, as in evaluation: one program a canvas.
+        given = devices.shard(part.label, predictor.mesh)
+        self._confusions = _confusion(given, self._labels, scores.shape[-1])
     self._class_names = predictor.class_names
-    self._images, self._folder, self._palette = images, folder, palette
+    self._samples, self._folder, self._palette = samples, folder, palette
     self._observer = observer
 
   def write(self) -> Outcomes:
@@ -208,53 +196,32 @@ class _Job:
     try:
       labels = np.asarray(self._labels)
       probabilities = np.asarray(self._probabilities)
-      observed = jax.device_get(self._observed)
+      top, confusions = jax.device_get((self._top, self._confusions))
     except jax.errors.JaxRuntimeError as error:
-      return _not_computed(self._images, error)
+      return _not_computed(self._samples, error)
     outcomes: Outcomes = {}
-    for i, (file, decoded) in enumerate(self._images.items()):
-      inside = (i, *(slice(n) for n in decoded.image.shape[:2]))
+    for i, (file, sample) in enumerate(self._samples.items()):
+      inside = (i, *(slice(n) for n in sample.size))
       result = Result(
-        image=decoded.image,
+        image=sample.image,
         labels=labels[inside],
         class_names=self._class_names,
         palette=self._palette,
         compute_probabilities=lambda inside=inside: probabilities[inside],
       )
       outcomes[file] = self._folder.write(file, result)
-      if observed:
-        top_ids, top_probabilities, confusions = observed
+      if self._observer:
+        top_ids, top_probabilities = top
         seen = Segmented(
           file,
           result,
           top_ids[inside],
           top_probabilities[inside],
-          decoded.label,
-          None if decoded.label is None else confusions[i],
+          sample.label,
+          None if sample.label is None else confusions[i],
         )
         self._observer.see(seen)
     return outcomes
-
-
-def _observed(
-  predictor: Predictor,
-  scores: jax.Array,
-  labels: jax.Array,
-  images: Sequence[_Decoded],
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Most likely classes, their probabilities, confusion matrix of each image.
-
-  Counted on the canvas, as in evaluation: one program a canvas.
-  """
-  given = np.full(scores.shape[:3], losses.VOID, np.uint8)
-  for i, decoded in enumerate(images):
-    if decoded.label is not None:
-      height, width = decoded.label.shape
-      given[i, :height, :width] = decoded.label
-  counts = _confusion(
-    devices.shard(given, predictor.mesh), labels, scores.shape[-1]
-  )
-  return *most_likely_classes(scores, TOP), counts
 
 
 _confusion = jax.jit(metrics.confusion, static_argnums=2)
@@ -262,33 +229,31 @@ _confusion = jax.jit(metrics.confusion, static_argnums=2)
 
 def _ahead(
   pool: ThreadPoolExecutor,
-  decode: Callable[[Part], tuple[dict[ImageFile, _Decoded], Outcomes]],
-  parts: Iterable[Part],
+  decode: Callable[[Sequence[ImageFile]], Decoded],
+  parts: Iterable[tuple[Canvas, Sequence[ImageFile]]],
   number: int,
-) -> Iterator[tuple[Part, dict[ImageFile, _Decoded], Outcomes]]:
-  """Each part with its images, `number` parts being decoded ahead."""
+) -> Iterator[tuple[Canvas, dict[ImageFile, Sample], Outcomes]]:
+  """Each part's canvas and images, `number` parts being decoded ahead."""
   waiting = collections.deque()
-  for part in parts:
-    waiting.append((part, pool.submit(decode, part)))
+  for canvas, files in parts:
+    waiting.append((canvas, pool.submit(decode, files)))
     if len(waiting) > number:
-      part, future = waiting.popleft()
-      yield part, *future.result()
-  for part, future in waiting:
-    yield part, *future.result()
+      canvas, future = waiting.popleft()
+      yield canvas, *future.result()
+  for canvas, future in waiting:
+    yield canvas, *future.result()
 
 
-def _decode(
-  observer: Observer | None, part: Part
-) -> tuple[dict[ImageFile, _Decoded], Outcomes]:
-  images, unreadable = {}, {}
-  for file in part.files:
+def _decode(observer: Observer | None, files: Sequence[ImageFile]) -> Decoded:
+  samples, unreadable = {}, {}
+  for file in files:
     try:
       image = decode_image(file.read(), str(file.path))
       label = observer.label_of(file) if observer else None
-      images[file] = _Decoded(image, label)
+      samples[file] = Sample(image, label)
     except DataError as error:
       unreadable[file] = str(error)
-  return images, unreadable
+  return samples, unreadable
 
 
 def _not_computed(files: Iterable[ImageFile], error: Exception) -> Outcomes:

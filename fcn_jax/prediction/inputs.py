@@ -1,4 +1,4 @@
-"""Which image files a user means, and what to call what is made from them."""
+"""The images to segment, the names of what is made from them, their labels."""
 
 import dataclasses
 import glob
@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
+from fcn_jax.data import dataset as dataset_lib
 from fcn_jax.data import decode_label
 from fcn_jax.data.checks import check_masks, check_pair
-from fcn_jax.data.dataset import Dataset, Example
+from fcn_jax.data.dataset import Dataset, RecordFile
 from fcn_jax.data.files import File, Pair, is_hidden, list_folder
 from fcn_jax.data.findings import Finding, report
 from fcn_jax.data.labels import LabelReader
@@ -29,16 +30,19 @@ _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the image by a quarter
 
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
-  """An image file.
+  """An image to segment.
 
   Attributes:
     id: its path below the folder that holds all of the files, as 'a/0001',
       without its extension unless only that tells two files apart.
-    path: where it lies, absolute.
+    path: where it lies, absolute; of an image of a prepared data set only its
+      name in messages.
+    record: where the bytes of an image of a prepared data set are.
   """
 
   id: str
   path: pathlib.Path
+  record: RecordFile | None = None
 
   def read(self) -> bytes:
     """The file's bytes.
@@ -46,41 +50,19 @@ class ImageFile:
     Raises:
       DataError: it cannot be read.
     """
-    return File(str(self.path), str(self.path)).read()
+    return (self.record or File(str(self.path), str(self.path))).read()
 
   def header(self) -> pathlib.Path | io.BytesIO:
-    """What Pillow can open."""
-    return self.path
+    """What Pillow can open; a file is not read as a whole."""
+    return io.BytesIO(self.read()) if self.record else self.path
 
 
-@dataclasses.dataclass(frozen=True)
-class StoredImage(ImageFile):
-  """An image of a prepared data set; its path only names it in messages.
-
-  Attributes:
-    source: records of the split.
-    index: of the image's record.
-  """
-
-  source: Sequence[Example]
-  index: int
-
-  def read(self) -> bytes:
-    """The original file's bytes."""
-    return self.source[self.index].image
-
-  def header(self) -> io.BytesIO:
-    """What Pillow can open."""
-    return io.BytesIO(self.read())
-
-
-def images_of(dataset: Dataset, split: str) -> list[StoredImage]:
+def images_of(dataset: Dataset, split: str) -> list[ImageFile]:
   """The images of a split of a prepared data set, by their ids."""
-  source = dataset.source(split)
   folder = pathlib.Path(dataset.name, split)
   return [
-    StoredImage(name, folder / name, source, index)
-    for index, name in enumerate(dataset.ids(split))
+    ImageFile(pair.image_id, folder / pair.image_id, pair.image)
+    for pair in dataset_lib.pairs(dataset, split)
   ]
 
 
@@ -243,7 +225,7 @@ _READER = LabelReader()
 
 
 def labels_of(dataset: Dataset, class_names: Sequence[str]) -> LabelOf:
-  """The labels of a prepared data set's `image_files.images_of`.
+  """The labels of images from `images_of`.
 
   Raises:
     DataError: its classes are not these.
@@ -255,8 +237,8 @@ def labels_of(dataset: Dataset, class_names: Sequence[str]) -> LabelOf:
       "nothing of the predictions; leave them out with --labels=none"
     )
 
-  def label_of(file: StoredImage) -> UInt8[np.ndarray, "h w"]:
-    return decode_label(file.source[file.index].label)
+  def label_of(file: ImageFile) -> UInt8[np.ndarray, "h w"]:
+    return decode_label(file.record.source[file.record.index].label)
 
   return label_of
 

@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
 from fcn_jax import devices, models
+from fcn_jax.data import pipeline
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.canvases import Canvas
 from fcn_jax.data.files import File
 from fcn_jax.data.images import decode_image, to_rgb
@@ -118,48 +120,54 @@ class Predictor:
       ValueError: an unreadable file, or an array of another type or shape.
       TypeError: something else.
     """
-    rgb = as_rgb(image)
-    height, width = rgb.shape[:2]
-    canvas = own_canvas(rgb)
+    sample = Sample(as_rgb(image), None)
+    height, width = sample.size
 
-    def of_this(batch: jax.Array) -> np.ndarray:
-      return np.asarray(batch)[0, :height, :width].copy()
+    def of_pixels(compute) -> np.ndarray:
+      part = self.place([sample], own_canvas(sample.image))
+      return np.asarray(compute(self.scores(part)))[0, :height, :width].copy()
 
     return Result(
-      image=rgb,
-      labels=of_this(most_likely(self.scores([rgb], canvas))),
+      image=sample.image,
+      labels=of_pixels(most_likely),
       class_names=self.class_names,
       palette=self.palette,
-      compute_probabilities=lambda: of_this(
-        softmax(self.scores([rgb], canvas))
-      ),
+      compute_probabilities=lambda: of_pixels(softmax),
     )
 
-  def scores(
-    self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], canvas: Canvas
-  ) -> Float[Array, "b h w c"]:
-    """Scores of images on one canvas, on the devices, perhaps still at work.
+  def place(self, samples: Sequence[Sample], canvas: Canvas) -> pipeline.Part:
+    """Images on one canvas, as `scores` takes them.
 
     Args:
-      images: RGB, 0..255, none larger than the canvas.
+      samples: none larger than the canvas.
       canvas: (height, width); made larger where the network does not take it.
 
     Returns:
-      Scores of image i at [i, :its height, :its width]; the rest has no
-      meaning. b is the number of images, rounded up to a multiple of that of
+      As many places as samples, rounded up to a multiple of the number of
       devices.
+
+    Raises:
+      ValueError: the network does not take an image of this size.
     """
     layers = self.network.layers
+    for sample in samples:
+      geometry.sizes(layers, np.unique(sample.size))
     canvas = tuple(geometry.next_fitting(layers, side) for side in canvas)
-    count = devices.divisible(len(images), self.mesh)
-    batch = np.zeros((count, *canvas, 3), np.uint8)
-    extent = np.zeros((count, 2), np.int32)
-    for i, image in enumerate(images):
-      height, width = extent[i] = image.shape[:2]
-      geometry.sizes(layers, np.unique(extent[i]))
-      batch[i, :height, :width] = image
-    placed = devices.shard((batch, extent), self.mesh)
-    return forward(self._graphdef, *self._state, *placed)
+    count = devices.divisible(len(samples), self.mesh)
+    return pipeline.place(samples, range(len(samples)), canvas, count)
+
+  def scores(self, part: pipeline.Part) -> Float[Array, "b h w c"]:
+    """Scores of images on a canvas, on the devices, perhaps still at work.
+
+    Args:
+      part: from `place`.
+
+    Returns:
+      Scores of image i at [i, :its height, :its width]; the rest has no
+      meaning.
+    """
+    image, extent = devices.shard((part.image, part.extent), self.mesh)
+    return forward(self._graphdef, *self._state, image, extent)
 
   def __repr__(self) -> str:
     model = self.about.model

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from fcn_jax import devices, models
 from fcn_jax.data import Dataset, load_dataset
+from fcn_jax.data.augment import largest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.models import geometry
 from fcn_jax.reports import live
@@ -90,7 +91,7 @@ class _Run:
           for split in (config.data.train_split, config.data.val_split)
         ]
       ),
-      devices.memory_limit(),
+      devices.host_memory(),
     )
     self.loader = make_loader(config, data, self.mesh, self.cache)
     epoch = self.loader.sampler.steps_per_epoch
@@ -145,10 +146,7 @@ class _Run:
       self._live(start) as report,
       progress.Progress(self._plan(), step, writer) as shown,
     ):
-      batches = self.loader
-      if self.cache == "device":
-        batches = input.OnDevice(self.loader, self.mesh)
-      for drawn in _chain_end(batches.steps(step, self.total)):
+      for drawn in _chain_end(self.loader.steps(step, self.total)):
         last = drawn is None
         due = step % self.validate_every == 0 or last
         if due or step % self.checkpoint_every == 0 or stop():
@@ -288,10 +286,12 @@ def _all_finite(params):
 
 
 def _lengths(config, data: Dataset) -> np.ndarray:
-  """Every height and width that the network may see, cut at random or not."""
-  whole = np.unique(data.sizes(config.data.train_split))
-  shortest = np.maximum(whole - 2 * config.data.random_crop, 1)
-  cut = [np.arange(a, b + 1) for a, b in zip(shortest, whole, strict=True)]
+  """Every height and width that the network may see, augmented or not."""
+  stored = data.sizes(config.data.train_split)
+  shortest = np.maximum(stored - 2 * config.data.random_crop, 1)
+  longest = largest_sizes(input.augmentations(config), stored)
+  both = np.stack([shortest, longest], axis=-1).reshape(-1, 2)
+  cut = [np.arange(a, b + 1) for a, b in np.unique(both, axis=0)]
   return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])
 
 

@@ -9,7 +9,12 @@ import pytest
 from stored_data import StoredDataset
 
 from fcn_jax.data import pipeline, sampling
-from fcn_jax.data.augment import Sample
+from fcn_jax.data.augment import (
+  AUGMENTATIONS,
+  Augmentation,
+  Sample,
+  random_crop,
+)
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.data.sampling import Sampler
 
@@ -39,6 +44,27 @@ def test_an_image_lies_at_the_top_left():
   assert batch.position[:2].tolist() == [5, 2]
   assert not batch.image[2].any()
   assert (batch.label[2] == 255).all()
+
+
+def test_images_without_labels():
+  """One of two: its canvas is void; none of two: there are no labels."""
+  bare = Sample(sample(1, 2).image, None)
+  part = pipeline.place([bare, sample(2, 1)], [0, 1], (2, 2), 2)
+  assert part.label[0].tolist() == [[255, 255], [255, 255]]
+  assert (part.label[1, :, 0] != 255).all()
+  assert part.extent.tolist() == [[1, 2], [2, 1]]
+  assert pipeline.place([bare, bare], [0, 1], (2, 2), 3).label is None
+
+
+def test_parts_by_hand():
+  """Sizes 2x2, 3x1, 1x1, 2x1 on canvases 2x2 and 3x2, two images a part."""
+  sizes = np.array([[2, 2], [3, 1], [1, 1], [2, 1]])
+  parts = pipeline.parts_of(sizes, ((2, 2), (3, 2)), 2)
+  assert [(canvas, members.tolist()) for canvas, members in parts] == [
+    ((2, 2), [0, 2]),
+    ((2, 2), [3]),
+    ((3, 2), [1]),
+  ]
 
 
 @hypothesis.given(
@@ -229,8 +255,10 @@ def test_a_step_is_what_was_drawn():
 @pytest.mark.parametrize("threads", [0, 2])
 def test_reading_ahead_and_resuming_change_nothing(threads):
   """Steps 4 .. 6 of a run that starts there are those of an unbroken one."""
-  whole = list(loader(num_threads=threads, mirror=True).steps(0, 7))
-  resumed = list(loader(mirror=True).steps(4, 7))
+  whole = list(
+    loader(num_threads=threads, augmentations=("mirror",)).steps(0, 7)
+  )
+  resumed = list(loader(augmentations=("mirror",)).steps(4, 7))
   assert [d.indices for d in resumed] == [d.indices for d in whole[4:]]
   for ours, theirs in zip(resumed, whole[4:], strict=True):
     for a, b in zip(ours.parts, theirs.parts, strict=True):
@@ -256,7 +284,7 @@ def test_whether_every_batch_is_one_part(
 
 def test_mirrored_images_take_their_labels_along():
   flips = []
-  for drawn in loader(mirror=True).steps(0, 40):
+  for drawn in loader(augmentations=("mirror",)).steps(0, 40):
     for part in drawn.parts:
       for i, (height, width) in enumerate(part.extent):
         if not height:
@@ -306,7 +334,7 @@ def test_cut_images_take_their_labels_along():
     dataset=stored,
     sampler=Sampler(1, 2, "sequential", seed=0),
     canvases=((height, width),),
-    random_crop=2,
+    augmentations=(random_crop(2),),
   )
   tops, lefts, sizes = set(), set(), set()
   for drawn in cut.steps(0, 60):
@@ -333,7 +361,34 @@ def test_a_cut_leaves_at_least_one_pixel():
     dataset=StoredDataset([one], ["a"]),
     sampler=Sampler(1, 2, "sequential", seed=0),
     canvases=((1, 2),),
-    random_crop=50,
+    augmentations=(random_crop(50),),
   )
   for drawn in tiny.steps(0, 5):
     assert drawn.parts[0].extent.tolist() == [[1, 2], [1, 2]]
+
+
+def test_a_batch_of_one_canvas_stays_one_part_when_cut():
+  """A 10 x 10 image that is cut to 8 x 8 would fit the other canvas too."""
+  stored = [sample(*size) for size in ((8, 8), (10, 10), (10, 9), (9, 10))]
+  cut = loader(
+    dataset=StoredDataset(stored, "abcde"),
+    sampler=Sampler(4, 2, "shuffle", 0, canvas_of=(0, 1, 1, 1)),
+    canvases=((8, 8), (10, 10)),
+    augmentations=(random_crop(2),),
+  )
+  assert cut.one_part
+  drawn = [cut.batch(step) for step in range(20)]
+  assert all(len(one.parts) == 1 for one in drawn)
+  assert all((one.parts[0].extent > 0).all() for one in drawn)
+  # Where all images of a batch fit the smaller canvas, they lie there.
+  assert {one.parts[0].image.shape[1:3] for one in drawn} == {(8, 8), (10, 10)}
+
+
+def test_an_augmentation_by_itself_or_by_its_name(monkeypatch):
+  dark = Augmentation(lambda s, rng: s._replace(image=s.image // 2))
+  monkeypatch.setitem(AUGMENTATIONS, "dark", lambda: dark)
+  for chosen in (dark, "dark"):
+    drawn = loader(augmentations=(chosen,)).batch(1)
+    for position, image in images_of(drawn).items():
+      stored = STORED.samples[drawn.indices[position]]
+      np.testing.assert_array_equal(image, stored.image // 2)

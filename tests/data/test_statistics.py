@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from places import SHARED
 from small_data import row
+from stored_data import StoredDataset
 
+from fcn_jax.data.augment import Sample
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.formats import Options, find_files
@@ -17,6 +19,7 @@ from fcn_jax.data.statistics import (
   median_frequency_weights,
   padding,
   size_range,
+  split_weights,
   summarize,
 )
 
@@ -53,11 +56,28 @@ def test_weights_by_hand(split):
   median = (sky + car) / 2
   assert split.weights[:2] == pytest.approx([median / sky, median / car])
   assert math.isnan(split.weights[2])
-  nothing = np.stack([row(0, 0, 0, 9)])
-  assert np.isnan(median_frequency_weights(nothing, 3)).all()
+  nothing = np.zeros(3, np.int64)
+  assert np.isnan(median_frequency_weights(nothing, nothing)).all()
   # Three equal classes weigh the same.
-  even = np.stack([row(4, 4, 4, 1)])
-  assert median_frequency_weights(even, 3).tolist() == [1, 1, 1]
+  even, whole = np.array([4, 4, 4]), np.array([12, 12, 12])
+  assert median_frequency_weights(even, whole).tolist() == [1, 1, 1]
+
+
+def test_the_weights_of_a_prepared_split_are_those_of_its_figures():
+  """What explore_dataset shows is what the loss takes."""
+  draw = np.random.default_rng(0)
+  samples = [
+    Sample(np.zeros((5, 6, 3), np.uint8), draw.choice([0, 1, 1, 255], (5, 6)))
+    for _ in range(3)
+  ]
+  samples = [s._replace(label=s.label.astype(np.uint8)) for s in samples]
+  found = split_weights(StoredDataset(samples, NAMES), "train")
+  counts = [np.bincount(s.label.ravel(), minlength=256) for s in samples]
+  figures = SplitStatistics(
+    NAMES, ("a", "b", "c"), np.full((3, 2), 5), np.stack(counts)
+  )
+  np.testing.assert_array_equal(found, figures.weights)
+  assert math.isnan(found[2])
 
 
 def test_padding_by_hand(split):

@@ -11,6 +11,7 @@ from PIL import Image
 from small_nets import random_image, randomise
 
 from fcn_jax import models
+from fcn_jax.data.augment import Sample
 from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
 from fcn_jax.prediction import predictor
@@ -85,9 +86,10 @@ def test_the_result_does_not_depend_on_the_canvas(noisy, height, width, seed):
     0, 256, (height, width, 3), np.uint8
   )
   one, other = (
-    np.asarray(noisy.scores([image], canvas))[0, :height, :width]
+    np.asarray(noisy.scores(noisy.place([Sample(image, None)], canvas)))
     for canvas in [(64, 64), (64, 192)]
   )
+  one, other = one[0, :height, :width], other[0, :height, :width]
   tolerance = 1e-5 * max(1, np.ptp(one))
   np.testing.assert_allclose(one, other, atol=tolerance, rtol=0)
   ordered = np.sort(one, axis=-1)
@@ -101,7 +103,10 @@ def test_a_tight_canvas_and_neighbours_change_nothing(noisy):
   images = [
     draw.integers(0, 256, (*size, 3), np.uint8) for size in [(33, 47), (21, 50)]
   ]
-  together = np.asarray(noisy.scores(images, (33, 50)))
+  part = noisy.place([Sample(image, None) for image in images], (33, 50))
+  assert part.label is None
+  assert part.extent[:2].tolist() == [[33, 47], [21, 50]]
+  together = np.asarray(noisy.scores(part))
   for scores, image in zip(together, images, strict=True):
     height, width = image.shape[:2]
     alone = noisy(image)

@@ -1,11 +1,11 @@
-"""Where images are kept changes no batch."""
+"""What the recipe says of the training images, and where they are kept."""
 
 import dataclasses
 import logging
 
-import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from stored_data import StoredDataset
 
 from fcn_jax import devices
@@ -15,38 +15,32 @@ from fcn_jax.training import input
 
 # 10 images of 100 x 200 pixels: 800,000 bytes.
 SIZES = np.full((10, 2), (100, 200))
-GPU = MemoryLimit(4_000_000, "memory of the device", False)
-CPU = MemoryLimit(4_000_000, "memory of the machine", True)
+MEMORY = MemoryLimit(4_000_000, "memory of this machine", True)
 
 
 @pytest.mark.parametrize(
   ("wanted", "room", "expected"),
   [
-    ("auto", GPU, "device"),
-    ("auto", CPU, "host"),
-    ("auto", dataclasses.replace(GPU, bytes=3_199_999), "none"),
-    ("auto", dataclasses.replace(GPU, bytes=3_200_000), "device"),
+    ("auto", MEMORY, "host"),
+    ("auto", dataclasses.replace(MEMORY, bytes=3_200_000), "host"),
+    ("auto", dataclasses.replace(MEMORY, bytes=3_199_999), "none"),
     ("auto", None, "none"),
-    ("none", GPU, "none"),
-    ("host", GPU, "host"),
-    ("device", CPU, "device"),
+    ("none", MEMORY, "none"),
+    ("host", None, "host"),
   ],
 )
-def test_the_place_is_chosen_by_a_quarter_of_the_memory(
+def test_images_are_kept_if_they_fill_a_quarter_of_the_memory_at_most(
   wanted, room, expected, caplog
 ):
   with caplog.at_level(logging.INFO, "fcn_jax"):
     assert input.choose(wanted, SIZES, room) == expected
-  said = {"none": "not kept", "host": "the host's", "device": "each device's"}
+  said = {"none": "not kept", "host": "the host's"}
   assert said[expected] in caplog.text
 
 
-def test_more_pixels_than_int32_counts_are_not_for_a_device():
-  many = np.full((2**16, 2), (256, 256))  # 2^32 pixels
-  with pytest.raises(ValueError, match="4294967296 pixels are more than"):
-    input.choose("device", many, GPU)
-  room = MemoryLimit(2**40, "", False)
-  assert input.choose("auto", many, room) == "host"
+def test_another_place_is_refused():
+  with pytest.raises(ValueError, match="'device': there is auto, none, host"):
+    input.choose("device", SIZES, MEMORY)
 
 
 def made_up(images: int = 9) -> StoredDataset:
@@ -66,33 +60,11 @@ def loader(**options) -> pipeline.Loader:
     split="train",
     sampler=sampling.Sampler(9, 4, "shuffle", seed=3),
     canvases=((7, 14), (14, 14)),
-    mirror=True,
-    random_crop=2,
+    part_size=2,
+    augmentations=("mirror", augment.random_crop(2)),
     num_threads=2,
     **options,
   )
-
-
-def assert_same(ours: pipeline.Batch, theirs: pipeline.Batch) -> None:
-  assert ours.indices == theirs.indices
-  for a, b in zip(ours.parts, theirs.parts, strict=True):
-    for x, y in zip(a, b, strict=True):
-      np.testing.assert_array_equal(x, y)
-
-
-@pytest.mark.parametrize("part_size", [1, 3])
-def test_on_the_device_batches_are_those_of_the_loader(part_size):
-  reading = loader(part_size=part_size)
-  mesh = devices.data_mesh()
-  reading = dataclasses.replace(
-    reading, part_size=devices.divisible(part_size, mesh)
-  )
-  held = input.OnDevice(reading, mesh)
-  steps = list(held.steps(2, 9))
-  assert len(steps) == 7
-  for step, drawn in zip(range(2, 9), steps, strict=True):
-    assert_same(drawn, reading.batch(step))
-    assert all(isinstance(x, jax.Array) for p in drawn.parts for x in p)
 
 
 def test_kept_on_the_host_each_image_is_decoded_once(monkeypatch):
@@ -104,7 +76,99 @@ def test_kept_on_the_host_each_image_is_decoded_once(monkeypatch):
     return read_sample(source, index)
 
   monkeypatch.setattr(pipeline, "read_sample", counted)
-  fresh, kept = loader(part_size=2), loader(part_size=2, keep=True)
+  fresh, kept = loader(), loader(keep=True)
   for step in range(9):
-    assert_same(kept.batch(step), fresh.batch(step))
+    ours, theirs = kept.batch(step), fresh.batch(step)
+    assert ours.indices == theirs.indices
+    for a, b in zip(ours.parts, theirs.parts, strict=True):
+      for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
   assert len(decoded) == 9 * 4 + 9
+
+
+def recipe(**data) -> ConfigDict:
+  fields = {
+    "train_split": "train",
+    "max_canvases": 2,
+    "batching": "as_drawn",
+    "order": "shuffle",
+    "part_size": 2,
+    "num_threads": 0,
+    "mirror": False,
+    "random_crop": 0,
+  }
+  config = {
+    "seed": 5,
+    "batch_size": 2,
+    "accumulation_steps": 1,
+    "data": fields | data,
+    "augment": {"photometric": {"contrast": 0.0, "hue": 0.5}},
+  }
+  return ConfigDict(config).lock()
+
+
+def names(config) -> list[str]:
+  """The functions that the augmentations come from."""
+  chosen = input.augmentations(config)
+  return [one.apply.__qualname__.split(".")[0] for one in chosen]
+
+
+def test_augmentations_of_a_recipe():
+  assert names(recipe()) == []
+  assert names(recipe(augment=("photometric",))) == ["photometric"]
+  everything = recipe(mirror=True, random_crop=3, augment=("photometric",))
+  assert names(everything) == ["mirror", "random_crop", "photometric"]
+
+
+def test_a_recipe_of_before_there_were_augmentations():
+  config = recipe(mirror=True).copy_and_resolve_references()
+  with config.unlocked():
+    del config.augment
+  assert names(config) == ["mirror"]
+
+
+def test_options_come_from_the_recipe(monkeypatch):
+  """Contrast and hue as the recipe says; the others are the function's."""
+  given = {}
+
+  def noted(brightness=0.1, contrast=0.1, hue=0.1):
+    given.update(brightness=brightness, contrast=contrast, hue=hue)
+    return augment.Augmentation(lambda sample, rng: sample)
+
+  monkeypatch.setitem(augment.AUGMENTATIONS, "photometric", noted)
+  input.augmentations(recipe(augment=("photometric",)))
+  assert given == {"brightness": 0.1, "contrast": 0.0, "hue": 0.5}
+
+
+@pytest.mark.parametrize(
+  ("name", "message"),
+  [
+    ("mirror", "set config.data.mirror instead"),
+    ("random_crop", "set config.data.random_crop instead"),
+    ("blur", "'blur': there is mirror, random_crop, photometric"),
+  ],
+)
+def test_names_that_a_recipe_cannot_have(name, message):
+  with pytest.raises(ValueError, match=message):
+    input.augmentations(recipe(augment=(name,)))
+
+
+def test_canvases_hold_what_the_augmentations_make(monkeypatch):
+  """Images stretched to twice their height; a new one needs no other edit."""
+
+  def tall(times: int = 2) -> augment.Augmentation:
+    def apply(sample, rng):
+      return augment.Sample(*(np.repeat(x, times, 0) for x in sample))
+
+    return augment.Augmentation(apply, lambda sizes: sizes * [times, 1])
+
+  monkeypatch.setitem(augment.AUGMENTATIONS, "tall", tall)
+  data, mesh = made_up(), devices.data_mesh()
+  config = recipe(augment=("tall",), max_canvases=1)
+  loader = input.make_loader(config, data, mesh)
+  height, width = data.sizes("train").max(0).tolist()
+  assert loader.canvases == ((2 * height, width),)
+  drawn = loader.batch(0)
+  (part,) = drawn.parts
+  whole = data.sizes("train")[list(drawn.indices)] * [2, 1]
+  np.testing.assert_array_equal(part.extent[:2], whole)
