@@ -14,28 +14,33 @@ Expected  accuracy 0.96 to 0.99 on val
 
 from ml_collections import ConfigDict
 
+from fcn_jax import default_recipe
+
 
 def get_config() -> ConfigDict:
-  """A short training with AdamW."""
-  config = ConfigDict()
-  config.seed = 0
-  config.precision = "float32"  # float32, tf32 or bfloat16
-
-  config.model = ConfigDict()
-  config.model.width = 0.25  # share of the published features
-  config.model.order = "pool_norm"  # norm_pool, as in BVLC AlexNet
-  config.model.mean_bgr = (116.0, 116.0, 116.0)
-
-  config.data = ConfigDict()
+  """A short training with AdamW, from random weights."""
+  config = default_recipe(
+    "alexnet",
+    lr_policy="cosine",
+    optimizer="adamw",
+    width=0.25,
+    order="pool_norm",
+    mean_bgr=(116.0, 116.0, 116.0),
+  )
+  config.init.source = "random"
+  config.init.head = "gaussian"
   config.data.directory = "runs/quickstart/crops"
-  config.data.resize = 0  # pixels of the shorter side; 0: not scaled
-  config.data.num_threads = 2
-
-  config.batch_size = 16
+  config.data.mirror = True  # flip half of the images left to right
+  config.data.part_size = 16  # images per forward pass; results do not change
+  config.batch_size = 16  # images whose gradients are added up
+  config.data.batching = "by_canvas"  # there is one canvas
   config.duration = "1200 steps"
-
-  config.learning_rate = 6e-4  # of AdamW, after warm-up
-  config.warmup_steps = 50
+  config.base_lr = 6e-4
+  config.lr_warmup = "50 steps"
   config.weight_decay = 1e-2
-  config.clip_gradients = 1.0  # largest L2 norm of the mean gradient
+  config.clip_gradients = 16.0  # largest L2 norm of the sum of gradients
+  config.validate_every = "400 steps"
+  config.checkpoint_every = "400 steps"
+  config.keep_latest = 1  # the best by accuracy is kept besides
+  config.log_every = "50 steps"
   return config

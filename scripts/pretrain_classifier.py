@@ -4,8 +4,10 @@
     --config=configs/shapes_alexnet_classifier.py \
     --config.data.directory=DIR
 
-DIR holds train/CLASS/*.jpg and val/CLASS/*.jpg.  The result is
-WORKDIR/classifier.caffemodel, which scripts/convert_weights.py turns into an
+DIR holds train/CLASS/*.jpg and val/CLASS/*.jpg.  It is trained as
+scripts/train.py trains: the same command resumes a stopped run, and WORKDIR
+holds checkpoints, report.html and the rest.  At the end it also holds
+classifier.caffemodel, which scripts/convert_weights.py turns into an
 FCN-AlexNet.
 """
 
@@ -22,8 +24,9 @@ _WORKDIR = flags.DEFINE_string(
 flags.mark_flags_as_required(["config", "workdir"])
 
 
-def main() -> None:
-  train_classifier(_CONFIG.value, _WORKDIR.value)
+def main() -> int:
+  outcome = train_classifier(_CONFIG.value, _WORKDIR.value)
+  return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
 
 
 if __name__ == "__main__":

@@ -1,27 +1,28 @@
-"""Images in one folder per class, as a classifier's batches.
+"""Images in one folder per class, as a data set.
 
 DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; the classes are the names of
-the folders under train, in order.
+the folders under train, in order.  A network sees a square of each image, and
+the label of an image is one pixel.
 """
 
-import dataclasses
+import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import grain.python as grain
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from fcn_jax.data.classes import VOID
-from fcn_jax.data.images import decode_image
-from fcn_jax.data.pipeline import Batch, Part
-from fcn_jax.data.sampling import Sampler
+from fcn_jax.data.augment import Augmentation, Sample
+from fcn_jax.data.classes import VOID, voc_palette
+from fcn_jax.data.dataset import Dataset, Example
+from fcn_jax.data.files import File
+from fcn_jax.data.images import encode_label
 from fcn_jax.files import DataError
 
 
-@dataclasses.dataclass(frozen=True)
-class ClassFolders:
+class Folders(NamedTuple):
   """The images of a split, and the class of each.
 
   Attributes:
@@ -35,7 +36,7 @@ class ClassFolders:
   classes: tuple[int, ...]
 
 
-def find_classes(directory: str | pathlib.Path) -> dict[str, ClassFolders]:
+def find_classes(directory: str | pathlib.Path) -> dict[str, Folders]:
   """The splits train and val of a directory.
 
   Raises:
@@ -66,7 +67,7 @@ def find_classes(directory: str | pathlib.Path) -> dict[str, ClassFolders]:
     if not pairs:
       raise DataError(f"{root / split}: no images in its class folders")
     files, classes = zip(*pairs, strict=True)
-    splits[split] = ClassFolders(tuple(names), files, classes)
+    splits[split] = Folders(tuple(names), files, classes)
   return splits
 
 
@@ -112,64 +113,102 @@ def fit(
   return square
 
 
-@dataclasses.dataclass(frozen=True)
-class CropLoader:
-  """Batches of a split, every image cut or padded to one size.
+def scaled(
+  image: UInt8[np.ndarray, "h w 3"], shorter: int
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+  """An image whose shorter side has so many pixels; 0: as it is."""
+  if not shorter:
+    return image
+  height, width = image.shape[:2]
+  scale = shorter / min(height, width)
+  size = (round(width * scale), round(height * scale))
+  small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+  return np.asarray(small)
 
-  Attributes:
-    folders: the images.
-    sampler: which of them each step sees.
-    side: of the square images.
-    fill: RGB of what lies outside an image; the mean, so that it becomes 0.
-    resize: pixels that an image's shorter side is scaled to; 0: not scaled.
-    augment: place and mirror images at random; else centre them.
-    num_threads: that read ahead.
+
+def square(
+  side: int, fill: tuple[int, int, int], resize: int = 0
+) -> Augmentation:
+  """An image on a square of side x side, at a random place.
+
+  Without a generator the image lies in the middle, for evaluation.
+
+  Args:
+    side: of the square, in pixels.
+    fill: RGB of what lies outside the image.
+    resize: pixels that the image's shorter side is scaled to; 0: not scaled.
   """
 
-  folders: ClassFolders
-  sampler: Sampler
-  side: int
-  fill: tuple[int, int, int]
-  resize: int = 0
-  augment: bool = False
-  num_threads: int = 2
+  def apply(sample: Sample, rng: np.random.Generator | None) -> Sample:
+    place = (0.5, 0.5) if rng is None else tuple(rng.random(2))
+    image = fit(scaled(sample.image, resize), side, fill, place)
+    return sample._replace(image=image)
 
-  def steps(self, start: int, stop: int) -> Iterator[Batch]:
-    """The batches of steps start .. stop - 1, read ahead in threads."""
-    numbered = grain.MapDataset.range(start, stop).map(
-      lambda step: self.batch(int(step))
-    )
-    options = grain.ReadOptions(
-      num_threads=self.num_threads, prefetch_buffer_size=8
-    )
-    return iter(numbered.to_iter_dataset(options))
+  return Augmentation(apply, lambda sizes: np.full_like(sizes, side))
 
-  def batch(self, step: int) -> Batch:
-    """The batch of one step; its label is [b, 1, 1], like the scores."""
-    indices = self.sampler.indices(step)
-    draw = np.random.default_rng((self.sampler.seed, step, 3)).random
-    images = []
-    for index in indices:
-      path = self.folders.files[index]
-      image = self._scaled(decode_image(path, str(path)))
-      down, across, mirror = draw(3) if self.augment else (0.5, 0.5, 1.0)
-      square = fit(image, self.side, self.fill, (down, across))
-      images.append(square[:, ::-1] if mirror < 0.5 else square)
-    count = len(indices)
-    classes = np.array([self.folders.classes[i] for i in indices], np.uint8)
-    part = Part(
-      image=np.stack(images),
-      label=classes[:, None, None],
-      extent=np.full((count, 2), self.side, np.int32),
-      position=np.arange(count, dtype=np.int32),
-    )
-    return Batch(indices, (part,))
 
-  def _scaled(self, image: UInt8[np.ndarray, "h w 3"]):
-    if not self.resize:
-      return image
-    height, width = image.shape[:2]
-    scale = self.resize / min(height, width)
-    size = (round(width * scale), round(height * scale))
-    scaled = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(scaled)
+class ClassFolders(Dataset):
+  """A data set of class folders; a record's label is one pixel, its class.
+
+  Ids are the paths of the images below the folder of their split.
+  """
+
+  def source(self, split: str) -> "ClassSource":
+    """The images of a split, in random access."""
+    return ClassSource(self.folders[self._known(split)], self.ids(split))
+
+
+class ClassSource(Sequence):
+  """Images of a split: source[i] -> Example, read when asked for."""
+
+  def __init__(self, folders: Folders, ids: tuple[str, ...]):
+    self._folders, self._ids = folders, ids
+
+  def __len__(self) -> int:
+    return len(self._folders.files)
+
+  def __getitem__(self, index: int) -> Example:
+    path = str(self._folders.files[index])
+    label = np.array([[self._folders.classes[index]]], np.uint8)
+    return Example(
+      self._ids[index], File(path, path).read(), encode_label(label)
+    )
+
+
+def load_class_folders(
+  directory: str | os.PathLike,
+  side: int,
+  fill: tuple[int, int, int],
+  resize: int = 0,
+) -> ClassFolders:
+  """The data set of a folder with train/CLASS and val/CLASS.
+
+  Args:
+    directory: of the two splits.
+    side, fill, resize: see `square`.
+
+  Raises:
+    DataError: see `find_classes`.
+  """
+  root = pathlib.Path(directory).expanduser()
+  folders = find_classes(root)
+  found = ClassFolders(
+    name=root.name or str(root),
+    directory=str(root),
+    class_names=folders["train"].class_names,
+    palette=voc_palette(),
+    void=VOID,
+    _ids={
+      split: tuple(
+        path.relative_to(root / split).as_posix() for path in each.files
+      )
+      for split, each in folders.items()
+    },
+    _sizes={
+      split: np.full((len(each.files), 2), side, np.int32)
+      for split, each in folders.items()
+    },
+    square=square(side, fill, resize),
+  )
+  object.__setattr__(found, "folders", folders)
+  return found

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int32, UInt8
 
+from fcn_jax.data.augment import Augmentation
 from fcn_jax.data.files import File, Pair
 from fcn_jax.files import DataError
 
@@ -41,6 +42,8 @@ class Dataset:
     class_names: the name of label i at place i.
     palette: RGB of each label, void's at 255.
     void: the label of pixels that count for nothing, 255.
+    square: of a data set whose label is one pixel an image: what puts an image
+      on the square that a classifier sees (see class_folders); else None.
   """
 
   name: str
@@ -50,6 +53,7 @@ class Dataset:
   void: int
   _ids: dict[str, tuple[str, ...]] = dataclasses.field(repr=False)
   _sizes: dict[str, Int32[np.ndarray, "n 2"]] = dataclasses.field(repr=False)
+  square: Augmentation | None = dataclasses.field(default=None, repr=False)
 
   @property
   def splits(self) -> dict[str, int]:
@@ -66,6 +70,11 @@ class Dataset:
     They come from the data set's metadata; nothing is decoded.
     """
     return self._sizes[self._known(split)].copy()
+
+  def label_sizes(self, split: str) -> Int32[np.ndarray, "n 2"]:
+    """Height and width of each label: those of its image, or one pixel."""
+    sizes = self.sizes(split)
+    return np.ones_like(sizes) if self.square else sizes
 
   def source(self, split: str) -> "Source":
     """The records of a split, in random access."""

@@ -36,14 +36,15 @@ class Part(NamedTuple):
   Attributes:
     image: RGB, zero beyond the extent.
     label: class ids; void (255) beyond the extent, and of an image without a
-      label. None where no image has one.
+      label. None where no image has one. [b, 1, 1] where an image has one
+      class.
     extent: true (height, width) of each image.
     position: place of each image in the batch as drawn; random numbers of an
       image are made from it.
   """
 
   image: UInt8[np.ndarray, "b h w 3"]
-  label: UInt8[np.ndarray, "b h w"] | None
+  label: UInt8[np.ndarray, "b lh lw"] | None
   extent: Int[np.ndarray, "b 2"]
   position: Int[np.ndarray, " b"]
 
@@ -69,11 +70,12 @@ def place(
     canvas: (height, width).
     part_size: number of canvases; those without a sample are empty.
   """
-  height, width = canvas
-  labelled = any(sample.label is not None for sample in samples)
+  labels = [s.label for s in samples if s.label is not None]
+  one_class = labels and samples[0].label.shape != samples[0].size
+  label_canvas = (1, 1) if one_class else canvas
   part = Part(
-    np.zeros((part_size, height, width, 3), np.uint8),
-    np.full((part_size, height, width), VOID, np.uint8) if labelled else None,
+    np.zeros((part_size, *canvas, 3), np.uint8),
+    np.full((part_size, *label_canvas), VOID, np.uint8) if labels else None,
     np.zeros((part_size, 2), np.int32),
     np.zeros((part_size,), np.int32),
   )
@@ -81,6 +83,7 @@ def place(
     h, w = part.extent[i] = sample.size
     part.image[i, :h, :w] = sample.image
     if sample.label is not None:
+      h, w = sample.label.shape
       part.label[i, :h, :w] = sample.label
     part.position[i] = position
   return part
@@ -189,7 +192,7 @@ class Loader:
 
   @functools.cached_property
   def _read(self) -> "Reader":
-    return Reader(self.dataset, self.split, self.keep)
+    return Reader(self.dataset, self.split, self.keep, whole=True)
 
 
 class Reader:
@@ -198,22 +201,34 @@ class Reader:
   Args:
     dataset, split: where they are.
     keep: decode each but once.
+    whole: do not cut the middle square out of an image for a classifier.
 
   Attributes:
     sizes: int32 [n, 2], (height, width) of each.
   """
 
-  def __init__(self, dataset: Dataset, split: str, keep: bool = False):
+  def __init__(
+    self,
+    dataset: Dataset,
+    split: str,
+    keep: bool = False,
+    whole: bool = False,
+  ):
     self.sizes = dataset.sizes(split)
     self._source = dataset.source(split)
+    self._square = None if whole else dataset.square
     self._kept: dict[int, Sample] | None = {} if keep else None
 
   def __call__(self, index: int) -> Sample:
     if self._kept is None:
-      return read_sample(self._source, index)
+      return self._read(index)
     if index not in self._kept:
-      self._kept[index] = read_sample(self._source, index)
+      self._kept[index] = self._read(index)
     return self._kept[index]
+
+  def _read(self, index: int) -> Sample:
+    sample = read_sample(self._source, index)
+    return self._square.apply(sample, None) if self._square else sample
 
 
 def is_one_part(images: int, by_canvas: bool, part_size: int) -> bool:

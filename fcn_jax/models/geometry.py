@@ -113,6 +113,23 @@ def check_segmentation(
     )
 
 
+def check_classifier(layers: d.Layers, classes: int) -> None:
+  """Refuses a network that does not give an image one score for each class.
+
+  Raises:
+    ValueError: it takes images of any size, or its last blob is not one cell of
+      so many channels.
+  """
+  side, last = layers[0].size, layers[-1].name
+  cells = sizes(layers, side)[last] if side else None
+  channels = d.channels(layers)[last]
+  if cells != 1 or channels != classes:
+    raise ValueError(
+      f"this network does not classify images: {last} has {cells or 'any'} "
+      f"cells and {channels} channels for {classes} classes"
+    )
+
+
 def next_fitting(layers: d.Layers, n: int) -> int:
   """The smallest length from n on that a network takes.
 

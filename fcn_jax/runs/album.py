@@ -127,13 +127,13 @@ def begin(
   for image_id in ids:
     place = dataset.ids(split).index(image_id)
     sample = pipeline.read_sample(source, place)
-    sizes[image_id] = sample.label.shape
+    sizes[image_id] = sample.size
     image = Image.fromarray(sample.image)
     image.thumbnail((_LONGEST, _LONGEST))
-    image.save(folder / "image" / f"{image_id}.jpg", quality=90)
+    image.save(_file(folder / "image", f"{image_id}.jpg"), quality=90)
     label = _reduced(sample.label, image.size)
     label = pictures.index_image(label, dataset.palette)
-    label.save(folder / "truth" / f"{image_id}.png")
+    label.save(_file(folder / "truth", f"{image_id}.png"))
   # Last: where it is, all is.
   path.write_text(json.dumps(about | {"sizes": sizes}))
   return ids
@@ -163,7 +163,7 @@ def add(
       with Image.open(folder / "image" / f"{image_id}.jpg") as image:
         labels = _reduced(labels, image.size)
       labels = pictures.index_image(labels, palette)
-      labels.save(unfinished / f"{image_id}.png", optimize=True)
+      labels.save(_file(unfinished, f"{image_id}.png"), optimize=True)
   kept = {*evenly(validated, _MOST_STEPS), best, step}
   for other in _steps(folder):
     if other not in kept:
@@ -206,6 +206,13 @@ def read(workdir: pathlib.Path) -> Album | None:
     palette=np.array(about["palette"], np.uint8),
     pictures=tuple(found),
   )
+
+
+def _file(folder: pathlib.Path, name: str) -> pathlib.Path:
+  """The path of a file to be written; an id may be a path, as 'a/0001'."""
+  path = folder / name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  return path
 
 
 def _about(folder: pathlib.Path) -> dict:

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
-from fcn_jax import devices
-from fcn_jax.data import Dataset, augment, pipeline, sampling
+from fcn_jax import devices, models
+from fcn_jax.data import Dataset, augment, load_dataset, pipeline, sampling
 from fcn_jax.data.augment import Augmentation
 from fcn_jax.data.canvases import assign, choose_canvases
+from fcn_jax.data.class_folders import load_class_folders
 from fcn_jax.devices import MemoryLimit
 from fcn_jax.text import GIB
 from fcn_jax.training import optimizers
@@ -61,18 +62,46 @@ def choose(
   return chosen
 
 
-def augmentations(config: ConfigDict) -> tuple[Augmentation, ...]:
-  """How a recipe changes every image that is drawn, in order.
-
-  First the mirror of config.data.mirror, then the crop of
-  config.data.random_crop, then those that config.data.augment names, with the
-  options in config.augment.NAME.
+def load_data(config: ConfigDict) -> Dataset:
+  """The data of a recipe: a prepared data set, or folders of classes.
 
   Raises:
-    ValueError: an unknown name, one of the first two, or an option out of its
-      range.
+    ValueError: the network is a classifier and the data set has labels of
+      pixels, or the other way round.
+    DataError: there is no such data.
   """
-  chosen = []
+  model, data = config.model, config.data
+  (first, *_) = models.declare(**{**model.to_dict(), "classes": 1})
+  if bool(first.size) != bool(data.directory):
+    kind = "classifies images" if first.size else "scores the pixels of images"
+    wanted = "directory, a folder per class" if first.size else "name"
+    raise ValueError(f"{model.name} {kind}: give config.data.{wanted}")
+  if not data.directory:
+    return load_dataset(data.name, data.data_dir or None)
+  # Around an image lies the mean, which becomes 0.
+  fill = tuple(round(x) for x in reversed(first.mean_bgr))
+  return load_class_folders(data.directory, first.size, fill, data.resize)
+
+
+def augmentations(
+  config: ConfigDict, data: Dataset
+) -> tuple[Augmentation, ...]:
+  """How a recipe changes every image that is drawn, in order.
+
+  First the square that a classifier sees, at a random place, then the mirror of
+  config.data.mirror, the crop of config.data.random_crop, and those that
+  config.data.augment names, with the options in config.augment.NAME.
+
+  Raises:
+    ValueError: an unknown name, one of the first two, an option out of its
+      range, or a crop of a square.
+  """
+  chosen = [data.square] if data.square else []
+  if data.square and config.data.random_crop:
+    raise ValueError(
+      f"config.data.random_crop = {config.data.random_crop}: a classifier sees "
+      "a square at a random place already; set it to 0"
+    )
   if config.data.mirror:
     chosen.append(augment.make("mirror"))
   if config.data.random_crop:
@@ -102,7 +131,7 @@ def make_loader(
     ValueError: augmentations that there are not, see `augmentations`.
   """
   split = config.data.train_split
-  changes = augmentations(config)
+  changes = augmentations(config, data)
   sizes = augment.largest_sizes(changes, data.sizes(split))
   canvases = choose_canvases(sizes, config.data.max_canvases)
   by_canvas = config.data.batching == "by_canvas"

@@ -17,7 +17,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from fcn_jax import devices, models
-from fcn_jax.data import Dataset, load_dataset
+from fcn_jax.data import Dataset
 from fcn_jax.data.augment import largest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.models import geometry
@@ -43,11 +43,13 @@ class Outcome:
     state: after the last step.
     evaluation: the last one made, None if none was.
     stopped_by: number of the signal that ended the run early, or None.
+    card: of the run's checkpoints.
   """
 
   state: TrainState
   evaluation: Evaluation | None
   stopped_by: int | None
+  card: checkpoints.ModelCard
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
@@ -68,7 +70,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
   folder = pathlib.Path(workdir).expanduser()
   begun = checkpoints.has_checkpoint(folder)
   config_lib.claim_workdir(config, folder, begun, recipe.complete)
-  dataset = load_dataset(config.data.name, config.data.data_dir or None)
+  dataset = input.load_data(config)
   run = _Run(config, folder, dataset)
   with (
     checkpoints.Checkpoints(folder, config.keep_latest) as saved,
@@ -105,9 +107,14 @@ class _Run:
     self.log_every = every(config.log_every)
     self.about = about(config, data)
     self.layers = self.about.declaration()
-    geometry.check_segmentation(
-      self.layers, len(data.class_names), _lengths(config, data)
-    )
+    if data.square:
+      geometry.check_classifier(self.layers, len(data.class_names))
+    else:
+      geometry.check_segmentation(
+        self.layers, len(data.class_names), _lengths(config, data)
+      )
+    # What the best checkpoint is chosen by.
+    self.measure = "pixel_accuracy" if data.square else "mean_iu"
     self.evaluator = Evaluator(
       data,
       config.data.val_split,
@@ -118,7 +125,7 @@ class _Run:
     )
     _log.info(
       "%s: %d training images, %d steps an epoch, %d steps; canvases %s, "
-      "for validation %s; a head of zeros has a loss of ln(%d) = %.4f a pixel",
+      "for validation %s; a head of zeros has a loss of ln(%d) = %.4f",
       data.name,
       self.loader.sampler.images,
       epoch,
@@ -170,10 +177,11 @@ class _Run:
       finished = step == self.total and step in writer.validations
       report.end(step, not finished)
     if finished:
-      score = writer.validations[step]["mean_iu"]
-      _log.info("finished: step %d, mean IoU %.4f", step, score)
-      return Outcome(state, evaluation, None)
-    return Outcome(state, evaluation, stop.signal)
+      name = "accuracy" if self.dataset.square else "mean IoU"
+      score = writer.validations[step][self.measure]
+      _log.info("finished: step %d, %s %.4f", step, name, score)
+      return Outcome(state, evaluation, None, self.about)
+    return Outcome(state, evaluation, stop.signal, self.about)
 
   def _start(self, saved, start) -> tuple[TrainState, Training]:
     """The state of step 0, or of the checkpoint `start`."""
@@ -274,7 +282,7 @@ class _Run:
       state.frozen,
       self.about,
       (state.step, state.opt_state),
-      writer.validations.get(step, {}).get("mean_iu"),
+      writer.validations.get(step, {}).get(self.measure),
     )
 
 

@@ -92,6 +92,7 @@ def of_stepper(
   canvas: tuple[int, int],
   part_size: int,
   parts: int = 1,
+  label_canvas: tuple[int, int] | None = None,
 ) -> MemoryNeed | None:
   """What a step needs; its programs are compiled for it, and kept.
 
@@ -102,6 +103,7 @@ def of_stepper(
     canvas: (height, width) of the images.
     part_size: images in a part, over all devices.
     parts: in a batch.
+    label_canvas: (height, width) of the labels; None: the images'.
 
   Returns:
     None: this kind of device does not tell.
@@ -113,7 +115,7 @@ def of_stepper(
 
   part = Part(
     shaped((*canvas, 3), np.uint8),
-    shaped(canvas, np.uint8),
+    shaped(label_canvas or canvas, np.uint8),
     shaped((2,), np.int32),
     shaped((), np.int32),
   )
@@ -314,6 +316,7 @@ def warn_before_training(
     loader.canvases[-1],
     loader.part_size,
     parts_of(images, loader.part_size, loader.one_part),
+    (1, 1) if loader.dataset.square else None,
   )
   if need is None:
     return

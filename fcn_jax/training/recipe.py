@@ -85,6 +85,8 @@ def default_recipe(
   config.data = ConfigDict()
   config.data.name = ""
   config.data.data_dir = ""  # empty: the default of tensorflow_datasets
+  config.data.directory = ""  # of a classifier: train/CLASS and val/CLASS
+  config.data.resize = 0  # and its images' shorter side in pixels; 0: as it is
   config.data.train_split = "train"
   config.data.val_split = "val"
   config.data.order = "shuffle"  # or sequential, with_replacement
@@ -160,6 +162,8 @@ def check(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
       range, with what there is.
   """
   tree = config.to_dict() if isinstance(config, ConfigDict) else dict(config)
+  if "learning_rate" in tree:
+    tree = _from_classifier(tree)
   given = flat(tree)
   names = {
     "network": given.get("model.name", ""),
@@ -195,6 +199,24 @@ def check(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
 def complete(tree: dict[str, Any]) -> dict[str, Any]:
   """The fields of a config.json, with those that its version did not have."""
   return check(tree).to_dict()
+
+
+def _from_classifier(tree: Mapping[str, Any]) -> dict[str, Any]:
+  """The config of a classifier of version 0.1.0, in the names of today."""
+  given = dict(tree)
+  rate, warmup = given.pop("learning_rate"), given.pop("warmup_steps")
+  # The norm of the mean gradient was limited, not that of the sum.
+  clip = given["clip_gradients"] * given["batch_size"]
+  return given | {
+    "model": {"name": "alexnet", **given["model"]},
+    "init": {"source": "random", "head": "gaussian"},
+    "data": {"mirror": True, **given["data"]},
+    "optimizer": "adamw",
+    "lr_policy": "cosine",
+    "base_lr": rate,
+    "lr_warmup": f"{warmup} steps",
+    "clip_gradients": clip,
+  }
 
 
 def _error(problems: list[str]) -> ValueError:
@@ -290,6 +312,7 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
     ("keep_latest", "at least 1", lambda x: x >= 1),
     ("seed", "at least 0", lambda x: x >= 0),
     ("data.random_crop", "at least 0", lambda x: x >= 0),
+    ("data.resize", "at least 0", lambda x: x >= 0),
     ("data.num_threads", "at least 0", lambda x: x >= 0),
     ("base_lr", "above 0", lambda x: x > 0),
     ("momentum", "at least 0 and below 1", lambda x: 0 <= x < 1),

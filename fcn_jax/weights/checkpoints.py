@@ -7,6 +7,7 @@ the model: its declaration, class names, palette, and the config it came from.
 
 import contextlib
 import dataclasses
+import json
 import math
 import pathlib
 import shutil
@@ -17,8 +18,10 @@ import orbax.checkpoint.experimental.v1 as ocp
 from flax import nnx
 
 from fcn_jax import models
+from fcn_jax.weights import caffemodel, surgery
 
 FOLDER = "checkpoints"
+CLASSIFIER = "classifier.caffemodel"  # of a classifier's workdir
 _ASIDE, _COPYING = "aside_", "copying_"
 
 
@@ -273,6 +276,10 @@ def load_model(
   Raises:
     FileNotFoundError: there is no such checkpoint.
   """
+  if (_absolute(directory) / CLASSIFIER).is_file() and not has_checkpoint(
+    directory
+  ):
+    return *_load_classifier(_absolute(directory), precision), 0
   number, about = load_about(directory, step)
   path = _absolute(directory) / FOLDER / str(number)
   net = models.build(about.declaration(), precision)
@@ -282,3 +289,32 @@ def load_model(
   params = _filled(params, values["params"])
   frozen = _filled(frozen, values["frozen"])
   return nnx.merge(graphdef, params, frozen), about, number
+
+
+def _load_classifier(
+  directory: pathlib.Path, precision: str
+) -> tuple[models.Network, ModelCard]:
+  """What pretrain_classifier.py of version 0.1.0 wrote: no checkpoint.
+
+  Raises:
+    FileNotFoundError: a file is missing.
+    SurgeryError: the files do not belong together.
+  """
+  for name in ("classes.txt", "config.json"):
+    if not (directory / name).is_file():
+      raise FileNotFoundError(
+        f"{directory} holds no {name}, which lies beside {CLASSIFIER}"
+      )
+  config = json.loads((directory / "config.json").read_text())
+  names = (directory / "classes.txt").read_text().splitlines()
+  source = caffemodel.read_caffemodel(directory / CLASSIFIER)
+  card = ModelCard(
+    model={"name": "alexnet", "classes": len(names), **config["model"]},
+    class_names=names,
+    palette=[],
+    config=config,
+    source=f"{CLASSIFIER}, SHA-1 {source.sha1}",
+  )
+  net = models.build(card.declaration(), precision)
+  surgery.surgery(source, net, file=str(directory / CLASSIFIER))
+  return net, card

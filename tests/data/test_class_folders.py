@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fcn_jax.data import class_folders
+from fcn_jax.data import class_folders, decode_image, decode_label, pipeline
 from fcn_jax.data.sampling import Sampler
 from fcn_jax.files import DataError
 
@@ -101,34 +101,53 @@ def test_classes_that_labels_have_no_room_for_are_refused(tmp_path):
     class_folders.find_classes(tmp_path)
 
 
-def loader(folders, **options) -> class_folders.CropLoader:
-  found = class_folders.find_classes(folders)["train"]
-  drawing = Sampler(3, 2, "sequential", seed=0)
-  return class_folders.CropLoader(
-    found, drawing, 5, FILL, num_threads=0, **options
+def of(folders, side=5, resize=0):
+  return class_folders.load_class_folders(folders, side, FILL, resize)
+
+
+def test_it_is_a_data_set_whose_labels_are_one_pixel(folders):
+  data = of(folders)
+  assert data.class_names == ("cat", "dog")
+  assert data.splits == {"train": 3, "val": 1}
+  assert data.ids("train") == ("cat/a.png", "cat/b.png", "dog/c.png")
+  assert data.sizes("train").tolist() == [[5, 5]] * 3
+  assert data.label_sizes("train").tolist() == [[1, 1]] * 3
+  example = data.source("train")[2]
+  assert decode_label(example.label).tolist() == [[1]]
+  assert decode_image(example.image).shape == (8, 8, 3)
+
+
+def test_evaluation_sees_the_middle(folders):
+  """8 x 8 and 6 x 8 in 5 x 5: 3 rows and columns to move in, or 1 row."""
+  read = pipeline.Reader(of(folders), "train")
+  np.testing.assert_array_equal(read(2).image, numbered(8, 8)[2:7, 2:7])
+  np.testing.assert_array_equal(read(0).image, numbered(6, 8)[0:5, 2:7])
+  (batch,) = pipeline.in_canvas_order(read, ((5, 5),), 4)
+  (part,) = batch.parts
+  assert part.label.tolist() == [[[0]], [[0]], [[1]], [[255]]]
+  assert part.extent.tolist() == [[5, 5]] * 3 + [[0, 0]]
+
+
+def loader(data) -> pipeline.Loader:
+  return pipeline.Loader(
+    dataset=data,
+    split="train",
+    sampler=Sampler(3, 2, "sequential", seed=0, canvas_of=(0, 0, 0)),
+    canvases=((5, 5),),
+    part_size=2,
+    augmentations=(data.square, "mirror"),
+    num_threads=0,
   )
 
 
-def test_a_batch_by_hand(folders):
-  """Step 1 draws the dog and, again, the first cat; both centred."""
-  drawn = loader(folders).batch(1)
-  assert drawn.indices == (2, 0)
-  (part,) = drawn.parts
-  # 8 x 8 and 6 x 8: 3 rows and columns to move in, or 1 row: half of each.
-  np.testing.assert_array_equal(part.image[0], numbered(8, 8)[2:7, 2:7])
-  np.testing.assert_array_equal(part.image[1], numbered(6, 8)[0:5, 2:7])
-  assert part.label.tolist() == [[[1]], [[0]]]
-  assert part.extent.tolist() == [[5, 5], [5, 5]]
-  assert part.position.tolist() == [0, 1]
-
-
 def test_places_and_mirrors_are_drawn_by_seed_and_step(folders):
-  augmented = loader(folders, augment=True)
-  steps = [drawn.parts[0].image for drawn in augmented.steps(0, 12)]
-  resumed = [drawn.parts[0].image for drawn in augmented.steps(8, 12)]
+  augmented = loader(of(folders))
+  steps = [batch.parts[0].image for batch in augmented.steps(0, 12)]
+  resumed = [batch.parts[0].image for batch in augmented.steps(8, 12)]
   np.testing.assert_array_equal(resumed, steps[8:])
-  # Step i and i + 3 draw the same two images.
-  assert any((a != b).any() for a, b in zip(steps[:9], steps[3:], strict=True))
+  assert augmented.batch(0).parts[0].label.tolist() == [[[0]], [[0]]]
+  # An epoch has two steps: the same images, elsewhere.
+  assert any((a != b).any() for a, b in zip(steps[:-2], steps[2:], strict=True))
   columns = [image[0, :, 1].astype(int) for image in np.concatenate(steps)]
   mirrored = [bool(row[0] > row[-1]) for row in columns]
   assert 4 < sum(mirrored) < 20
@@ -136,7 +155,7 @@ def test_places_and_mirrors_are_drawn_by_seed_and_step(folders):
 
 def test_the_shorter_side_is_scaled(folders):
   """6 x 8 to a height of 3: 3 x 4, placed in 5 x 5."""
-  (part,) = loader(folders, resize=3).batch(0).parts
-  inside = (part.image[0] != FILL).any(-1)
+  image = pipeline.Reader(of(folders, resize=3), "train")(0).image
+  inside = (image != FILL).any(-1)
   assert inside.sum() == 3 * 4
   assert inside[1:4, :4].all() or inside[1:4, 1:].all()

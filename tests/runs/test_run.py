@@ -79,7 +79,7 @@ def test_folders_that_are_no_workdirs_are_refused_by_name(tmp_path):
   assert refused(tmp_path).endswith("no config.json; in it there are one, two")
   (tmp_path / "one/config.json").write_text("{")
   assert "not the config of a run" in refused(tmp_path / "one")
-  classifier = load_config("shapes_alexnet_classifier").to_dict()
+  classifier = {"data": {"directory": "crops"}, "duration": "2 steps"}
   (tmp_path / "one/config.json").write_text(json.dumps(classifier))
   text = refused(tmp_path / "one")
   assert "not the workdir of scripts/train.py" in text

@@ -109,7 +109,7 @@ def recipe(**data) -> ConfigDict:
 
 def names(config) -> list[str]:
   """The functions that the augmentations come from."""
-  chosen = input.augmentations(config)
+  chosen = input.augmentations(config, made_up())
   return [one.apply.__qualname__.split(".")[0] for one in chosen]
 
 
@@ -136,7 +136,7 @@ def test_options_come_from_the_recipe(monkeypatch):
     return augment.Augmentation(lambda sample, rng: sample)
 
   monkeypatch.setitem(augment.AUGMENTATIONS, "photometric", noted)
-  input.augmentations(recipe(augment=("photometric",)))
+  input.augmentations(recipe(augment=("photometric",)), made_up())
   assert given == {"brightness": 0.1, "contrast": 0.0, "hue": 0.5}
 
 
@@ -150,7 +150,7 @@ def test_options_come_from_the_recipe(monkeypatch):
 )
 def test_names_that_a_recipe_cannot_have(name, message):
   with pytest.raises(ValueError, match=message):
-    input.augmentations(recipe(augment=(name,)))
+    input.augmentations(recipe(augment=(name,)), made_up())
 
 
 def test_canvases_hold_what_the_augmentations_make(monkeypatch):

@@ -1,20 +1,19 @@
-"""fcn_jax.pretrain: a short training on a few crops, and what it leaves."""
+"""fcn_jax.training.pretrain: a short training on a few crops."""
 
 import json
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from configs_there import load_config
 from PIL import Image
-from small_nets import split
+from places import ROOT
 
-from fcn_jax import devices, models
-from fcn_jax.data import class_folders
-from fcn_jax.training import pretrain, progress
-from fcn_jax.training.step import TrainState
-from fcn_jax.weights import caffemodel, surgery
+from fcn_jax import models
+from fcn_jax.prediction.activations import activity
+from fcn_jax.runs import album
+from fcn_jax.runs.run import read_run
+from fcn_jax.training import input, pretrain, recipe, start
+from fcn_jax.weights import caffemodel, checkpoints, surgery
 
 COLORS = {"dark": 20, "light": 230, "middle": 128}
 
@@ -39,38 +38,35 @@ def directory(tmp_path_factory):
 
 
 @pytest.fixture
-def recipe(directory):
+def config(directory):
   config = load_config("shapes_alexnet_classifier")
   config.model.width = 0.02
   config.data.directory = str(directory)
-  config.batch_size = 3
+  config.batch_size = config.data.part_size = 3
   config.duration = "2 steps"
-  config.warmup_steps = 1
+  config.lr_warmup = "1 step"
+  config.validate_every = config.checkpoint_every = "2 steps"
   return config
 
 
-def declared(recipe, name="alexnet"):
+def declared(config, name="alexnet"):
   return models.declare(
     name,
     classes=3,
-    width=recipe.model.width,
-    order=recipe.model.order,
-    mean_bgr=tuple(recipe.model.mean_bgr),
+    width=config.model.width,
+    order=config.model.order,
+    mean_bgr=tuple(config.model.mean_bgr),
   )
 
 
-def test_a_run_leaves_a_classifier_that_surgery_accepts(recipe, tmp_path):
+def test_a_run_leaves_a_classifier_that_surgery_accepts(config, tmp_path):
   workdir = tmp_path / "new/classifier"
-  accuracy = pretrain.train_classifier(recipe, str(workdir))
+  outcome = pretrain.train_classifier(config, str(workdir))
+  # Of val's four images so many are named rightly.
+  accuracy = outcome.evaluation.figures()["pixel_accuracy"]
   assert accuracy in (0, 0.25, 0.5, 0.75, 1)
-  assert sorted(path.name for path in workdir.iterdir()) == [
-    "classes.txt",
-    "classifier.caffemodel",
-    "config.json",
-  ]
+  assert outcome.evaluation.histogram.sum() == 4
   assert (workdir / "classes.txt").read_text() == "dark\nlight\nmiddle\n"
-  stored = json.loads((workdir / "config.json").read_text())
-  assert stored == json.loads(json.dumps(recipe.to_dict()))
   path = workdir / "classifier.caffemodel"
   source = caffemodel.read_caffemodel(path)
   shapes = {
@@ -83,109 +79,99 @@ def test_a_run_leaves_a_classifier_that_surgery_accepts(recipe, tmp_path):
     "fc7": ("InnerProduct", (82, 82)),
     "fc8": ("InnerProduct", (3, 82)),
   }
-  net = models.build(declared(recipe, "fcn_alexnet"))
+  net = models.build(declared(config, "fcn_alexnet"))
   receipt = surgery.surgery(source, net)
   assert receipt.initialised_layers() == ("score_fr", "upscore")
   # AdamW moves every weight by about its rate: warm-up's 0, then 6e-4.
-  before = models.build(declared(recipe))
-  surgery.initialise(before, recipe.seed, "gaussian")
+  before = models.build(declared(config))
+  surgery.initialise(before, config.seed, "gaussian")
   moved = np.abs(net.conv1.kernel[...] - before.conv1.kernel[...])
   assert 3e-4 < moved.max() < 1e-3
 
-  classifier, about = pretrain.load_classifier(workdir)
-  assert about.class_names == ["dark", "light", "middle"]
-  assert classifier.layers == models.declare(**about.model)
+  # The workdir is that of any other run.
+  run = read_run(workdir)
+  assert (run.step, run.outcome, len(run.val)) == (2, "finished", 2)
+  assert (workdir / "report.html").is_file()
+  kept = album.read(workdir)
+  assert sorted(kept.pictures[0].predictions) == [0, 2]
+  net, card, step = checkpoints.load_model(workdir)
+  assert (card.class_names, step) == (["dark", "light", "middle"], 2)
+  assert card.config["data"]["directory"] == config.data.directory
   stored = next(x.blobs[0] for x in source.layers if x.name == "fc8")
-  np.testing.assert_array_equal(classifier.fc8.kernel[...][0, 0].T, stored)
+  np.testing.assert_array_equal(net.fc8.kernel[...][0, 0].T, stored)
 
-  with pytest.raises(FileExistsError, match="name another --workdir"):
-    pretrain.train_classifier(recipe, str(workdir))
+  # The same command again trains nothing more.
+  again = pretrain.train_classifier(config, str(workdir))
+  assert again.stopped_by is None
   assert caffemodel.read_caffemodel(path).sha1 == source.sha1
 
 
-def test_a_folder_without_a_classifier_is_told(tmp_path):
-  with pytest.raises(FileNotFoundError, match=r"holds no classifier\.caffem"):
-    pretrain.load_classifier(tmp_path)
-
-
-@pytest.mark.parametrize(
-  ("loss", "weight"), [(np.nan, 0), (np.inf, 0), (1, np.nan), (1, np.inf)]
-)
-def test_nothing_is_left_of_a_run_that_blows_up(
-  recipe, tmp_path, monkeypatch, loss, weight
-):
-  """Seen at a loss, or at the weights after the last step."""
-
-  def stepper(state, drawn):
-    params = jax.tree.map(lambda x: x + weight, state.params)
-    return state.replace(params=params), [jnp.array([1.0, loss, 1.0])]
-
-  monkeypatch.setattr(pretrain, "Stepper", lambda *_, **__: stepper)
-  with pytest.raises(progress.NotFinite) as error:
-    pretrain.train_classifier(recipe, str(tmp_path / "classifier"))
-  assert str(error.value).startswith("step 2: the ")
-  assert "lower config.learning_rate" in str(error.value)
-  assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-  ("total", "shares"),
-  [
-    (1, [1]),
-    (2, [0, 1]),
-    (3, [0, 1 / 2, 1]),
-    (6, [0, 1 / 2, 1, (2 + 2**0.5) / 4, 1 / 2]),
-  ],
-)
-def test_the_solver_by_hand(recipe, total, shares):
-  """Equal slopes: Adam moves by its rate, which warms up and falls.
-
-  A warm-up of 2 steps, less where the run is shorter; from the rate's peak on
-  1/2 + cos(pi t) / 2, over the 4 steps that are left of 6: 1, 0.854, 1/2.
-  """
-  recipe.warmup_steps = 2
-  recipe.weight_decay = 0.1
-  solver = pretrain._solver(recipe, total)
-  weight = {"kernel": jnp.full(3, 2.0)}
-  state = solver.init(weight)
-  step = jax.jit(solver.update)
-  for share in shares:
-    updates, state = step({"kernel": jnp.full(3, 9.0)}, state, weight)
-    # The decay takes 0.1 of the weight, 2, besides.
-    expected = -share * recipe.learning_rate * (1 + 0.1 * 2)
-    np.testing.assert_allclose(updates["kernel"], expected, rtol=1e-4)
-
-
-def test_accuracy_by_hand(recipe):
-  """All is named light, the second class; so are three of the four of val.
-
-  The second batch of three is filled up with a dark and a light one, which do
-  not count again: that would be 4 of 6.
-  """
-  net = models.build(declared(recipe))
-  net.fc8.bias[...] = np.array([0, 1, 0], np.float32)
-  graphdef, params, frozen = split(net)
-  state = TrainState(jnp.zeros((), jnp.int32), params, frozen, None)
-  folders = class_folders.find_classes(recipe.data.directory)["val"]
-  assert folders.classes == (0, 1, 1, 1)
-  found = pretrain._accuracy(
-    recipe, folders, graphdef, state, devices.data_mesh()
+def test_a_classifier_starts_an_fcn(config, tmp_path):
+  """From its checkpoint, without a caffemodel in between."""
+  pretrain.train_classifier(config, str(tmp_path))
+  net, *_ = checkpoints.load_model(tmp_path)
+  fcn = recipe.default_recipe("fcn_alexnet", width=0.02)
+  fcn.init.path = str(tmp_path)
+  card = checkpoints.ModelCard(
+    {**fcn.model.to_dict(), "classes": 4}, list("abcd"), []
   )
-  assert found == 0.75
+  made, receipt = start.network(fcn, card)
+  np.testing.assert_array_equal(made.fc6.kernel[...], net.fc6.kernel[...])
+  assert receipt.initialised_layers() == ("score_fr", "upscore")
 
 
-def test_crops_are_placed_at_random_only_in_training(recipe):
-  """Around a crop lies the mean, in RGB: 3, 2, 1."""
-  recipe.model.mean_bgr = (1.2, 1.9, 3.1)
-  folders = class_folders.find_classes(recipe.data.directory)["train"]
-  still, moved = (
-    pretrain._loader(recipe, folders, order).batch(0).parts[0].image
-    for order in ("sequential", "shuffle")
-  )
-  assert still.shape == (3, 227, 227, 3)
-  assert still[0, 0, 0].tolist() == [3, 2, 1]
-  # 20 x 30 pixels in the middle: round(207 / 2) above, round(197 / 2) beside.
-  rows, columns = np.nonzero((still[0] == COLORS["dark"]).all(-1))
-  assert (rows.min(), rows.max()) == (104, 123)
-  assert (columns.min(), columns.max()) == (98, 127)
-  assert np.any(moved[:, 104:123, 98:127].min((1, 2)) < 20)
+def test_the_classifier_of_an_older_version_is_read(config, tmp_path):
+  """It has a caffemodel, class names and a config, and no checkpoint."""
+  workdir = tmp_path / "old"
+  pretrain.train_classifier(config, str(tmp_path / "new"))
+  workdir.mkdir()
+  for name in ("classifier.caffemodel", "classes.txt"):
+    (workdir / name).write_bytes((tmp_path / "new" / name).read_bytes())
+  model = config.model.to_dict()
+  del model["name"]
+  (workdir / "config.json").write_text(json.dumps({"model": model}))
+  net, card, _ = checkpoints.load_model(workdir)
+  assert card.class_names == ["dark", "light", "middle"]
+  new, *_ = checkpoints.load_model(tmp_path / "new")
+  np.testing.assert_array_equal(net.conv1.kernel[...], new.conv1.kernel[...])
+  image = np.zeros((227, 227, 3), np.uint8)
+  found = activity(net, image, card.class_names)
+  assert found[-1].blob.shape == (1, 1, 3)
+  with pytest.raises(FileExistsError, match="name another --workdir"):
+    pretrain.train_classifier(config, str(workdir))
+  (workdir / "classes.txt").unlink()
+  with pytest.raises(FileNotFoundError, match=r"holds no classes\.txt"):
+    checkpoints.load_model(workdir)
+
+
+def test_the_config_of_an_older_version_is_translated():
+  """Its clip was of the mean of 16 gradients: 1 of theirs is 16 of the sum."""
+  stored = json.loads((ROOT / "tests/stored/recipes_0_1_0.json").read_text())
+  whole = recipe.complete(stored["shapes_alexnet_classifier"])
+  now = load_config("shapes_alexnet_classifier").to_dict()
+  for config in (whole, now):
+    for field in ("batching", "part_size"):
+      del config["data"][field]
+    for field in ("validate", "checkpoint", "log"):
+      del config[f"{field}_every"]
+    del config["keep_latest"]
+  assert whole == now
+  assert (whole["base_lr"], whole["lr_warmup"]) == (6e-4, "50 steps")
+  assert whole["clip_gradients"] == 16.0
+
+
+def test_the_data_fit_the_network(config):
+  config.data.directory = ""
+  with pytest.raises(ValueError, match=r"alexnet classifies images: give"):
+    input.load_data(config)
+  fcn = load_config("shapes_fcn_alexnet")
+  fcn.data.directory = "somewhere"
+  with pytest.raises(ValueError, match=r"scores the pixels of images: give"):
+    input.load_data(fcn)
+
+
+def test_a_square_is_not_cropped_again(config):
+  config.data.random_crop = 3
+  data = input.load_data(config)
+  with pytest.raises(ValueError, match="a square at a random place already"):
+    input.augmentations(config, data)
