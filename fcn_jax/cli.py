@@ -1,17 +1,20 @@
-"""What every script does the same: plain log lines, one-line errors."""
+"""What the scripts share: how they start, errors on one line, their flags."""
 
 import dataclasses
 import logging
 import os
 import sys
+import typing
 from collections.abc import Callable
 
 import jax
 from absl import app, flags
 from absl import logging as absl_logging
 
-from fcn_jax.data.formats import Options
-from fcn_jax.files import cache_dir
+from fcn_jax.data.formats import FORMATS, Format
+from fcn_jax.files import DataError, cache_dir
+
+T = typing.TypeVar("T")
 
 
 def start(main: Callable[..., int | None], arguments: str = "") -> None:
@@ -81,44 +84,93 @@ def keep_compiled_programs() -> None:
 
 flags.disclaim_key_flags()  # --help shows them as the script's own
 
+_DEFINE = {
+  str: flags.DEFINE_string,
+  int: flags.DEFINE_integer,
+  float: flags.DEFINE_float,
+  bool: flags.DEFINE_boolean,
+}
 
-def define_dataset_flags() -> list[flags.FlagHolder]:
-  """Defines them all but --dataset, which each script words for itself."""
-  string = flags.DEFINE_string
-  return [
-    string("archive", None, "voc: the tar, as downloaded; it is read in place"),
-    string("devkit", None, "voc: the unpacked folder, instead of --archive"),
-    flags.DEFINE_integer(
-      "year", None, "voc: 2007 to 2012, where there are several", 2007, 2012
-    ),
-    string("train_images", None, "folder: training images"),
-    string("train_labels", None, "folder: their labels, of the same stems"),
-    string("val_images", None, "folder: validation images"),
-    string("val_labels", None, "folder: their labels"),
-    string("test_images", None, "folder: test images, if there are any"),
-    string("test_labels", None, "folder: their labels"),
-    flags.DEFINE_float(
-      "val_percent",
-      None,
-      "folder: draw the validation set from the training one",
-    ),
-    flags.DEFINE_integer("seed", 0, "of that draw; shapes: of the drawings"),
-    string("class_names", None, "text file, line i (from 0) names label i"),
-    string(
-      "colormap",
-      None,
-      "for labels in colours: line i holds 'R G B' of label i",
-    ),
-    string("void_color", None, "R,G,B of pixels that count for nothing"),
-    flags.DEFINE_boolean(
-      "binary_masks",
-      False,
-      "labels are masks of 0 and 255, and 255 is class 1",
-    ),
+
+def define_flags(options: type) -> None:
+  """Defines a flag for each field of a dataclass, see `data.formats.flag`."""
+  for field in dataclasses.fields(options):
+    _define(field, field.metadata["help"])
+
+
+def options_given(options: type[T]) -> T:
+  """The dataclass of `define_flags` as the flags say."""
+  names = [field.name for field in dataclasses.fields(options)]
+  return options(**{name: flags.FLAGS[name].value for name in names})
+
+
+def define_format_flags(required: bool = False) -> flags.FlagHolder[str]:
+  """Defines --dataset, and the flags of every format in FORMATS.
+
+  A flag's help names the formats it is for, unless it is for all of them.
+
+  Args:
+    required: whether --dataset has to be given.
+
+  Returns:
+    --dataset.
+  """
+  for fields in _fields_of_formats().values():
+    formats_of_help: dict[str, list[str]] = {}
+    for name, field in fields.items():
+      formats_of_help.setdefault(field.metadata["help"], []).append(name)
+    words = [
+      said if len(names) == len(FORMATS) else f"{', '.join(names)}: {said}"
+      for said, names in formats_of_help.items()
+    ]
+    _define(next(iter(fields.values())), "; ".join(words))
+  return flags.DEFINE_enum(
+    "dataset",
+    None,
+    list(FORMATS),
+    "; ".join(f"{name}: {kind.title}" for name, kind in FORMATS.items()),
+    required=required,
+  )
+
+
+def format_given() -> Format | None:
+  """The format that --dataset names, as its flags say; None without it.
+
+  Raises:
+    DataError: a flag was given that belongs to other formats.
+  """
+  chosen = flags.FLAGS["dataset"].value
+  strange = [
+    f"--{flag} goes with --dataset={' or '.join(fields)}; give that, or leave "
+    f"out --{flag}"
+    for flag, fields in _fields_of_formats().items()
+    if flags.FLAGS[flag].present and chosen not in fields
   ]
+  if strange:
+    raise DataError("\n".join(strange))
+  return options_given(FORMATS[chosen]) if chosen else None
 
 
-def dataset_options() -> Options:
-  """What the flags of this script say, of all that `Options` holds."""
-  names = {field.name for field in dataclasses.fields(Options)}
-  return Options(**{n: flags.FLAGS[n].value for n in names & set(flags.FLAGS)})
+def _fields_of_formats() -> dict[str, dict[str, dataclasses.Field]]:
+  """By the name of a flag: by the name of each format that has it, its field.
+
+  Fields of one name are one flag, so their types and defaults are the same.
+  """
+  found: dict[str, dict[str, dataclasses.Field]] = {}
+  for name, kind in FORMATS.items():
+    for field in dataclasses.fields(kind):
+      found.setdefault(field.name, {})[name] = field
+  for flag, fields in found.items():
+    if len({(field.type, field.default) for field in fields.values()}) > 1:
+      raise TypeError(
+        f"--{flag} has another type or default in each of the formats "
+        f"{', '.join(fields)}; make them the same, or rename one"
+      )
+  return found
+
+
+def _define(field: dataclasses.Field, words: str) -> None:
+  """A flag for `int` or `int | None`, with the bounds in its metadata."""
+  kind = next(iter(typing.get_args(field.type)), field.type)
+  bounds = {k: v for k, v in field.metadata.items() if k != "help"}
+  _DEFINE[kind](field.name, field.default, words, **bounds)

@@ -1,5 +1,6 @@
-"""fcn_jax.command_line: what a script does before, around and after main."""
+"""fcn_jax.cli: what a script does before, around and after main; its flags."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -7,6 +8,10 @@ import sys
 
 import pytest
 from places import ROOT
+
+from fcn_jax import cli
+from fcn_jax.data import formats
+from fcn_jax.data.formats.base import flag
 
 SCRIPT = """
 import logging
@@ -115,40 +120,115 @@ def test_arguments_stand_before_flags_or_after():
 
 PROGRAM = """
 import dataclasses, json, sys
+from typing import ClassVar
 from absl import flags
 from fcn_jax import cli
-flags.DEFINE_string("dataset", None, "")
-names = [flag.name for flag in cli.define_dataset_flags()]
+from fcn_jax.data import formats
+from fcn_jax.data.formats.base import flag
+from fcn_jax.files import DataError
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cards(formats.Format):
+  title: ClassVar[str] = "a deck of cards"
+  suits: int = flag(4, "kinds of cards", lower_bound=1)
+  seed: int = flag(0, "of the shuffle")
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+  place: str | None = flag(None, "where to")
+  share: float = flag(0.5, "of all")
+
+# A new format: this line, and the class.
+formats.FORMATS["cards"] = Cards
+dataset = cli.define_format_flags()
+cli.define_flags(Output)
 flags.FLAGS(["script", *sys.argv[1:]])
-options = dataclasses.asdict(cli.dataset_options())
-print(json.dumps([names, options]))
+found = {"help": {n: flags.FLAGS[n].help for n in flags.FLAGS}}
+try:
+  source = cli.format_given()
+  found["format"] = type(source).__name__
+  found["fields"] = dataclasses.asdict(source) if source else None
+  found["output"] = dataclasses.asdict(cli.options_given(Output))
+except DataError as error:
+  found["error"] = str(error)
+print(json.dumps(found))
 """
 
 
-def test_flags_become_options():
+def with_flags(*arguments: str) -> dict:
   done = subprocess.run(
-    [
-      sys.executable,
-      "-c",
-      PROGRAM,
-      "--dataset=folder",
-      "--val_percent=12.5",
-      "--binary_masks",
-      "--test_labels=there",
-    ],
-    capture_output=True,
-    text=True,
+    [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True
   )
   assert done.returncode == 0, done.stderr
-  names, options = json.loads(done.stdout)
-  assert "archive" in names
-  assert "dataset" not in names
-  assert options["dataset"] == "folder"
-  assert options["val_percent"] == 12.5
-  assert options["binary_masks"] is True
-  assert options["test_labels"] == "there"
-  # What only some scripts ask for has its default.
-  assert options["overwrite"] is False
+  return json.loads(done.stdout)
+
+
+def test_flags_become_the_format_that_they_name():
+  found = with_flags(
+    "--dataset=folder",
+    "--val_percent=12.5",
+    "--binary_masks",
+    "--test_labels=there",
+    "--share=0.25",
+  )
+  assert found["format"] == "Folder"
+  fields = found["fields"]
+  assert "archive" not in fields
+  assert fields["val_percent"] == 12.5
+  assert fields["binary_masks"] is True
+  assert fields["test_labels"] == "there"
+  assert fields["seed"] == 0
+  assert found["output"] == {"place": None, "share": 0.25}
+
+
+def test_a_new_format_is_a_line_in_the_table():
+  found = with_flags("--dataset=cards", "--suits=2", "--seed=7")
+  assert found["format"] == "Cards"
+  assert (found["fields"]["suits"], found["fields"]["seed"]) == (2, 7)
+  said = found["help"]
+  assert said["dataset"].endswith("; cards: a deck of cards")
+  assert said["suits"] == "cards: kinds of cards"
+  assert said["seed"] == (
+    "folder: of the draw of the validation set; shapes: of the drawings; "
+    "cards: of the shuffle"
+  )
+  # What all formats have is for none of them in particular.
+  assert said["class_names"] == "text file, line i (from 0) names label i"
+
+
+def test_no_format_is_named():
+  found = with_flags("--share=1")
+  assert found["fields"] is None
+
+
+@pytest.mark.parametrize(
+  ("arguments", "said"),
+  [
+    (
+      ["--dataset=cards", "--archive=x.tar"],
+      "--archive goes with --dataset=voc; give that, or leave out --archive",
+    ),
+    (
+      ["--dataset=voc", "--val_images=x", "--seed=0"],
+      "--val_images goes with --dataset=folder; give that, or leave out "
+      "--val_images\n--seed goes with --dataset=folder or shapes or cards; "
+      "give that, or leave out --seed",
+    ),
+    (["--suits=4"], "--suits goes with --dataset=cards; give that, or leave"),
+  ],
+)
+def test_a_flag_of_another_format_is_refused(arguments, said):
+  assert with_flags(*arguments)["error"].startswith(said)
+
+
+def test_fields_of_one_name_are_one_flag(monkeypatch):
+  @dataclasses.dataclass(frozen=True, kw_only=True)
+  class Other(formats.Format):
+    seed: str = flag("spring", "of the year")
+
+  monkeypatch.setitem(formats.FORMATS, "other", Other)
+  with pytest.raises(TypeError, match="--seed has another type or default"):
+    cli.define_format_flags()
 
 
 CACHE_SCRIPT = """

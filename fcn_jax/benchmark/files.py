@@ -19,9 +19,10 @@ from fcn_jax.data import Dataset, load_dataset, pipeline, sampling
 from fcn_jax.data.augment import Sample
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.data.classes import voc_palette
+from fcn_jax.data.formats import Folder
 from fcn_jax.data.formats.voc import CLASS_NAMES
 from fcn_jax.data.images import decode_image
-from fcn_jax.data.prepare import Options, prepare_dataset
+from fcn_jax.data.prepare import Output, prepare_dataset
 from fcn_jax.models import losses
 from fcn_jax.prediction.files import plan, predict_files
 from fcn_jax.prediction.folder import PredictionFolder
@@ -87,16 +88,14 @@ def write(
 def prepare(folder: pathlib.Path) -> Dataset:
   """The files of `write` as a data set below `folder`/data."""
   prepare_dataset(
-    Options(
-      dataset="folder",
-      name=NAME,
-      data_dir=str(folder / "data"),
+    Folder(
       train_images=str(folder / "train/images"),
       train_labels=str(folder / "train/labels"),
       val_images=str(folder / "val/images"),
       val_labels=str(folder / "val/labels"),
       class_names=str(folder / "classes.txt"),
     ),
+    Output(name=NAME, data_dir=str(folder / "data")),
     say=lambda *_: None,
   )
   return load_dataset(NAME, str(folder / "data"))

@@ -1,7 +1,11 @@
-"""All that can be asked of a data set before training, errors and doubts."""
+"""All that can be checked of a data set before training."""
 
 import collections
-from collections.abc import Mapping, Sequence
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,18 +17,85 @@ from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.fingerprints import find_closest
+from fcn_jax.data.formats import Format
 from fcn_jax.data.labels import LabelReader
+from fcn_jax.files import replacing
 
 Splits = Mapping[str, Sequence[Pair]]
 _COMPARED = (("train", "val"), ("train", "test"), ("val", "test"))
 
 
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+  """What was found in a data set.
+
+  Attributes:
+    splits: number of images by split.
+    class_names: the name of label i at place i.
+    findings: errors and warnings.
+  """
+
+  splits: Mapping[str, int]
+  class_names: tuple[str, ...]
+  findings: Sequence[Finding]
+
+  @property
+  def errors(self) -> int:
+    """How many findings would stop the preparation."""
+    return sum(not finding.warning for finding in self.findings)
+
+  def write(self, path: str | os.PathLike) -> None:
+    """Writes all of it as JSON, complete or not at all."""
+    path = pathlib.Path(path).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figures = {
+      "splits": dict(self.splits),
+      "class_names": self.class_names,
+      "errors": self.errors,
+      "warnings": len(self.findings) - self.errors,
+      "findings": [dataclasses.asdict(finding) for finding in self.findings],
+    }
+    with replacing(path) as temporary:
+      temporary.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def inspect_files(
+  source: Format, say: Callable[[str], None] = print
+) -> Inspection:
+  """Looks at a user's files, as `inspect` does.
+
+  Args:
+    source: where the files are.
+    say: takes the line that tells what is looked at.
+
+  Raises:
+    DataError: flags that do not fit together, or nothing to be found.
+  """
+  if source.busy:
+    say(source.busy)
+  found = source.find()
+  say(found.summary())
+  _, findings = inspect(found.splits, found.reader, found.class_names)
+  sizes = {split: len(pairs) for split, pairs in found.splits.items()}
+  return Inspection(sizes, found.class_names, [*found.findings, *findings])
+
+
+def inspect_dataset(
+  dataset: Dataset, say: Callable[[str], None] = print
+) -> Inspection:
+  """Looks at all splits of a prepared data set, as `inspect_prepared` does."""
+  sizes = ", ".join(f"{s} {n}" for s, n in dataset.splits.items())
+  say(f"checking {dataset.name}, splits: {sizes}")
+  _, _, findings = inspect_prepared(dataset, tuple(dataset.splits))
+  return Inspection(dataset.splits, dataset.class_names, findings)
+
+
 def inspect(
   splits: Splits, reader: LabelReader, class_names: Sequence[str]
 ) -> tuple[dict[Pair, Facts], list[Finding]]:
-  """What prepare_dataset checks, and three more things that may be meant so.
+  """What prepare_dataset checks, and three things that may be intended.
 
-  Those three give warnings: classes that no pixel or only one split has,
+  Those three give warnings: classes that occur in no split or in one alone,
   palettes that differ, and images that look alike in two splits.
 
   Returns:

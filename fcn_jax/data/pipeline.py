@@ -70,12 +70,12 @@ def place(
     canvas: (height, width).
     part_size: number of canvases; those without a sample are empty.
   """
-  labels = [s.label for s in samples if s.label is not None]
-  one_class = labels and samples[0].label.shape != samples[0].size
+  labelled = [s for s in samples if s.label is not None]
+  one_class = any(s.label.shape != s.size for s in labelled)
   label_canvas = (1, 1) if one_class else canvas
   part = Part(
     np.zeros((part_size, *canvas, 3), np.uint8),
-    np.full((part_size, *label_canvas), VOID, np.uint8) if labels else None,
+    np.full((part_size, *label_canvas), VOID, np.uint8) if labelled else None,
     np.zeros((part_size, 2), np.int32),
     np.zeros((part_size,), np.int32),
   )

@@ -1,9 +1,7 @@
 """From the user's files to a data set: find, check, write, tell."""
 
 import dataclasses
-import os
 import pathlib
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -15,47 +13,74 @@ from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.classes import VOID, shared_palette, voc_palette
 from fcn_jax.data.dataset import default_data_dir
 from fcn_jax.data.files import Pair
-from fcn_jax.data.findings import report
-from fcn_jax.data.formats import Options, find_files, voc
+from fcn_jax.data.findings import Finding, report
+from fcn_jax.data.formats import Format
+from fcn_jax.data.formats.base import flag
+from fcn_jax.data.formats.voc_tree import Tree
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.data.statistics import summarize
 from fcn_jax.files import DataError
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Output:
+  """What is written, and where: flags of scripts/prepare_dataset.py."""
+
+  name: str | None = flag(
+    None, "what to call the data set; voc: default voc2012 or the like"
+  )
+  data_dir: str | None = flag(
+    None, "folder of data sets; default: as tfds, $TFDS_DATA_DIR"
+  )
+  overwrite: bool = flag(False, "replace a data set of that name, once done")
+  export_folders: str | None = flag(
+    None, "also write {train,val}/{images,labels}/ID there"
+  )
+  export_crops: str | None = flag(
+    None, "voc: also write crops of annotated objects there"
+  )
+  crop_context: float = flag(
+    0.1, "share of a box's side added at each of its ends"
+  )
+  export_only: bool = flag(
+    False, "write what --export_... say, and no data set"
+  )
+
+
 def prepare_dataset(
-  options: Options, say: Callable[[str], None] = print
+  source: Format,
+  output: Output = Output(),
+  say: Callable[[str], None] = print,
 ) -> pathlib.Path | None:
   """Checks the user's files, then writes the data set and what else is asked.
 
   Args:
-    options: see there.
+    source: where the files are.
+    output: what is written.
     say: takes the lines meant for the user.
 
   Returns:
     The folder written; None with export_only.
 
   Raises:
-    DataError: options that do not fit together, or findings (all of them in
-      the message). Nothing has been written then.
+    DataError: flags that do not fit together, or findings (all of them in the
+      message). Nothing has been written then.
   """
-  if options.dataset == "shapes":
-    return _prepare_shapes(options, say)
-  found = find_files(options)
-  name = options.name or found.name
-  data_dir = options.data_dir or default_data_dir()
-  if not options.export_only:
-    if not name:
-      raise DataError("give the data set a name with --name")
-    check_name(name, data_dir, options.overwrite)
-  elif not (options.export_folders or options.export_crops):
-    raise DataError("--export_only: give --export_folders or --export_crops")
+  name = output.name or source.name
+  if name:  # before files are looked at, which takes long
+    _check_output(output, name)
+  if source.busy:
+    say(source.busy)
+  found = source.find()
+  name = name or found.name
+  _check_output(output, name)
   names, reader = found.class_names, found.reader
   say(found.summary())
   facts, findings = check_splits(found.splits, reader, names)
   findings = [*found.findings, *findings]
   crops = {}
-  if options.export_crops:
-    crops, problems = _crops(found.tree, options)
+  if output.export_crops:
+    crops, problems = _crops(found.tree, output.crop_context)
     findings += problems
   errors = sum(not finding.warning for finding in findings)
   if errors:
@@ -69,52 +94,53 @@ def prepare_dataset(
   if said:
     say(said)
   folders = {}
-  if options.export_folders:
+  if output.export_folders:
     folders = exports.folder_exports(found.splits, reader, palette)
-    exports.check_exports(options.export_folders, folders)
+    exports.check_exports(output.export_folders, folders)
   if crops:
-    exports.check_exports(options.export_crops, crops)
+    exports.check_exports(output.export_crops, crops)
   written = []
   if folders:
-    exports.write_exports(options.export_folders, folders)
-    written.append(f"folders: {options.export_folders}")
+    exports.write_exports(output.export_folders, folders)
+    written.append(f"folders: {output.export_folders}")
   if crops:
-    exports.write_exports(options.export_crops, crops)
-    written.append(f"crops: {options.export_crops} ({len(crops)})")
+    exports.write_exports(output.export_crops, crops)
+    written.append(f"crops: {output.export_crops} ({len(crops)})")
   target = None
-  if not options.export_only:
+  if not output.export_only:
     sizes = {
       split: [facts[pair].size for pair in pairs]
       for split, pairs in found.splits.items()
     }
     plan = DatasetPlan(name, found.splits, sizes, reader, names, palette)
-    target = write_dataset(plan, data_dir, options.overwrite)
+    target = write_dataset(plan, _data_dir(output), output.overwrite)
     written.append(f"data set: {name} in {target}")
   say("\n" + summarize(found.splits, facts, names) + "\n")
   say("\n".join(written))
   return target
 
 
-def _prepare_shapes(options: Options, say) -> pathlib.Path | None:
-  from fcn_jax.data.shapes import write_voc_tar
-
-  name = options.name or "shapes"
-  if not options.export_only:
-    check_name(name, options.data_dir or default_data_dir(), options.overwrite)
-  with tempfile.TemporaryDirectory(prefix="shapes_") as place:
-    archive = os.path.join(place, "shapes.tar")
-    say("drawing the made-up data set")
-    write_voc_tar(archive, seed=options.seed)
-    return prepare_dataset(
-      dataclasses.replace(options, dataset="voc", archive=archive, name=name),
-      say,
-    )
+def _check_output(output: Output, name: str | None) -> None:
+  """Refuses output that cannot be written."""
+  if output.export_only:
+    if not (output.export_folders or output.export_crops):
+      raise DataError("--export_only: give --export_folders or --export_crops")
+  elif not name:
+    raise DataError("give the data set a name with --name")
+  else:
+    check_name(name, _data_dir(output), output.overwrite)
 
 
-def _crops(tree: voc.Tree | None, options: Options):
+def _data_dir(output: Output) -> str:
+  return output.data_dir or default_data_dir()
+
+
+def _crops(
+  tree: Tree | None, context: float
+) -> tuple[exports.Exports, list[Finding]]:
   if tree is None:
     raise DataError("--export_crops goes with --dataset=voc")
-  return exports.crop_exports(tree, options.crop_context)
+  return exports.crop_exports(tree, context)
 
 
 def _palette(

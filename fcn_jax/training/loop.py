@@ -297,7 +297,7 @@ def _lengths(config, data: Dataset) -> np.ndarray:
   """Every height and width that the network may see, augmented or not."""
   stored = data.sizes(config.data.train_split)
   shortest = np.maximum(stored - 2 * config.data.random_crop, 1)
-  longest = largest_sizes(input.augmentations(config), stored)
+  longest = largest_sizes(input.augmentations(config, data), stored)
   both = np.stack([shortest, longest], axis=-1).reshape(-1, 2)
   cut = [np.arange(a, b + 1) for a, b in np.unique(both, axis=0)]
   return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])

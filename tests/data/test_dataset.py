@@ -2,7 +2,14 @@ import copy
 
 import numpy as np
 import pytest
-from small_data import folder_files, folder_options, make_plan, photo, write
+from small_data import (
+  folder_files,
+  folder_format,
+  make_plan,
+  photo,
+  tiny_output,
+  write,
+)
 from stored_data import StoredDataset
 
 from fcn_jax.data.augment import Sample
@@ -61,7 +68,9 @@ def test_default_place(data_dir, monkeypatch):
 
 def test_records_are_checked_as_files_are(tmp_path):
   write(tmp_path, folder_files())
-  prepare_dataset(folder_options(tmp_path), lambda line: None)
+  prepare_dataset(
+    folder_format(tmp_path), tiny_output(tmp_path), lambda line: None
+  )
   data = load_dataset("tiny", str(tmp_path / "sets"))
   a, b = pairs(data, "train")
   assert (a.image_id, a.image.name) == ("a", "train/a")

@@ -1,9 +1,10 @@
 import io
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_data import label, write
+from small_data import folder_files, folder_format, label, photo, write
 from small_data import soft_scene as scene
 from stored_data import StoredDataset
 
@@ -18,6 +19,8 @@ from fcn_jax.data.inspection import (
   check_likeness,
   check_palettes,
   inspect,
+  inspect_dataset,
+  inspect_files,
   inspect_prepared,
 )
 from fcn_jax.data.labels import LabelReader
@@ -190,3 +193,47 @@ def test_prepared_data_and_its_colours():
   assert known[pairs["train"][1]].counts[:2].tolist() == [24, 24]
   # The stored palette is black all over.
   assert kinds(findings) == [("colour of two classes", "label 1, 'thing'")]
+
+
+def test_files_of_a_format_and_what_is_written(tmp_path):
+  """An error of the files, and one of a label of void."""
+  write(
+    tmp_path,
+    folder_files()
+    | {"train/images/alone.jpg": photo(9), "val/labels/c.png": label(255)},
+  )
+  said = []
+  found = inspect_files(folder_format(tmp_path), said.append)
+  assert said == [
+    "checking 3 images and labels, 2 classes, splits: train 2, val 1"
+  ]
+  assert [finding.kind for finding in found.findings] == [
+    "image without label",
+    "label that is all void",
+  ]
+  assert found.errors == 2
+  path = tmp_path / "deep/findings.json"
+  found.write(path)
+  figures = json.loads(path.read_text())
+  assert list(figures) == [
+    "splits",
+    "class_names",
+    "errors",
+    "warnings",
+    "findings",
+  ]
+  assert figures["splits"] == {"train": 2, "val": 1}
+  assert (figures["errors"], figures["warnings"]) == (2, 0)
+  assert figures["findings"][0]["value"].startswith("no alone.* in")
+
+
+def test_a_prepared_data_set_as_a_whole():
+  image = np.asarray(scene(4, 6, 8))
+  mask = np.array([[0, 1] * 4] * 6, np.uint8)
+  data = StoredDataset([Sample(image, mask)], NAMES[:2])
+  said = []
+  found = inspect_dataset(data, said.append)
+  assert said == ["checking stored, splits: train 1"]
+  assert found.splits == {"train": 1}
+  assert found.class_names == NAMES[:2]
+  assert (found.errors, len(found.findings)) == (0, 1)

@@ -1,28 +1,45 @@
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
 from places import SHARED
 from small_data import (
   folder_files,
-  folder_options,
+  folder_format,
   label,
   photo,
   png,
   tar_of,
+  tiny_output,
   voc_files,
   write,
 )
 
-from fcn_jax.data import decode_label, load_dataset
-from fcn_jax.data.prepare import Options, prepare_dataset
+from fcn_jax.data import decode_label, load_dataset, shapes
+from fcn_jax.data.formats import Folder, Shapes, Voc
+from fcn_jax.data.prepare import Output, prepare_dataset
 from fcn_jax.files import DataError
+
+
+def prepare(root, **changes):
+  """The data set 'tiny' of folders; changes are of the format or the output."""
+  of_format = {field.name for field in dataclasses.fields(Folder)}
+  source = {k: v for k, v in changes.items() if k in of_format}
+  output = {k: v for k, v in changes.items() if k not in of_format}
+  return prepare_dataset(
+    folder_format(root, **source),
+    tiny_output(root, **output),
+    lambda line: None,
+  )
 
 
 def test_voc_tar(tmp_path):
   archive = tar_of(write(tmp_path / "t", voc_files()), tmp_path / "voc.tar")
   said = []
   sets = str(tmp_path / "sets")
-  prepare_dataset(Options("voc", data_dir=sets, archive=archive), said.append)
+  prepare_dataset(Voc(archive=archive), Output(data_dir=sets), said.append)
   data = load_dataset("voc2012", sets)
   assert data.splits == {"train": 2, "val": 1, "trainval": 3}
   assert data.ids("train") == ("b", "a")
@@ -35,15 +52,15 @@ def test_voc_tar(tmp_path):
 def test_voc_like_tree_with_its_own_names(tmp_path):
   files = voc_files("") | {"classes.txt": "\n".join("abcdefghijklmnopqrstu")}
   devkit = str(write(tmp_path / "t", files))
-  options = Options("voc", "own", str(tmp_path / "sets"), devkit=devkit)
-  prepare_dataset(options, lambda line: None)
+  output = tiny_output(tmp_path, name="own")
+  prepare_dataset(Voc(devkit=devkit), output, lambda line: None)
   data = load_dataset("own", str(tmp_path / "sets"))
   assert data.class_names == tuple("abcdefghijklmnopqrstu")
 
 
 def test_folders(tmp_path):
   write(tmp_path, folder_files())
-  prepare_dataset(folder_options(tmp_path), lambda line: None)
+  prepare(tmp_path)
   data = load_dataset("tiny", str(tmp_path / "sets"))
   assert data.splits == {"train": 2, "val": 1}
   assert data.class_names == ("ground", "thing")
@@ -53,7 +70,7 @@ def test_folders(tmp_path):
 def test_validation_set_is_drawn(tmp_path):
   write(tmp_path, folder_files())
   changes = {"val_images": None, "val_labels": None, "val_percent": 50.0}
-  prepare_dataset(folder_options(tmp_path, **changes), lambda line: None)
+  prepare(tmp_path, **changes)
   data = load_dataset("tiny", str(tmp_path / "sets"))
   assert {*data.ids("train"), *data.ids("val")} == {"a", "b"}
   assert data.splits == {"train": 1, "val": 1}
@@ -67,10 +84,8 @@ def test_labels_in_colours(tmp_path):
     k: png(colours) if "/labels/" in k else v for k, v in files.items()
   } | {"colors.txt": "0 0 0\n200 0 7\n"}
   write(tmp_path, files)
-  options = folder_options(
-    tmp_path, colormap=str(tmp_path / "colors.txt"), void_color="9,9,9"
-  )
-  prepare_dataset(options, lambda line: None)
+  colormap = str(tmp_path / "colors.txt")
+  prepare(tmp_path, colormap=colormap, void_color="9,9,9")
   data = load_dataset("tiny", str(tmp_path / "sets"))
   stored = decode_label(data.source("train")[0].label)
   assert stored[:, 0].tolist() == [1, 1, 1, 0, 0, 255]
@@ -85,7 +100,7 @@ def test_palette_of_the_label_files_is_kept(tmp_path):
     image.putpalette([5, 6, 7, 50, 60, 70])
     image.save(path)
   # A palette is as long as its file says; void's colour is VOC's then.
-  prepare_dataset(folder_options(tmp_path), lambda line: None)
+  prepare(tmp_path)
   data = load_dataset("tiny", str(tmp_path / "sets"))
   assert data.palette[:2].tolist() == [[5, 6, 7], [50, 60, 70]]
 
@@ -108,7 +123,7 @@ def test_all_findings_and_nothing_written(tmp_path):
   }
   write(tmp_path, files)
   with pytest.raises(DataError) as error:
-    prepare_dataset(folder_options(tmp_path), lambda line: None)
+    prepare(tmp_path)
   text = str(error.value)
   for name, kind in (
     ("cut.jpg", "unreadable image"),
@@ -132,9 +147,8 @@ def test_masks_of_0_and_255_get_their_hint(tmp_path):
   }
   write(tmp_path, files)
   with pytest.raises(DataError, match="--binary_masks"):
-    prepare_dataset(folder_options(tmp_path), lambda line: None)
-  options = folder_options(tmp_path, binary_masks=True)
-  prepare_dataset(options, lambda line: None)
+    prepare(tmp_path)
+  prepare(tmp_path, binary_masks=True)
   data = load_dataset("tiny", str(tmp_path / "sets"))
   assert decode_label(data.source("val")[0].label)[0, :2].tolist() == [0, 1]
 
@@ -142,16 +156,18 @@ def test_masks_of_0_and_255_get_their_hint(tmp_path):
 def test_exports_and_a_second_run(tmp_path):
   write(tmp_path, folder_files())
   out = tmp_path / "out"
-  options = folder_options(
-    tmp_path, export_folders=str(out), export_only=True, name=None
-  )
-  assert prepare_dataset(options, lambda line: None) is None
+  output = Output(export_folders=str(out), export_only=True)
+
+  def export():
+    return prepare_dataset(folder_format(tmp_path), output, lambda line: None)
+
+  assert export() is None
   assert not (tmp_path / "sets").exists()
   assert (out / "val/images/c.jpg").read_bytes() == photo(3)
-  prepare_dataset(options, lambda line: None)
+  export()
   (out / "val/images/c.jpg").write_bytes(b"mine")
   with pytest.raises(DataError, match=r"c\.jpg: exists with other content"):
-    prepare_dataset(options, lambda line: None)
+    export()
   assert (out / "val/images/c.jpg").read_bytes() == b"mine"
 
 
@@ -165,18 +181,40 @@ def test_exports_and_a_second_run(tmp_path):
     ({"val_images": None, "val_labels": None}, "--val_percent"),
     ({"val_percent": 10.0}, "one of the two"),
     ({"train_images": None, "train_labels": None}, "give --train_images"),
-    ({"archive": "x.tar"}, "--dataset=voc"),
     ({"void_color": "1,2,3"}, "--colormap"),
     ({"export_only": True}, "--export_folders or"),
     ({"export_crops": "x"}, "--dataset=voc"),
-    ({"dataset": "voc"}, "--archive=FILE.tar or"),
-    ({"dataset": "voc", "devkit": "x"}, "--dataset=folder"),
   ],
 )
 def test_options_that_do_not_fit(tmp_path, changes, part):
   write(tmp_path, folder_files())
   with pytest.raises(DataError, match=part):
-    prepare_dataset(folder_options(tmp_path, **changes), lambda line: None)
+    prepare(tmp_path, **changes)
+
+
+def test_a_name_is_refused_before_anything_is_looked_at(tmp_path):
+  """Also the one that a format always has."""
+  with pytest.raises(DataError, match="lower-case"):
+    prepare_dataset(Voc(archive="absent.tar"), Output(name="Voc 2012"))
+  write(tmp_path, {"sets/shapes/1.0.0/there": ""})
+  said = []
+  with pytest.raises(DataError, match=r"1\.0\.0 exists already"):
+    prepare_dataset(Shapes(), tiny_output(tmp_path, name=None), said.append)
+  assert said == []
+
+
+def test_the_made_up_world(tmp_path, monkeypatch):
+  small = functools.partial(
+    shapes.write_voc_tar, train=2, val=1, main_train=3, main_val=2
+  )
+  monkeypatch.setattr("fcn_jax.data.formats.shapes.write_voc_tar", small)
+  said = []
+  output = tiny_output(tmp_path, name=None, export_crops=str(tmp_path / "out"))
+  prepare_dataset(Shapes(seed=3), output, said.append)
+  assert said[0] == "drawing the made-up data set"
+  data = load_dataset("shapes", str(tmp_path / "sets"))
+  assert data.splits == {"train": 2, "val": 1, "trainval": 3}
+  assert list((tmp_path / "out/train").iterdir())
 
 
 @pytest.mark.skipif(
@@ -185,8 +223,8 @@ def test_options_that_do_not_fit(tmp_path, changes, part):
 )
 def test_genuine_voc(tmp_path):
   archive = str(SHARED / "data/voc2012_subset.tar")
-  options = Options("voc", data_dir=str(tmp_path), archive=archive)
-  prepare_dataset(options, lambda line: None)
+  output = Output(data_dir=str(tmp_path))
+  prepare_dataset(Voc(archive=archive), output, lambda line: None)
   data = load_dataset("voc2012", str(tmp_path))
   assert (data.splits["train"], data.splits["val"]) == (46, 48)
   assert data.palette[15].tolist() == [192, 128, 128]

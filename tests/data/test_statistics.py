@@ -10,7 +10,7 @@ from stored_data import StoredDataset
 from fcn_jax.data.augment import Sample
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.files import File, Pair
-from fcn_jax.data.formats import Options, find_files
+from fcn_jax.data.formats import Voc
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.data.statistics import (
   SplitStatistics,
@@ -129,9 +129,7 @@ def test_pairs_without_facts_are_left_out():
 def test_genuine_voc_is_a_part_of_the_whole():
   """94 of VOC's 2913 images, against counts of all of them."""
   whole = json.loads((SHARED / "data/voc2012_statistics.json").read_text())
-  found = find_files(
-    Options("voc", archive=str(SHARED / "data/voc2012_subset.tar"))
-  )
+  found = Voc(archive=str(SHARED / "data/voc2012_subset.tar")).find()
   splits = {split: found.splits[split] for split in ("train", "val")}
   facts, findings = check_splits(splits, LabelReader(), found.class_names)
   assert findings == []

@@ -11,8 +11,9 @@ from PIL import Image
 from fcn_jax.data.builder import DatasetPlan
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.files import File, Pair
+from fcn_jax.data.formats import Folder
 from fcn_jax.data.labels import LabelReader
-from fcn_jax.data.prepare import Options, prepare_dataset
+from fcn_jax.data.prepare import Output, prepare_dataset
 
 
 def png(array) -> bytes:
@@ -82,18 +83,9 @@ def prepared(
   root: pathlib.Path, files: dict[str, bytes | str], name: str
 ) -> str:
   """The data directory below root, of files laid out as `folder_files`."""
-  folder = write(root / "files", files)
   prepare_dataset(
-    Options(
-      dataset="folder",
-      name=name,
-      data_dir=str(root / "data"),
-      train_images=str(folder / "train/images"),
-      train_labels=str(folder / "train/labels"),
-      val_images=str(folder / "val/images"),
-      val_labels=str(folder / "val/labels"),
-      class_names=str(folder / "classes.txt"),
-    ),
+    folder_format(write(root / "files", files)),
+    Output(name=name, data_dir=str(root / "data")),
     say=lambda *_: None,
   )
   return str(root / "data")
@@ -105,18 +97,21 @@ def tar_of(folder: pathlib.Path, path: pathlib.Path) -> str:
   return os.fspath(path)
 
 
-def folder_options(root, **changes):
-  options = {
-    "dataset": "folder",
-    "name": "tiny",
-    "data_dir": str(root / "sets"),
+def folder_format(root, **changes) -> Folder:
+  """The format of files laid out as `folder_files`."""
+  files = {
     "class_names": str(root / "classes.txt"),
     "train_images": str(root / "train/images"),
     "train_labels": str(root / "train/labels"),
     "val_images": str(root / "val/images"),
     "val_labels": str(root / "val/labels"),
   }
-  return Options(**(options | changes))
+  return Folder(**(files | changes))
+
+
+def tiny_output(root, **changes) -> Output:
+  """A data set 'tiny' in root/sets."""
+  return Output(**({"name": "tiny", "data_dir": str(root / "sets")} | changes))
 
 
 def make_plan(folder, count=5, name="tiny"):

@@ -5,10 +5,11 @@ import pytest
 import run_scripts
 from small_data import (
   folder_files,
-  folder_options,
+  folder_format,
   label,
   photo,
   tar_of,
+  tiny_output,
   voc_files,
   write,
 )
@@ -62,7 +63,7 @@ def roots(tmp_path_factory):
     root = tmp_path_factory.mktemp(name)
     roots[name] = write(root, folder_files() | changes)
     if name != "wrong":
-      prepare_dataset(folder_options(root), lambda line: None)
+      prepare_dataset(folder_format(root), tiny_output(root), lambda line: None)
   return roots
 
 

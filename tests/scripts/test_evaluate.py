@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 import small_network
 from run_scripts import ROOT, exits
-from small_data import folder_files, label, photo, write
+from small_data import (
+  folder_files,
+  folder_format,
+  label,
+  photo,
+  tiny_output,
+  write,
+)
 
 from fcn_jax.data import load_dataset
-from fcn_jax.data.formats import Options
 from fcn_jax.data.prepare import prepare_dataset
 from fcn_jax.evaluation.evaluator import evaluate
 from fcn_jax.weights import checkpoints
@@ -26,18 +32,7 @@ def place(tmp_path):
     files[f"val/labels/{name}.png"] = label(*range(seed % 3 + 1), 255)
   write(tmp_path, files)
   prepare_dataset(
-    Options(
-      "folder",
-      name="tiny",
-      data_dir=str(tmp_path / "sets"),
-      class_names=str(tmp_path / "classes.txt"),
-      **{
-        f"{split}_{kind}": str(tmp_path / split / kind)
-        for split in ("train", "val")
-        for kind in ("images", "labels")
-      },
-    ),
-    say=lambda _: None,
+    folder_format(tmp_path), tiny_output(tmp_path), say=lambda _: None
   )
   checkpoints.save_model(
     tmp_path / "model", small_network.sees_light(), small_network.about()

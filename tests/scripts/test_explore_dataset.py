@@ -2,7 +2,14 @@ import json
 
 import pytest
 import run_scripts
-from small_data import folder_files, folder_options, label, photo, write
+from small_data import (
+  folder_files,
+  folder_format,
+  label,
+  photo,
+  tiny_output,
+  write,
+)
 
 from fcn_jax.data.prepare import prepare_dataset
 
@@ -20,7 +27,7 @@ def outcomes(tmp_path_factory):
     "train/labels/d.png": label(0, 2, height=12, width=8),
   }
   write(root, folder_files() | files | {"mine.html": "not a page of ours"})
-  prepare_dataset(folder_options(root), lambda line: None)
+  prepare_dataset(folder_format(root), tiny_output(root), lambda line: None)
   runs = {
     "html": ["--output", "page.html"],
     "text": ["--format=text", "--output", "figures.txt"],

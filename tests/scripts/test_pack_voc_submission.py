@@ -5,8 +5,8 @@ import tarfile
 from run_scripts import ROOT, exits, run
 from small_data import label, voc_files, write
 
-from fcn_jax.data.formats import Options
-from fcn_jax.data.prepare import prepare_dataset
+from fcn_jax.data.formats import Voc
+from fcn_jax.data.prepare import Output, prepare_dataset
 
 SCRIPT = str(ROOT / "scripts/pack_voc_submission.py")
 
@@ -17,7 +17,7 @@ def test_from_a_list_and_from_a_data_set(tmp_path):
   masks = write(tmp_path / "out/masks", {"c.png": label(0, 20)}).parent
   sets = str(tmp_path / "sets")
   prepare_dataset(
-    Options("voc", devkit=str(tmp_path), data_dir=sets), say=lambda _: None
+    Voc(devkit=str(tmp_path)), Output(data_dir=sets), say=lambda _: None
   )
   # d has an image in the tree, e has none.
   write(tmp_path, {"mine.txt": "d\n", "more/d.png": label(1)})

@@ -1,14 +1,81 @@
 """A folder of images and a folder of labels, paired by file stem."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
 from fcn_jax.data.files import File, Pair, list_folder
-from fcn_jax.data.findings import Finding
+from fcn_jax.data.findings import Finding, report
+from fcn_jax.data.formats.base import Format, Found, flag
 from fcn_jax.files import DataError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Folder(Format):
+  """A folder of images and one of labels for each split."""
+
+  title: ClassVar[str] = "image and label folders"
+
+  train_images: str | None = flag(None, "training images")
+  train_labels: str | None = flag(None, "their labels, of the same stems")
+  val_images: str | None = flag(None, "validation images")
+  val_labels: str | None = flag(None, "their labels")
+  test_images: str | None = flag(None, "test images, if there are any")
+  test_labels: str | None = flag(None, "their labels")
+  val_percent: float | None = flag(
+    None, "draw the validation set from the training one"
+  )
+  seed: int = flag(0, "of the draw of the validation set")
+
+  def find(self) -> Found:
+    """Pairs, class names and how to read labels, see `Format`."""
+    names = self.given_names()
+    if not names:
+      raise DataError(
+        "--dataset=folder: give --class_names=FILE, the name of label i in "
+        "line i (from 0)"
+      )
+    splits, findings = self._find_pairs()
+    if "train" not in splits:
+      raise DataError(
+        "--dataset=folder: give --train_images and --train_labels, and "
+        "--val_images and --val_labels or --val_percent"
+      )
+    if ("val" in splits) == (self.val_percent is not None):
+      raise DataError(
+        "give --val_images and --val_labels, or --val_percent=10 to draw the "
+        "validation set from the training images (one of the two)"
+      )
+    for split, pairs in splits.items():
+      if not pairs:
+        raise DataError(
+          f"{report(findings)}\n{split}: no image has a label of its stem"
+        )
+    if self.val_percent is not None:
+      train, val = divide(splits["train"], self.val_percent, self.seed)
+      splits = {"train": train, "val": val} | {
+        split: pairs for split, pairs in splits.items() if split != "train"
+      }
+    return Found(splits, findings, names, self.reader(names))
+
+  def _find_pairs(self) -> tuple[dict[str, list[Pair]], list[Finding]]:
+    """The pairs of each split whose folders are given."""
+    splits, findings = {}, []
+    for split in SPLITS:
+      images = getattr(self, f"{split}_images")
+      labels = getattr(self, f"{split}_labels")
+      if bool(images) != bool(labels):
+        raise DataError(f"give both --{split}_images and --{split}_labels")
+      if images:
+        splits[split], found = find_pairs(images, labels)
+        findings += found
+    return splits, findings
 
 
 def find_pairs(images: str, labels: str) -> tuple[list[Pair], list[Finding]]:

@@ -1,15 +1,16 @@
-"""Trees laid out as PASCAL VOC's devkit, in a tar or a folder."""
+"""The format of PASCAL VOC: its class names, lists of images, and pairs."""
 
 import dataclasses
-import os
-import pathlib
 import re
 from collections import Counter
 from collections.abc import Mapping
+from typing import ClassVar
 
 from fcn_jax.data.classes import parse_class_names
-from fcn_jax.data.files import File, Pair, list_folder, list_tar
-from fcn_jax.data.findings import Finding
+from fcn_jax.data.files import File, Pair
+from fcn_jax.data.findings import Finding, report
+from fcn_jax.data.formats.base import Format, Found, flag
+from fcn_jax.data.formats.voc_tree import LISTS, YEARS, Tree, open_tree
 from fcn_jax.files import DataError
 
 CLASS_NAMES = (
@@ -35,90 +36,43 @@ CLASS_NAMES = (
   "train",
   "tvmonitor",
 )
-YEARS = tuple(range(2007, 2013))
-_LISTS = "ImageSets/Segmentation"
 
 
-@dataclasses.dataclass(frozen=True)
-class Tree:
-  """One VOC tree: files by their path below it.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Voc(Format):
+  """A tree laid out as PASCAL VOC's, in a tar or a folder.
 
-  Attributes:
-    place: archive or folder, for messages.
-    root: path of the tree within it, '' or 'VOCdevkit/VOC2012'.
-    files: the tree's files, by path relative to root.
+  Every list in ImageSets/Segmentation is a split.  Class names are those of
+  --class_names, else of classes.txt beside ImageSets, else VOC's.
   """
 
-  place: str
-  root: str
-  files: Mapping[str, File]
+  title: ClassVar[str] = "a tree laid out as PASCAL VOC's"
 
-  @property
-  def year(self) -> int | None:
-    """2007 to 2012 if the tree's own folder is named VOC2007 to VOC2012."""
-    return _year(self.root, self.place)
-
-  def folder(self, name: str) -> dict[str, list[File]]:
-    """The files directly in a folder, by stem."""
-    found: dict[str, list[File]] = {}
-    for key, file in self.files.items():
-      parent, _, base = key.rpartition("/")
-      if parent == name:
-        found.setdefault(os.path.splitext(base)[0], []).append(file)
-    return found
-
-
-def open_tree(
-  archive: str | None = None,
-  devkit: str | None = None,
-  year: int | None = None,
-) -> Tree:
-  """The VOC tree in a tar or below a folder.
-
-  Args:
-    archive: an uncompressed tar; it is read in place.
-    devkit: a folder; the tree may begin there or further down.
-    year: which one, where there are several (VOC2007 to VOC2012).
-
-  Raises:
-    DataError: none there, or several and no year.
-  """
-  place = str(archive or devkit)
-  files = list_tar(archive) if archive else list_folder(devkit)
-  roots = sorted(
-    {
-      str(path.parents[2])
-      for path in map(pathlib.PurePosixPath, files)
-      if path.suffix == ".txt" and str(path.parent).endswith(_LISTS)
-    }
+  archive: str | None = flag(
+    None, "the tar, as downloaded; it is read in place"
   )
-  if not roots:
-    raise DataError(
-      f"{place}: no ImageSets/Segmentation/*.txt in it; a VOC tree has those "
-      "lists beside JPEGImages and SegmentationClass"
-    )
-  chosen = roots
-  if year is not None:
-    chosen = [root for root in roots if _year(root, place) == year]
-  there = ", ".join(roots)
-  if not chosen:
-    raise DataError(f"{place}: no VOC{year} in it; there: {there}")
-  if len(chosen) > 1:
-    raise DataError(
-      f"{place}: {len(chosen)} VOC trees ({there}); choose one with "
-      "--year=2007 ... 2012, or give its folder with --devkit"
-    )
-  root = "" if chosen[0] == "." else chosen[0]
-  start = len(root) + 1 if root else 0
-  return Tree(
-    place,
-    root,
-    {
-      key[start:]: file
-      for key, file in files.items()
-      if not root or key.startswith(root + "/")
-    },
+  devkit: str | None = flag(None, "the unpacked folder, instead of --archive")
+  year: int | None = flag(
+    None,
+    f"{YEARS[0]} to {YEARS[-1]}, where there are several",
+    lower_bound=YEARS[0],
+    upper_bound=YEARS[-1],
   )
+
+  def find(self) -> Found:
+    """Pairs, class names and how to read labels, see `Format`."""
+    if bool(self.archive) == bool(self.devkit):
+      raise DataError("--dataset=voc: give --archive=FILE.tar or --devkit=DIR")
+    tree = open_tree(self.archive, self.devkit, self.year)
+    names = self.given_names() or class_names(tree)
+    splits, findings = find_pairs(tree)
+    if not splits:
+      raise DataError(
+        f"{report(findings)}\n{tree.place}: no list in ImageSets/Segmentation "
+        "has images with labels"
+      )
+    name = f"voc{tree.year}" if tree.year else None
+    return Found(splits, findings, names, self.reader(names), name, tree)
 
 
 def class_names(tree: Tree) -> tuple[str, ...]:
@@ -150,7 +104,7 @@ def find_pairs(tree: Tree) -> tuple[dict[str, list[Pair]], list[Finding]]:
   images, labels = tree.folder("JPEGImages"), tree.folder("SegmentationClass")
   splits, findings = {}, []
   for key, file in tree.files.items():
-    if not key.startswith(_LISTS + "/") or file.extension != ".txt":
+    if not key.startswith(LISTS + "/") or file.extension != ".txt":
       continue
     if not re.fullmatch(r"\w+", file.stem) or file.stem.lower() == "all":
       findings.append(
@@ -212,12 +166,6 @@ def read_list(file: File) -> list[str]:
   except UnicodeDecodeError:
     raise DataError(f"{file.name}: not a text file in UTF-8") from None
   return [line.strip() for line in lines if line.strip()]
-
-
-def _year(root: str, place: str) -> int | None:
-  folder = root if root not in ("", ".") else os.path.realpath(place)
-  match = re.fullmatch(r"VOC(\d{4})", pathlib.PurePath(folder).name)
-  return int(match[1]) if match and int(match[1]) in YEARS else None
 
 
 def _problems(

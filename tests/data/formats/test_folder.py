@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_data import label, photo, write
+from small_data import folder_files, folder_format, label, photo, write
 
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.formats.folder import divide, find_pairs
@@ -112,3 +112,39 @@ def test_divide_refuses():
       divide(_pairs(4), percent, 0)
   with pytest.raises(DataError, match="1 pairs"):
     divide(_pairs(1), 10.0, 0)
+
+
+def test_what_is_found(tmp_path):
+  write(
+    tmp_path,
+    folder_files()
+    | {"test/images/d.jpg": photo(4), "test/labels/d.png": label(0)},
+  )
+  test = {
+    f"test_{kind}": str(tmp_path / "test" / kind)
+    for kind in ("images", "labels")
+  }
+  found = folder_format(tmp_path, **test).find()
+  assert found.class_names == ("ground", "thing")
+  assert found.name is None
+  assert found.tree is None
+  assert {split: len(pairs) for split, pairs in found.splits.items()} == {
+    "train": 2,
+    "val": 1,
+    "test": 1,
+  }
+  drawn = folder_format(
+    tmp_path, val_images=None, val_labels=None, val_percent=50.0, **test
+  ).find()
+  assert list(drawn.splits) == ["train", "val", "test"]
+  ids = [pair.image_id for pair in drawn.splits["train"] + drawn.splits["val"]]
+  assert sorted(ids) == ["a", "b"]
+
+
+def test_no_image_has_a_label(tmp_path):
+  files = folder_files()
+  files["train/labels/other.png"] = files.pop("train/labels/a.png")
+  del files["train/labels/b.png"]
+  write(tmp_path, files)
+  with pytest.raises(DataError, match="train: no image has a label of its"):
+    folder_format(tmp_path).find()

@@ -1,7 +1,7 @@
 import pytest
 from small_data import photo, tar_of, voc_files, write
 
-from fcn_jax.data.formats import voc
+from fcn_jax.data.formats import Voc, voc, voc_tree
 from fcn_jax.files import DataError
 
 
@@ -13,9 +13,9 @@ def test_standard_names():
 def test_tar_and_folder_agree(tmp_path):
   folder = write(tmp_path / "tree", voc_files())
   trees = [
-    voc.open_tree(archive=tar_of(folder, tmp_path / "voc.tar")),
-    voc.open_tree(devkit=str(folder)),
-    voc.open_tree(devkit=str(folder / "VOCdevkit/VOC2012")),
+    voc_tree.open_tree(archive=tar_of(folder, tmp_path / "voc.tar")),
+    voc_tree.open_tree(devkit=str(folder)),
+    voc_tree.open_tree(devkit=str(folder / "VOCdevkit/VOC2012")),
   ]
   for tree in trees:
     assert tree.year == 2012
@@ -30,29 +30,14 @@ def test_tar_and_folder_agree(tmp_path):
 
 
 def test_class_names(tmp_path):
-  tree = voc.open_tree(devkit=str(write(tmp_path / "1", voc_files())))
+  tree = voc_tree.open_tree(devkit=str(write(tmp_path / "1", voc_files())))
   assert voc.class_names(tree) == voc.CLASS_NAMES
   files = voc_files("") | {"classes.txt": "sky\nroad\n"}
-  own = voc.open_tree(devkit=str(write(tmp_path / "2", files)))
+  own = voc_tree.open_tree(devkit=str(write(tmp_path / "2", files)))
   assert voc.class_names(own) == ("sky", "road")
-  bare = voc.open_tree(devkit=str(write(tmp_path / "3", voc_files("x/"))))
+  bare = voc_tree.open_tree(devkit=str(write(tmp_path / "3", voc_files("x/"))))
   with pytest.raises(DataError, match="--class_names"):
     voc.class_names(bare)
-
-
-def test_years(tmp_path):
-  files = voc_files() | voc_files("VOCdevkit/VOC2007/")
-  place = str(write(tmp_path, files))
-  with pytest.raises(DataError, match=r"2 VOC trees.*--year"):
-    voc.open_tree(devkit=place)
-  assert voc.open_tree(devkit=place, year=2007).root == "VOCdevkit/VOC2007"
-  with pytest.raises(DataError, match="no VOC2008 in it; there: VOCdevkit"):
-    voc.open_tree(devkit=place, year=2008)
-
-
-def test_no_tree(tmp_path):
-  with pytest.raises(DataError, match="ImageSets/Segmentation"):
-    voc.open_tree(devkit=str(write(tmp_path, {"a/b.txt": "a"})))
 
 
 def test_faults_of_lists(tmp_path):
@@ -64,7 +49,7 @@ def test_faults_of_lists(tmp_path):
     root + "ImageSets/Segmentation/my-set.txt": "a\n",
     root + "JPEGImages/c.png": photo(3),
   }
-  tree = voc.open_tree(devkit=str(write(tmp_path, files)))
+  tree = voc_tree.open_tree(devkit=str(write(tmp_path, files)))
   _, findings = voc.find_pairs(tree)
   kinds = [f.kind for f in findings if not f.warning]
   assert sorted(kinds) == [
@@ -82,7 +67,7 @@ def test_faults_of_lists(tmp_path):
 def test_train_without_labels_is_told(tmp_path):
   files = voc_files()
   files = {k: v for k, v in files.items() if "SegmentationClass" not in k}
-  tree = voc.open_tree(devkit=str(write(tmp_path, files)))
+  tree = voc_tree.open_tree(devkit=str(write(tmp_path, files)))
   _, findings = voc.find_pairs(tree)
   missing = [f.value for f in findings if f.kind.startswith("listed file")]
   assert missing == [
@@ -90,3 +75,29 @@ def test_train_without_labels_is_told(tmp_path):
     "a: no SegmentationClass/a.*",
     "c: no SegmentationClass/c.*",
   ]
+
+
+def test_what_is_found_in_a_tar(tmp_path):
+  archive = tar_of(write(tmp_path / "t", voc_files()), tmp_path / "voc.tar")
+  found = Voc(archive=archive).find()
+  assert found.name == "voc2012"
+  assert found.tree.place == archive
+  assert [p.image_id for p in found.splits["train"]] == ["b", "a"]
+  assert [f.kind for f in found.findings] == ["list left out"]
+  assert found.summary() == (
+    "checking 3 images and labels, 21 classes, splits: train 2, val 1, "
+    "trainval 3"
+  )
+
+
+def test_given_names_come_first(tmp_path):
+  names = write(tmp_path / "names", {"mine.txt": "sky\nroad\n"}) / "mine.txt"
+  devkit = str(write(tmp_path / "t", voc_files()))
+  found = Voc(devkit=devkit, class_names=str(names)).find()
+  assert found.class_names == ("sky", "road")
+
+
+@pytest.mark.parametrize("given", [{}, {"archive": "a.tar", "devkit": "b"}])
+def test_one_place_is_given(given):
+  with pytest.raises(DataError, match=r"give --archive=FILE\.tar or --devkit"):
+    Voc(**given).find()
