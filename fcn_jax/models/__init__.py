@@ -2,14 +2,17 @@
 classifier that its weights come from.
 """
 
+import importlib
 import inspect
 import typing
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fcn_jax.models import alexnet, fcn, vgg16
 from fcn_jax.models.layers import Layers
-from fcn_jax.models.network import Frozen, Network
+
+if TYPE_CHECKING:
+  from fcn_jax.models.network import Frozen, Network
 
 
 class Registered(NamedTuple):
@@ -122,16 +125,25 @@ def declare_classifier(name: str, classes: int, **given) -> Layers | None:
   return declare(classifier, classes, **kept)
 
 
-def build(layers: Layers, precision: str = "float32") -> Network:
+def build(layers: Layers, precision: str = "float32") -> "Network":
   """A network with zero parameters (Caffe's default) from its declaration."""
+  from fcn_jax.models.network import Network
+
   return Network(layers, precision)
+
+
+def __getattr__(name: str) -> Any:
+  """Network and Frozen: what needs Flax is imported when it is asked for."""
+  if name in ("Network", "Frozen"):
+    return getattr(importlib.import_module("fcn_jax.models.network"), name)
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
   "NETWORKS",
-  "Entry",
   "Frozen",
   "Network",
+  "Registered",
   "build",
   "declare",
   "declare_classifier",
