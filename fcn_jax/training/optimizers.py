@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from fcn_jax.models import layers as d
-from fcn_jax.training.options import choose, options_of, plain
+from fcn_jax.models.options import choose, options_of, plain
 
 GAMMA_UNITS = ("step", "percent")
 
