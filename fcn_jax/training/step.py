@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -179,6 +180,21 @@ def make_loss(config: ConfigDict, data: Dataset) -> Loss:
       options["class_weights"], data, config.data.train_split
     )
   return function(**options)
+
+
+def shown_loss(config: Mapping[str, Any]) -> Loss:
+  """The loss that a checkpoint was trained with, to be shown.
+
+  Without class weights: they enter what is minimised alone.
+
+  Args:
+    config: the recipe (nested), as a checkpoint tells it; one without a loss,
+      as that of a converted model, stands for the cross entropy.
+  """
+  given = dict(config.get("loss", {}))
+  function = choose(LOSSES, given.get("name", "cross_entropy"), "loss.name")
+  options = options_of(function).keys() & given.keys() - {"class_weights"}
+  return function(**{name: plain(given[name]) for name in options})
 
 
 def _class_weights(given: str | tuple, data: Dataset, split: str):
