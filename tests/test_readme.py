@@ -113,7 +113,7 @@ def test_the_split_is_that_of_the_format(data_dir):
 
 def test_the_run_learns_by_all_of_it(workdirs):
   records = read_metrics(workdirs[0])
-  rates = [r["learning_rate"] for r in records if r["kind"] == "train"]
+  rates = [r["lr"] for r in records if r["kind"] == "train"]
   assert rates[-1] == pytest.approx(0.5e-4)  # the last of 0, 1/2, 1, 1/2
   scores = [r["worst_iu"] for r in records if r["kind"] == "val"]
   assert len(scores) == 3
