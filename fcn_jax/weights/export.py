@@ -13,7 +13,7 @@ import numpy as np
 
 from fcn_jax.models import Network, geometry
 from fcn_jax.models import layers as d
-from fcn_jax.weights import caffemodel
+from fcn_jax.weights.source import Source, SourceLayer
 
 # One layer of a prototxt: field name to value; a list is a repeated field, a
 # dict a message.
@@ -131,7 +131,7 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
 
 def to_caffe(
   network: Network, name: str = "", inner_products: Iterable[str] = ()
-) -> caffemodel.CaffeNet:
+) -> Source:
   """The network's weights in Caffe's layout.
 
   Args:
@@ -163,8 +163,8 @@ def to_caffe(
         blobs = (np.tile(kernel, (channels[upscore], 1, 1, 1)),)
       case d.Scale(name=scale, factor=factor):
         blobs = (np.full(channels[scale], factor, np.float32),)
-    layers.append(caffemodel.CaffeLayer(fields["name"], kind, blobs))
-  return caffemodel.CaffeNet(name, "new", "", tuple(layers))
+    layers.append(SourceLayer(fields["name"], kind, blobs))
+  return Source(name, "new", "", tuple(layers))
 
 
 def deploy_prototxt(
