@@ -415,7 +415,7 @@ def test_records_of_a_run_without_a_checkpoint_are_not_taken_for_ours(
   config.duration = "0 steps"
   result = run(config, tmp_path)
   (record,) = read_metrics(tmp_path)
-  assert record["mean_iu"] == result.evaluation.scores.mean_iu != 0.99
+  assert record["mean_iu"] == result.evaluation.scores["mean_iu"] != 0.99
 
 
 def test_no_more_images_go_through_at_once_than_a_batch_has(config, data_dir):
