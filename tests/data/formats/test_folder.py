@@ -71,7 +71,7 @@ def test_wrong_folders(tmp_path):
   for images, labels, part in (
     ("i", "i", "images and labels"),
     ("i", "l", "no image in it"),
-    ("none", "l", "no such folder"),
+    ("none", "l", "no such file or folder"),
   ):
     with pytest.raises(DataError, match=part):
       find_pairs(str(tmp_path / images), str(tmp_path / labels))
@@ -84,7 +84,7 @@ def _pairs(count):
 
 @given(
   st.integers(2, 60),
-  st.floats(0, 100, exclude_min=True, exclude_max=True),
+  st.floats(1, 100, exclude_max=True),
   st.integers(0, 99),
 )
 def test_divide_parts_without_loss(count, percent, seed):
@@ -110,6 +110,8 @@ def test_divide_refuses():
   for percent in (0.0, 100.0, -1.0, float("nan")):
     with pytest.raises(DataError, match="val_percent"):
       divide(_pairs(4), percent, 0)
+  with pytest.raises(DataError, match=r"0\.25: did you mean 25\? Give 1"):
+    divide(_pairs(4), 0.25, 0)
   with pytest.raises(DataError, match="1 pairs"):
     divide(_pairs(1), 10.0, 0)
 

@@ -50,12 +50,12 @@ def test_faults_of_lists(tmp_path):
     root + "JPEGImages/c.png": photo(3),
   }
   tree = voc_tree.open_tree(devkit=str(write(tmp_path, files)))
-  _, findings = voc.find_pairs(tree)
+  splits, findings = voc.find_pairs(tree)
+  assert [pair.image_id for pair in splits["my_set"]] == ["a"]
   kinds = [f.kind for f in findings if not f.warning]
   assert sorted(kinds) == [
     "empty list",
     "id listed twice",
-    "list whose name cannot name a split",
     "list whose name cannot name a split",
     "listed file that is missing",  # ghost's image
     "listed file that is missing",  # and its label
