@@ -242,7 +242,7 @@ def _check_output(output: Output, name: str | None) -> None:
   if not output.export_only:
     folders.append(_data_dir(output))
   for folder in filter(None, folders):
-    check_writable(folder)
+    check_writable(folder, folder=True)
 
 
 def _data_dir(output: Output) -> str:

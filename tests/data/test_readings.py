@@ -196,7 +196,9 @@ def test_ranges_that_mean_nothing(tmp_path):
     with pytest.raises(DataError, match="give two numbers"):
       parse_range(text)
   with pytest.raises(DataError, match="no image is grey of 16 bits"):
-    prepare(tmp_path, {}, value_range="auto")
+    write(tmp_path, folder_files())
+    source = folder_format(tmp_path, value_range="auto")
+    prepare_dataset(source, tiny_output(tmp_path), lambda line: None)
 
 
 GREYS = [np.full((6, 8), value, np.uint8) for value in (10, 20, 30)]
@@ -247,6 +249,8 @@ def test_smaller_copies_in_a_tiff_are_no_pages(tmp_path):
   whole = io.BytesIO()
   first.save(whole, "TIFF", save_all=True, append_images=[small])
   path.write_bytes(whole.getvalue())
+  with Image.open(path) as both:
+    assert both.n_frames == 2
   file = File(str(path), str(path))
   assert pages(file) == [file]
 
