@@ -88,6 +88,22 @@ def open_image(
     raise DataError(f"{name}: broken or cut short ({error})") from None
 
 
+def turned_size(image: Image.Image) -> tuple[int, int]:
+  """Height and width of an image once it is turned, mostly from its header.
+
+  Args:
+    image: from `open_header`.
+  """
+  # Pillow decodes a PNG to find a tag behind its pixels.
+  untagged = image.format == "PNG" and not image.info
+  how = 1 if untagged else _tag(image)
+  if image.format == "TIFF" and how != 1:
+    image.load()  # which turns it
+    how = 1
+  width, height = image.size
+  return (width, height) if how >= 5 else (height, width)
+
+
 class Header(NamedTuple):
   """What an image file says before its pixels.
 
