@@ -394,7 +394,7 @@ def test_a_failed_start_binds_no_workdir(config, tmp_path):
 def test_data_prepared_anew_are_no_resumption(config, tmp_path, monkeypatch):
   config.duration = "0 steps"
   run(config, tmp_path)
-  monkeypatch.setattr(start, "_digest", lambda *_: "other images")
+  monkeypatch.setattr(start, "_digest", lambda *_: "ids:other")
   with pytest.raises(ValueError, match="its data_digest differs"):
     run(config, tmp_path)
 
