@@ -18,6 +18,7 @@ from fcn_jax.evaluation.evaluator import evaluate
 from fcn_jax.files import DataError, replacing
 from fcn_jax.reports import page
 from fcn_jax.reports.evaluation import write_evaluation
+from fcn_jax.training.step import shown_loss
 from fcn_jax.weights import checkpoints
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -81,6 +82,7 @@ def main() -> None:
     dataset,
     _SPLIT.value,
     worst=_WORST.value if _REPORT.value else 0,
+    loss=shown_loss(about.config),
     part_size=_PART_SIZE.value,
   )
   resamples = _BOOTSTRAP.value

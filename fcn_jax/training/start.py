@@ -112,7 +112,7 @@ def network(
       ours,
     )
   return net, surgery.surgery(
-    export.to_caffe(trained),
+    export.to_caffe(trained, strict=False),
     net,
     file=str(path / checkpoints.FOLDER / str(step)),
     head_rows=_head_rows(what, about, init.keep_classes),

@@ -94,11 +94,11 @@ def surgery(
   for layer in targets.values():
     found = blobs.get(layer.name)
     try:
-      if head_rows is not None and _is_head(layer):
+      if head_rows is not None and layer.head:
         value, made = _of_other_classes(
           found, layer, network, head_init, seed, head_rows
         )
-      elif found is None and _is_head(layer):
+      elif found is None and layer.head:
         value, made = _fresh(layer, network, head_init, seed)
       else:
         value, made = _fit(found, layer, network, blobs)
@@ -174,17 +174,14 @@ def initialise(network: Network, seed: int, head_init: str = "zero") -> Receipt:
   )
 
 
-def _weighted(network: Network) -> dict[str, d.Conv | d.Upscore | d.Scale]:
-  """The network's layers that have weights in a caffemodel, by name."""
+def _weighted(network: Network) -> dict[str, d.Layer]:
+  """The network's layers that have weights in a file, by name."""
+  arrays = d.weights(network.layers)
   return {
     layer.name: layer
     for layer in network.layers
-    if isinstance(layer, d.Conv | d.Upscore | d.Scale)
+    if layer.name in arrays or isinstance(layer, d.Scale)
   }
-
-
-def _is_head(layer: d.Layer) -> bool:
-  return getattr(layer, "head", False)
 
 
 def _check_names(what: str, names, known, side: str) -> tuple[str, ...]:
@@ -225,28 +222,62 @@ def _both(found: SourceLayer | None, layer, network, fault: str) -> str:
 
 
 def _fit(found: SourceLayer | None, layer, network: Network, blobs):
-  """(kernel and bias, or None where they are fixed; rows) of one layer.
+  """(arrays, or None where they are fixed; rows) of one layer.
 
   Raises:
     Misfit: the source has nothing for it, or something else.
   """
-  match layer:
-    case d.Upscore():
-      return None, check_upscore(found, layer)
-    case d.Scale():
-      readers = [
-        reader.name
-        for reader, bottom in d.with_bottoms(network.layers)
-        if bottom == layer.name and reader.name in blobs
-      ]
-      return None, check_scale(found, layer, readers)
+  if isinstance(layer, d.Upscore):
+    return None, check_upscore(found, layer)
+  if isinstance(layer, d.Scale):
+    readers = [
+      reader.name
+      for reader, bottom in d.with_bottoms(network.layers)
+      if bottom == layer.name and reader.name in blobs
+    ]
+    return None, check_scale(found, layer, readers)
+  if not isinstance(layer, d.Conv):
+    return _as_they_are(found, layer, network)
   if found is None:
     raise Misfit([_both(None, layer, network, "missing")])
   return _convert(found, layer, network)
 
 
+def _as_they_are(found: SourceLayer | None, layer: d.Layer, network: Network):
+  """(arrays, rows) of a layer that no file format knows: this package's own."""
+  wanted = {
+    name: weight.shape
+    for name, weight in d.weights(network.layers)[layer.name].items()
+  }
+  blobs = found.blobs if found else ()
+  if [blob.shape for blob in blobs] != [*wanted.values()]:
+    left = f"{found.type} " if found else ""
+    left += ", ".join(str(blob.shape) for blob in blobs) or "nothing"
+    right = ", ".join(f"{name} {shape}" for name, shape in wanted.items())
+    raise Misfit(
+      [
+        f"{'misshapen' if found else 'missing'}: source {layer.name}: {left} "
+        f"-> network {layer.name}: {right}"
+      ]
+    )
+  if bad := _not_finite(found):
+    raise Misfit(bad)
+  return dict(zip(wanted, blobs, strict=True)), [
+    TensorRow(*found.tensor(i)[:2], f"{layer.name}.{name}", shape, "copied")
+    for i, (name, shape) in enumerate(wanted.items())
+  ]
+
+
+def _not_finite(found: SourceLayer) -> list[str]:
+  return [
+    f"not finite: {found.name}[{index}] {blob.shape} holds NaN or infinity"
+    for index, blob in enumerate(found.blobs)
+    if not np.isfinite(blob).all()
+  ]
+
+
 def _convert(found: SourceLayer, layer: d.Conv, network: Network):
-  """((kernel, bias), rows) of one layer that the source has."""
+  """(arrays, rows) of one convolution that the source has."""
   (h, w, i, o), _ = _shapes(layer, network)
   shapes = [blob.shape for blob in found.blobs]
   if len(shapes) != 2 or not _last_axes(shapes[1], (o,)):
@@ -257,12 +288,7 @@ def _convert(found: SourceLayer, layer: d.Conv, network: Network):
   if found.type not in _WITH_KERNEL or not (convolution or inner_product):
     raise Misfit([_both(found, layer, network, "misshapen")])
   weight, bias = found.blobs
-  bad = [
-    f"not finite: {layer.name}[{index}] {blob.shape} holds NaN or infinity"
-    for index, blob in enumerate(found.blobs)
-    if not np.isfinite(blob).all()
-  ]
-  if bad:
+  if bad := _not_finite(found):
     raise Misfit(bad)
   kernel = weight.reshape(o, i, h, w).transpose(2, 3, 1, 0)
   note = found.tensor(0).done or "OIHW to HWIO"
@@ -272,7 +298,7 @@ def _convert(found: SourceLayer, layer: d.Conv, network: Network):
     note += f", {layer.groups} groups"
   name = layer.name
   stored, stored_bias = found.tensor(0), found.tensor(1)
-  return (kernel, bias.reshape(o)), [
+  return {"kernel": kernel, "bias": bias.reshape(o)}, [
     TensorRow(
       stored.name,
       stored.shape,
@@ -299,22 +325,22 @@ def _last_axes(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 
 def _fresh(layer, network: Network, head_init: str, seed: int):
-  """(kernel and bias, or None where they are fixed; rows), from no source."""
-  match layer:
-    case d.Upscore():
-      return None, check_upscore(None, layer)
-    case d.Scale():
-      return None, check_scale(None, layer, ())
+  """(arrays, or None where they are fixed; rows), from no source."""
+  if isinstance(layer, d.Upscore):
+    return None, check_upscore(None, layer)
+  if isinstance(layer, d.Scale):
+    return None, check_scale(None, layer, ())
   return draw(layer, network, head_init, seed)
 
 
 def _of_other_classes(found, layer, network, head_init, seed, head_rows):
   """A fresh head, but for the rows that are kept."""
-  (kernel, bias), rows = _fresh(layer, network, head_init, seed)
+  arrays, rows = _fresh(layer, network, head_init, seed)
   if found is None:
-    return (kernel, bias), rows
+    return arrays, rows
   if not head_rows:
-    return (kernel, bias), [*_dropped(found, "of other classes"), *rows]
+    return arrays, [*_dropped(found, "of other classes"), *rows]
+  kernel, bias = arrays["kernel"], arrays["bias"]
   weight = found.blobs[0]
   if weight.shape[1:] != tuple(kernel.shape[i] for i in (2, 0, 1)):
     raise Misfit([_both(found, layer, network, "misshapen")])
@@ -322,7 +348,7 @@ def _of_other_classes(found, layer, network, head_init, seed, head_rows):
   kernel[..., ours] = weight[theirs].transpose(2, 3, 1, 0)
   bias[ours] = found.blobs[1].reshape(-1)[theirs]
   kept = ", ".join(f"{b} as {a}" for a, b in head_rows.items())
-  return (kernel, bias), [
+  return arrays, [
     dataclasses.replace(
       row,
       source=found.tensor(i).name,
@@ -343,22 +369,11 @@ def _dropped(found: SourceLayer | None, note: str) -> list[TensorRow]:
 
 def _assign(
   network: Network,
-  values: dict[
-    str,
-    tuple[
-      Float32[np.ndarray, "h w i o"],
-      Float32[np.ndarray, " o"],
-    ]
-    | None,
-  ],
+  values: Mapping[str, Mapping[str, Float32[np.ndarray, "..."]] | None],
 ) -> None:
-  for name, value in values.items():
-    if value is None:  # fixed
-      continue
-    kernel, bias = value
-    weights = getattr(network, name)
-    weights.kernel[...] = jnp.array(kernel)
-    weights.bias[...] = jnp.array(bias)
+  for layer, arrays in values.items():
+    for name, array in (arrays or {}).items():  # None: they are fixed
+      getattr(getattr(network, layer), name)[...] = jnp.array(array)
 
 
 def _order(names: list[str]) -> str:

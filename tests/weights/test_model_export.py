@@ -237,9 +237,7 @@ np.save(sys.argv[3], scores)
 """
 
 
-def test_stablehlo_runs_without_this_package(
-  tmp_path, checkpoint, monkeypatch
-):
+def test_stablehlo_runs_without_this_package(tmp_path, checkpoint, monkeypatch):
   pytest.importorskip("flatbuffers")
   monkeypatch.setattr(runtimes, "ODD_SIZES", ((40, 50),))
   output = tmp_path / "net.stablehlo"
