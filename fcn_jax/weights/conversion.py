@@ -54,7 +54,7 @@ def make_model(
     )
   source = readers.read(path)
   known = models.options(name)
-  if source.mean_bgr is not None:
+  if source.mean_bgr is not None and "mean_bgr" in known:
     known["mean_bgr"] = source.mean_bgr
   model = {
     key: list(value) if isinstance(value, tuple) else value

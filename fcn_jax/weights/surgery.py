@@ -263,9 +263,7 @@ def _as_they_are(found: SourceLayer | None, layer: d.Layer, network: Network):
   if bad := _not_finite(found):
     raise Misfit(bad)
   return dict(zip(wanted, blobs, strict=True)), [
-    TensorRow(
-      f"{layer.name}[{i}]", shape, f"{layer.name}.{name}", shape, "copied"
-    )
+    TensorRow(*found.tensor(i)[:2], f"{layer.name}.{name}", shape, "copied")
     for i, (name, shape) in enumerate(wanted.items())
   ]
 
