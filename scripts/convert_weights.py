@@ -147,7 +147,7 @@ def main() -> None:
     path = published.fetch(FLAGS.download, FLAGS.mirror)
   else:
     path = pathlib.Path(FLAGS.source).expanduser()
-  receipt = conversion.make_model(
+  receipt = conversion.convert(
     path,
     output,
     FLAGS.model,

@@ -175,9 +175,7 @@ def _value_counts(
   return values, counts[values]
 
 
-def _page_findings(
-  pair: Pair, image: Header, label: Header
-) -> list[Finding]:
+def _page_findings(pair: Pair, image: Header, label: Header) -> list[Finding]:
   if len(image.pages) == len(label.pages) == 1:
     return []
   return [

@@ -276,7 +276,10 @@ def list_zip(archive: str | os.PathLike) -> dict[str, File]:
           raise DataError(
             f"{archive}: {key} is encrypted; unpack it and give the folder"
           )
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if member.compress_type not in (
+          zipfile.ZIP_STORED,
+          zipfile.ZIP_DEFLATED,
+        ):
           raise DataError(
             f"{archive}: {key} is compressed by another method than deflate; "
             "unpack it and give the folder"

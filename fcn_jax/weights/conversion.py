@@ -1,5 +1,6 @@
 """A weight file becomes a model directory, with a receipt and a proof."""
 
+import os
 import pathlib
 import shutil
 import tempfile
@@ -14,13 +15,13 @@ from fcn_jax.weights.receipt import Receipt
 _MOST_CLASSES = 255  # of a label image, whose value 255 is void
 
 
-def make_model(
-  path: pathlib.Path,
-  output: pathlib.Path,
+def convert(
+  path: str | os.PathLike,
+  output: str | os.PathLike,
   name: str,
   class_names: Sequence[str],
   palette: Sequence[Sequence[int]],
-  given: Mapping[str, Any],
+  given: Mapping[str, Any] | None = None,
   **options,
 ) -> Receipt:
   """Converts a weight file and writes OUTPUT, complete or not at all.
@@ -42,6 +43,8 @@ def make_model(
     DataError: the output exists, or more classes than label images have.
     ValueError: see `readers.read`, `proof.convert`, and an unknown option.
   """
+  path = pathlib.Path(path).expanduser()
+  output = pathlib.Path(output).expanduser()
   if output.exists():
     raise DataError(
       f"{output} exists and is not overwritten; name another --output"
@@ -58,7 +61,7 @@ def make_model(
     known["mean_bgr"] = source.mean_bgr
   model = {
     key: list(value) if isinstance(value, tuple) else value
-    for key, value in (known | dict(given)).items()
+    for key, value in (known | dict(given or {})).items()
   }
   card = checkpoints.ModelCard(
     model={"name": name, "classes": len(class_names), **model},
