@@ -29,7 +29,7 @@ _SEEDS = flags.DEFINE_integer("seeds", 3, "Runs from each start.")
 
 
 def measure(start: str, seed: int) -> float:
-  """Mean IU on val after the last step."""
+  """Mean IoU on val after the last step."""
   spec = importlib.util.spec_from_file_location("recipe", _CONFIG.value)
   recipe = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(recipe)
@@ -53,7 +53,7 @@ def main() -> None:
     each = ", ".join(f"{score:.3f}" for score in scores)
     mean = statistics.mean(scores)
     rows.append(f"| {start} | {mean:.3f} ± {spread:.3f} | {each} |")
-  print("| start | mean IU on val | each seed |\n|---|---|---|")
+  print("| start | mean IoU on val | each seed |\n|---|---|---|")
   print("\n".join(rows))
 
 

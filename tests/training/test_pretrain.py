@@ -66,6 +66,9 @@ def test_a_run_leaves_a_classifier_that_surgery_accepts(config, tmp_path):
   accuracy = outcome.evaluation.figures()["pixel_accuracy"]
   assert accuracy in (0, 0.25, 0.5, 0.75, 1)
   assert outcome.evaluation.histogram.sum() == 4
+  # A label is one pixel; none of them is void.
+  assert outcome.evaluation.pixels.tolist() == [1, 1, 1, 1]
+  assert outcome.evaluation.figures()["void_pixels"] == 0
   assert (workdir / "classes.txt").read_text() == "dark\nlight\nmiddle\n"
   path = workdir / "classifier.caffemodel"
   source = caffemodel.read_caffemodel(path)
