@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fcn_jax.data import exports
-from fcn_jax.data.builder import DatasetPlan, check_name, write_dataset
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.classes import VOID, shared_palette, voc_palette
 from fcn_jax.data.dataset import default_data_dir
@@ -66,6 +65,9 @@ def prepare_dataset(
     DataError: flags that do not fit together, or findings (all of them in the
       message). Nothing has been written then.
   """
+  # It needs tfds, which takes longer to import than --help may.
+  from fcn_jax.data import builder
+
   name = output.name or source.name
   if name:  # before files are looked at, which takes long
     _check_output(output, name)
@@ -112,8 +114,10 @@ def prepare_dataset(
       split: [facts[pair].size for pair in pairs]
       for split, pairs in found.splits.items()
     }
-    plan = DatasetPlan(name, found.splits, sizes, reader, names, palette)
-    target = write_dataset(plan, _data_dir(output), output.overwrite)
+    plan = builder.DatasetPlan(
+      name, found.splits, sizes, reader, names, palette
+    )
+    target = builder.write_dataset(plan, _data_dir(output), output.overwrite)
     written.append(f"data set: {name} in {target}")
   say("\n" + summarize(found.splits, facts, names) + "\n")
   say("\n".join(written))
@@ -122,13 +126,15 @@ def prepare_dataset(
 
 def _check_output(output: Output, name: str | None) -> None:
   """Refuses output that cannot be written."""
+  from fcn_jax.data import builder
+
   if output.export_only:
     if not (output.export_folders or output.export_crops):
       raise DataError("--export_only: give --export_folders or --export_crops")
   elif not name:
     raise DataError("give the data set a name with --name")
   else:
-    check_name(name, _data_dir(output), output.overwrite)
+    builder.check_name(name, _data_dir(output), output.overwrite)
 
 
 def _data_dir(output: Output) -> str:

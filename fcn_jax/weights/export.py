@@ -5,6 +5,8 @@ format, one Convolution per kernel, ReLU and Dropout in place, upscore as a
 grouped Deconvolution, Crop with the derived offset.
 """
 
+import os
+import pathlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +15,7 @@ import numpy as np
 
 from fcn_jax.models import Network, geometry
 from fcn_jax.models import layers as d
-from fcn_jax.weights import caffemodel
+from fcn_jax.weights import caffemodel, checkpoints
 
 # One layer of a prototxt: field name to value; a list is a repeated field, a
 # dict a message.
@@ -256,3 +258,52 @@ def _scalar(value) -> str:
       return str(value)
     case _:
       return f"{value:.9g}"
+
+
+def write(
+  checkpoint: str | os.PathLike,
+  output: str | os.PathLike,
+  size: tuple[int, int],
+  step: str | int = "best",
+) -> str:
+  """Writes a checkpoint as .caffemodel, and its deploy net as .prototxt.
+
+  Args:
+    checkpoint: a model directory.
+    output: the .caffemodel; the .prototxt has the same stem.
+    size: (height, width) of the image in the deploy net.
+    step: 'best', 'latest' or a number.
+
+  Returns:
+    What was written, for people.
+
+  Raises:
+    ValueError: another ending, a file that is there, or a size that the network
+      does not take.
+    FileNotFoundError: there is no such checkpoint.
+    OSError: what was written does not read back the same.
+  """
+  output = pathlib.Path(output).expanduser()
+  prototxt = output.with_suffix(".prototxt")
+  if output.suffix != ".caffemodel":
+    raise ValueError(f"--output={output}: its name has to end in .caffemodel")
+  for path in (output, prototxt):
+    if path.exists():
+      raise ValueError(f"{path} exists and is not overwritten")
+  network, card, number = checkpoints.load_model(checkpoint, step)
+  name = card.model["name"]
+  text = deploy_prototxt(network.layers, name, *size, card.class_names)
+  net = to_caffe(network, name)
+  output.parent.mkdir(parents=True, exist_ok=True)
+  caffemodel.write_caffemodel(output, net)
+  stored = caffemodel.read_caffemodel(output)
+  for wrote, read in zip(net.layers, stored.layers, strict=True):
+    for a, b in zip(wrote.blobs, read.blobs, strict=True):
+      if a.shape != b.shape or a.tobytes() != b.tobytes():
+        raise OSError(f"{output}: {wrote.name} reads back changed; disk full?")
+  prototxt.write_text(text)
+  return (
+    f"step {number} of {checkpoint}, read back bit for bit:\n"
+    f"  {output}  SHA-1 {stored.sha1}\n"
+    f"  {prototxt}  {size[0]} x {size[1]}"
+  )
