@@ -14,7 +14,7 @@ from small_nets import random_image, randomise, reference_blobs
 
 from fcn_jax import models, parity
 from fcn_jax.models import layers as d
-from fcn_jax.parity import golden
+from fcn_jax.parity import comparison, golden
 
 # Of tests/golden: how many comparisons of each kind, so that none is lost.
 KINDS = {
