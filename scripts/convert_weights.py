@@ -1,4 +1,4 @@
-r"""Makes a network of a .caffemodel, with a receipt and a proof.
+r"""Makes a network of a weight file, with a receipt and a proof.
 
   python scripts/convert_weights.py --download=bvlc_alexnet \
     --output=converted/bvlc_alexnet
@@ -9,7 +9,9 @@ r"""Makes a network of a .caffemodel, with a receipt and a proof.
   python scripts/convert_weights.py --model=fcn8s \
     --source=fcn8s-heavy-pascal.caffemodel --output=converted/fcn8s
 
-The file is a classifier's, or a whole FCN's, which can be scored as it is. The
+The file (.caffemodel, .onnx, .h5, .keras, .safetensors, .pth or .npz) is a
+classifier's, or a whole FCN's, which can be scored as it is. --list shows what
+--download knows; docs/weights.md says what is done to each format. The
 output is a model directory: a training config names it in
 config.init.path, with config.init.source='checkpoint'. Every tensor of the file
 has to find its place; what may be missing is named in --allow_missing.
@@ -17,12 +19,13 @@ has to find its place; what may be missing is named in --allow_missing.
 
 from absl import flags
 
-from fcn_jax import cli
+from fcn_jax import cli, models
 from fcn_jax.weights import published
 
 S = flags.DEFINE_string
 
-S("source", None, "the .caffemodel, V1 or new format")
+S("source", None, "the weight file")
+flags.DEFINE_boolean("list", False, "print what --download knows, and stop")
 flags.DEFINE_enum(
   "download",
   None,
@@ -32,10 +35,10 @@ flags.DEFINE_enum(
 flags.DEFINE_multi_string(
   "mirror", [], "with --download: a URL to try first; may be given often"
 )
-S("output", None, "model directory to write; must not exist", required=True)
-S("model", "fcn_alexnet", "the network, as fcn_alexnet, fcn8s or vgg16")
+S("output", None, "model directory to write; must not exist")
+S("model", "fcn_alexnet", f"the network: {', '.join(models.NETWORKS)}")
 flags.DEFINE_integer(
-  "num_classes", 21, "classes, background included, void not", 1, 255
+  "num_classes", 21, "classes, background included, void not", 1
 )
 S("class_names", None, "text file, line i (from 0) names class i")
 flags.DEFINE_list(
@@ -65,33 +68,29 @@ flags.DEFINE_enum(
 flags.DEFINE_list(
   "mean",
   None,
-  "subtracted from the image: one value, or blue,green,red; default: 116 for "
-  "FCN-AlexNet (as DIGITS), 104.00699,116.66877,122.67892 for FCN-32s to 8s",
+  "subtracted from the image: one value, or blue,green,red; default: the "
+  "file's where it tells, else 116 for FCN-AlexNet (as DIGITS) and "
+  "104.00699,116.66877,122.67892 for FCN-32s to 8s",
 )
 FLAGS = flags.FLAGS
 
 
-def model() -> dict:
-  from fcn_jax.weights import conversion
-
-  options = {"width": FLAGS.width, "order": FLAGS.order, "mean": FLAGS.mean}
-  return conversion.model_of(FLAGS.model, FLAGS.num_classes, **options)
-
-
 def main() -> None:
   """Does what the flags say."""
-  from fcn_jax.data.classes import voc_palette
+  if FLAGS.list:
+    print(published.listing())
+    return
+  from fcn_jax.data import classes
   from fcn_jax.data.formats import voc
-  from fcn_jax.weights import conversion
+  from fcn_jax.weights import conversion as c
 
-  receipt = conversion.convert(
+  receipt = c.convert(
+    c.Origin(FLAGS.source, FLAGS.download, FLAGS.mirror),
     FLAGS.output,
-    model(),
+    FLAGS.model,
     voc.names_for(FLAGS.num_classes, FLAGS.class_names),
-    voc_palette().tolist(),
-    source=FLAGS.source,
-    download=FLAGS.download,
-    mirrors=FLAGS.mirror,
+    classes.voc_palette().tolist(),
+    c.options_given(FLAGS.model, FLAGS.width, FLAGS.order, FLAGS.mean),
     allow_missing=FLAGS.allow_missing,
     allow_unknown=FLAGS.allow_unknown,
     head_init=FLAGS.head_init,

@@ -17,11 +17,11 @@ import pathlib
 from absl import flags
 from ml_collections import config_flags
 
-from fcn_jax import cli
+from fcn_jax import cli, models
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="A recipe.")
 _MODEL = flags.DEFINE_string(
-  "model", None, "A network without a recipe, as fcn8s or fcn_alexnet."
+  "model", None, f"A network without a recipe: {', '.join(models.NETWORKS)}."
 )
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."

@@ -64,6 +64,7 @@ def write_page(path, scored) -> None:
 def main() -> None:
   from fcn_jax.prediction import scoring
   from fcn_jax.reports import page
+  from fcn_jax.training.step import shown_loss
 
   report = _REPORT.value and page.claim(_REPORT.value)
   output = _OUTPUT.value and scoring.claim(_OUTPUT.value)
@@ -74,6 +75,7 @@ def main() -> None:
     data_dir=_DATA_DIR.value,
     split=_SPLIT.value,
     precision=_PRECISION.value,
+    loss_of=shown_loss,
     part_size=_PART_SIZE.value,
     worst=_WORST.value if report else 0,
     bootstrap=resamples(),

@@ -4,7 +4,8 @@ r"""Writes a trained network as Caffe reads it: .caffemodel and .prototxt.
     --output=fcn_alexnet.caffemodel --size=375x500
 
 fcn_alexnet.prototxt, beside it, is the deploy net for images of that size; its
-comments say what the image has to look like.
+comments say what the image has to look like.  It is export_model.py with
+--format=caffe.
 """
 
 from absl import flags
@@ -22,10 +23,13 @@ FLAGS = flags.FLAGS
 
 def main() -> None:
   """Does what the flags say."""
-  from fcn_jax.weights import export
+  from fcn_jax.weights import model_export
 
-  size = cli.image_size(FLAGS.size)
-  print(export.write(FLAGS.checkpoint, FLAGS.output, size, FLAGS.step))
+  options = model_export.Options(size=cli.image_size(FLAGS.size))
+  lines = model_export.export_model(
+    FLAGS.checkpoint, "caffe", FLAGS.output, FLAGS.step, options
+  )
+  print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -2,61 +2,85 @@
 
 import dataclasses
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from fcn_jax.data.classes import VOID
 from fcn_jax.evaluation import metrics
+from fcn_jax.evaluation.per_image import PerImage
 
-# What images can be ranked by. An image's mean IU is that of its own confusion
-# matrix: over the classes that are labelled or predicted in this image, 0 for
-# one that is predicted without being there. Neither's mean over images is the
-# score of the set.
+# What images can be ranked by: names of METRICS. An image's mean IoU is that of
+# its own confusion matrix: over the classes that are labelled or predicted in
+# this image, 0 for one that is predicted without being there. Neither's mean
+# over images is the score of the set.
 MEASURES = ("mean_iu", "pixel_accuracy")
 
 
-def image_scores(
-  confusions: Int[np.ndarray, "n c c"], measure: str
-) -> Float[np.ndarray, " n"]:
-  """The score of every image for itself, 0..1; NaN where all of it is void.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ranking:
+  """Every image's own scores, from which the worst images follow.
+
+  Attributes:
+    scores: by `MEASURES`, of each image, 0..1; NaN where all of it is void.
+    wrong: number of wrong pixels of each image.
+  """
+
+  scores: Mapping[str, Float[np.ndarray, " n"]]
+  wrong: Int[np.ndarray, " n"]
+
+  def worst(self, measure: str, number: int) -> list[int]:
+    """Places of the images of the lowest scores, the worst first.
+
+    Where two are equal, the one with more wrong pixels comes first, then the
+    one that is stored first. Images of void alone are left out.
+
+    Args:
+      measure: one of `MEASURES`.
+      number: at most so many.
+    """
+    scores = self.scores[measure]
+    order = np.lexsort((-self.wrong, scores))
+    return [int(i) for i in order if not np.isnan(scores[i])][:number]
+
+  def worst_by_any(self, number: int) -> list[int]:
+    """Places of the images that are among the worst by one of `MEASURES`."""
+    return sorted(
+      {place for measure in MEASURES for place in self.worst(measure, number)}
+    )
+
+
+def rank(confusions: PerImage) -> Ranking:
+  """Scores every image for itself.
 
   Args:
-    confusions: pixels by [image, label, prediction].
-    measure: one of `MEASURES`.
+    confusions: pixels by [label, prediction] of each image.
   """
-  if measure not in MEASURES:
-    raise ValueError(f"no measure {measure!r}; there is {', '.join(MEASURES)}")
-  every = (getattr(metrics.scores(each), measure) for each in confusions)
-  return np.fromiter(every, np.float64, len(confusions))
+  images = len(confusions)
+  scores = {measure: np.empty(images) for measure in MEASURES}
+  wrong = np.empty(images, np.int64)
+  for image in range(images):
+    counts = _own_counts(confusions, image)
+    for measure in MEASURES:
+      scores[measure][image] = metrics.METRICS[measure].of(counts)
+    wrong[image] = counts.labelled.sum() - counts.matched.sum()
+  return Ranking(scores, wrong)
 
 
-def worst_images(
-  confusions: Int[np.ndarray, "n c c"], measure: str, number: int
-) -> list[int]:
-  """Places of the images of the lowest scores, the worst first.
+def _own_counts(confusions: PerImage, image: int) -> metrics.Counts:
+  """Counts of one image, of the classes alone that occur in it.
 
-  Where two are equal, the one with more wrong pixels comes first, then the one
-  that is stored first. Images of void alone are left out.
+  The scores are those of all classes: the others have none in this image.
   """
-  scores = image_scores(confusions, measure)
-  wrong = confusions.sum((1, 2)) - np.trace(confusions, axis1=1, axis2=2)
-  order = np.lexsort((-wrong, scores))
-  return [int(i) for i in order if not np.isnan(scores[i])][:number]
-
-
-def worst_by_any(
-  confusions: Int[np.ndarray, "n c c"], number: int
-) -> list[int]:
-  """Places of the images that are among the worst by one of `MEASURES`."""
-  return sorted(
-    {
-      place
-      for measure in MEASURES
-      for place in worst_images(confusions, measure, number)
-    }
+  cell, number = confusions.entries(image)
+  classes = confusions.shape[0]
+  there, place = np.unique(
+    np.concatenate([cell // classes, cell % classes]), return_inverse=True
   )
+  confusion = np.zeros((len(there), len(there)), np.int64)
+  confusion[place[: len(cell)], place[len(cell) :]] = number
+  return metrics.Counts(confusion)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,32 +1,50 @@
-"""Scores of a network on a split: one confusion matrix an image, then sums."""
+"""Scores of a network on a split: counts of each image, then their sums."""
 
-import dataclasses
-from collections.abc import Callable, Collection, Iterator
+import functools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import UInt8
+from jaxtyping import Array, UInt8
 
 from fcn_jax import devices, models
 from fcn_jax.data import Dataset, pipeline
 from fcn_jax.data.canvases import Canvas, choose_canvases
 from fcn_jax.evaluation import metrics
-from fcn_jax.evaluation.errors import worst_by_any
+from fcn_jax.evaluation.per_image import PerImage
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.models import geometry, losses
 
 
-def evaluation_step(graphdef, params, frozen, batch: pipeline.Part):
+def evaluation_step(
+  graphdef,
+  params,
+  frozen,
+  batch: pipeline.Part,
+  *,
+  loss: losses.Loss,
+  counters: Mapping[str, metrics.Counter],
+) -> tuple[dict[str, Any], UInt8[Array, "b h w"]]:
   """What `Evaluation` holds of each image of a batch, and its prediction."""
   net = nnx.merge(graphdef, params, frozen)
   scores = net(batch.image, batch.extent)
-  total, valid = losses.cross_entropy_sums(scores, batch.label)
-  right, _ = metrics.caffe_accuracy_counts(scores, batch.label)
+  classes, label = scores.shape[-1], batch.label
+  right, valid = metrics.caffe_accuracy_counts(scores, label)
   prediction = scores.argmax(-1)
-  counts = metrics.confusion(batch.label, prediction, scores.shape[-1])
-  return counts, total, valid, right, prediction.astype(jnp.uint8)
+  counts = {
+    "confusions": metrics.confusion(label, prediction, classes),
+    "losses": loss.shown(loss.pixels(scores, label)),
+    "right": right,
+    "valid": valid,
+    "counted": {
+      name: counter(label, prediction, classes, batch.extent)
+      for name, counter in counters.items()
+    },
+  }
+  return counts, prediction.astype(jnp.uint8)
 
 
 class Evaluator:
@@ -34,6 +52,7 @@ class Evaluator:
 
   Args:
     dataset, split: what to score on.
+    loss: what is shown of it is the loss of an image; None: cross entropy.
     max_canvases: how many sizes to pad the images to, at most.
     part_size: images per forward pass.
     mesh: devices to share the images; None: all.
@@ -45,6 +64,7 @@ class Evaluator:
     dataset: Dataset,
     split: str,
     *,
+    loss: losses.Loss | None = None,
     max_canvases: int = 3,
     part_size: int = 1,
     mesh: jax.sharding.Mesh | None = None,
@@ -58,7 +78,12 @@ class Evaluator:
     self.canvases: tuple[Canvas, ...] = choose_canvases(
       dataset.sizes(split), max_canvases
     )
-    self._step = jax.jit(evaluation_step, static_argnums=0)
+    step = functools.partial(
+      evaluation_step,
+      loss=loss or losses.cross_entropy(),
+      counters=metrics.counters(),
+    )
+    self._step = jax.jit(step, static_argnums=0)
 
   def __call__(
     self,
@@ -79,7 +104,6 @@ class Evaluator:
       keep: ids of the images whose predictions are kept.
     """
     ids = self.dataset.ids(self.split)
-    sizes = self.dataset.sizes(self.split)
     order: list[int] = []
     counted = []
     predictions = {}
@@ -87,25 +111,19 @@ class Evaluator:
       if stop():
         return None
       batch = devices.shard(drawn.parts[0], self.mesh)
-      *found, predicted = self._step(graphdef, params, frozen, batch)
-      found = jax.device_get(found)
+      counts, predicted = self._step(graphdef, params, frozen, batch)
+      counts = jax.device_get(counts)
       predictions |= self._kept(drawn, predicted, keep)
-      counted.append([array[: len(drawn.indices)] for array in found])
+      counted.append(_held(counts, len(drawn.indices)))
       order += drawn.indices
       progress(len(order), len(ids))
-    back = np.argsort(order)
-    confusions, total, valid, right = (
-      np.concatenate(arrays)[back] for arrays in zip(*counted, strict=True)
-    )
+    together = jax.tree.map(lambda *parts: _together(parts, order), *counted)
     return Evaluation(
       class_names=self.dataset.class_names,
       image_ids=tuple(ids),
-      confusions=confusions,
-      total_loss=total.astype(np.float64),
-      valid=valid,
-      right=right,
-      pixels=sizes.astype(np.int64).prod(1),
+      pixels=self.dataset.label_sizes(self.split).astype(np.int64).prod(1),
       predictions=predictions,
+      **together,
     )
 
   def predictions(
@@ -146,6 +164,27 @@ class Evaluator:
     return kept
 
 
+def _held(counts: dict[str, Any], images: int) -> dict[str, Any]:
+  """The counts of a batch's images, small enough to be kept of every image."""
+  counts = jax.tree.map(lambda array: array[:images], counts)
+  return {
+    "confusions": PerImage.of(counts["confusions"]),
+    "losses": counts["losses"].astype(np.float64),
+    "right": counts["right"],
+    "valid": counts["valid"],
+    "counted": {
+      name: PerImage.of(array) for name, array in counts["counted"].items()
+    },
+  }
+
+
+def _together(parts: Sequence[Any], order: Sequence[int]) -> Any:
+  """The counts of all batches, those of image order[i] in its place."""
+  if isinstance(parts[0], PerImage):
+    return PerImage.joined(parts, order)
+  return np.concatenate(parts)[np.argsort(order)]
+
+
 def evaluate(
   net: models.Network, dataset: Dataset, split: str, worst: int = 0, **options
 ) -> Evaluation:
@@ -153,7 +192,7 @@ def evaluate(
 
   Args:
     net, dataset, split: what to score.
-    worst: by each of `worst.MEASURES`, of how many of the worst images the
+    worst: by each of `errors.MEASURES`, of how many of the worst images the
       predictions are kept. They go through the network once more, so memory
       does not grow with the split.
     **options: of `Evaluator`.
@@ -169,9 +208,8 @@ def evaluate(
   graphdef, *states = nnx.split(net, nnx.Param, ...)
   network = (graphdef, *devices.replicate(states, evaluator.mesh))
   evaluation = evaluator(*network)
-  chosen = worst_by_any(evaluation.confusions, worst)
-  if not chosen:
-    return evaluation
-  keep = [evaluation.image_ids[place] for place in chosen]
-  predictions = evaluator.predictions(*network, keep)
-  return dataclasses.replace(evaluation, predictions=predictions)
+  if worst:
+    places = evaluation.ranking.worst_by_any(worst)
+    keep = [evaluation.image_ids[place] for place in places]
+    evaluation.predictions.update(evaluator.predictions(*network, keep))
+  return evaluation

@@ -8,16 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from fcn_jax.evaluation import bootstrap, metrics
-
-# How the scores of a set are called, by their names in `figures`.
-NAMES = {
-  "mean_iu": "mean IU",
-  "pixel_accuracy": "pixel accuracy",
-  "mean_accuracy": "mean accuracy",
-  "fw_iu": "fw IU",
-  "digits_accuracy": "DIGITS' accuracy",
-}
+from fcn_jax.evaluation import bootstrap, errors, metrics
+from fcn_jax.evaluation.per_image import PerImage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,44 +19,66 @@ class Evaluation:
   Attributes:
     class_names: name of each class id.
     image_ids: the images, in the order of the arrays.
-    confusions: pixels by [image, label, prediction], void left out.
-    total_loss: sum of the cross entropy over each image's valid pixels.
+    confusions: pixels by [label, prediction] of each image, void left out.
+    losses: of each image, as it is shown (see `models.losses`).
     valid: number of valid pixels of each image.
     right: right pixels of each image by Caffe's rule (a tie is wrong).
-    pixels: number of pixels of each image, void included.
+    pixels: number of pixels of each image's label, void included.
+    counted: what the counters of `metrics.METRICS` found, by their name.
     predictions: class ids of the images that were to be kept, by image id.
   """
 
   class_names: tuple[str, ...]
   image_ids: tuple[str, ...]
-  confusions: Int[np.ndarray, "n c c"]
-  total_loss: Float[np.ndarray, " n"]
+  confusions: PerImage
+  losses: Float[np.ndarray, " n"]
   valid: Int[np.ndarray, " n"]
   right: Int[np.ndarray, " n"]
   pixels: Int[np.ndarray, " n"]
-  predictions: Mapping[str, UInt8[np.ndarray, "h w"]] = dataclasses.field(
+  counted: Mapping[str, PerImage] = dataclasses.field(default_factory=dict)
+  predictions: dict[str, UInt8[np.ndarray, "h w"]] = dataclasses.field(
     default_factory=dict
   )
 
   @functools.cached_property
-  def histogram(self) -> Int[np.ndarray, "c c"]:
-    """The confusion matrix of the whole set, [label, prediction]."""
-    return self.confusions.sum(0, dtype=np.int64)
+  def counts(self) -> metrics.Counts:
+    """The counts of the whole set."""
+    sums = {name: each.sum() for name, each in self.counted.items()}
+    return metrics.Counts(self.confusions.sum(), self.right, self.valid, sums)
 
   @functools.cached_property
-  def scores(self) -> metrics.Scores:
-    """Figures of the whole set."""
-    return metrics.scores(self.histogram)
+  def baseline(self) -> metrics.Counts:
+    """The counts, if only the commonest class were predicted."""
+    commonest = metrics.commonest_class(self.histogram)
+    here = self.confusions.cell // len(self.class_names) == commonest
+    of_commonest = np.bincount(
+      self.confusions.image[here],
+      self.confusions.number[here],
+      minlength=len(self.confusions),
+    )
+    return metrics.majority_counts(
+      self.histogram, of_commonest.astype(np.int64), self.valid
+    )
+
+  @property
+  def histogram(self) -> Int[np.ndarray, "c c"]:
+    """The confusion matrix of the whole set, [label, prediction]."""
+    return self.counts.confusion
+
+  @functools.cached_property
+  def scores(self) -> dict[str, float]:
+    """The whole set's scores by the names of `metrics.METRICS`."""
+    return metrics.figures(self.counts)
+
+  @functools.cached_property
+  def ranking(self) -> errors.Ranking:
+    """Every image's own scores."""
+    return errors.rank(self.confusions)
 
   @property
   def loss(self) -> float:
-    """Mean over images of the cross entropy per valid pixel (Caffe's)."""
-    return float((self.total_loss / np.maximum(self.valid, 1)).mean())
-
-  @property
-  def digits_accuracy(self) -> float:
-    """DIGITS' "accuracy"."""
-    return metrics.digits_accuracy(self.right, self.valid)
+    """Mean of the images' losses."""
+    return float(self.losses.mean())
 
   def intervals(
     self, resamples: int = 1000, seed: int = 0
@@ -75,7 +89,7 @@ class Evaluation:
       ValueError: no resamples.
     """
     return bootstrap.intervals(
-      self.confusions, self.right, self.valid, resamples, seed
+      self.confusions, self.right, self.valid, self.counted, resamples, seed
     )
 
   @property
@@ -94,79 +108,74 @@ class Evaluation:
 
   def figures(self) -> dict[str, Any]:
     """All figures by name, as in the JSON of scripts/evaluate.py."""
-    commonest, baseline = metrics.majority_baseline(self.histogram)
-    by_baseline = self.confusions[:, commonest].sum(1)
-    scores = self.scores
+    commonest = metrics.commonest_class(self.histogram)
     return {
-      "pixel_accuracy": scores.pixel_accuracy,
-      "mean_accuracy": scores.mean_accuracy,
-      "mean_iu": scores.mean_iu,
-      "fw_iu": scores.fw_iu,
-      "digits_accuracy": self.digits_accuracy,
+      **self.scores,
       "loss": self.loss,
       "majority_baseline": {
         "class": self.class_names[commonest],
-        "pixel_accuracy": baseline.pixel_accuracy,
-        "mean_accuracy": baseline.mean_accuracy,
-        "mean_iu": baseline.mean_iu,
-        "fw_iu": baseline.fw_iu,
-        "digits_accuracy": metrics.digits_accuracy(by_baseline, self.valid),
+        **metrics.figures(self.baseline),
       },
       "per_class_iu": {
         name: float(iu)
-        for name, iu in zip(self.class_names, scores.per_class_iu, strict=True)
+        for name, iu in zip(self.class_names, self.counts.class_iu, strict=True)
       },
       "images": len(self.image_ids),
       "void_pixels": int(self.pixels.sum() - self.valid.sum()),
     }
 
   def summary(self) -> str:
-    """One line, the majority-class baseline in it."""
+    """One line, with what the commonest class alone would score."""
     figures = self.figures()
     baseline = figures["majority_baseline"]
-    return (
-      f"mean IU {figures['mean_iu']:.4f}, "
-      f"pixel accuracy {figures['pixel_accuracy']:.4f} "
-      f"(only {baseline['class']}: {baseline['mean_iu']:.4f}, "
-      f"{baseline['pixel_accuracy']:.4f}), "
-      f"mean accuracy {figures['mean_accuracy']:.4f}, "
-      f"fw IU {figures['fw_iu']:.4f}, "
-      f"DIGITS' accuracy {figures['digits_accuracy']:.4f}, "
-      f"loss {figures['loss']:.4f}"
-    )
+    titles = {name: metric.title for name, metric in metrics.METRICS.items()}
+    scores = _listed(figures, titles | {"loss": "loss"})
+    only = {name: titles[name] for name in errors.MEASURES}
+    return f"{scores} (only {baseline['class']}: {_listed(baseline, only)})"
 
   def table(self, intervals: bootstrap.Intervals | None = None) -> str:
     """Per class and overall, for a terminal; with intervals beside scores."""
     figures = self.figures()
     baseline = figures["majority_baseline"]
-    scores, labelled = self.scores, self.histogram.sum(1)
-    width = max(len("DIGITS' accuracy"), *(len(n) for n in self.class_names))
+    counts = self.counts
+    titles = [metric.title for metric in metrics.METRICS.values()]
+    width = max(len(name) for name in (*titles, *self.class_names))
 
     def between(ends) -> str:
       """The column of intervals, if there is one."""
       return f"  {ends:^14}" if intervals else ""
 
     heading = between(f"{bootstrap.PERCENT} interval")
+    accuracy = "class accuracy"
     lines = [
-      f"{'class':<{width}}  {'IU':>7}{heading}  {'found':>7}  {'pixels':>11}"
+      f"{'class':<{width}}  {'IoU':>7}{heading}  {accuracy}  {'pixels':>11}"
     ]
     for i, name in enumerate(self.class_names):
-      ends = between(intervals and _ends(intervals.per_class_iu[i]))
+      ends = between(intervals and _ends(intervals.class_iu[i]))
       lines.append(
-        f"{name:<{width}}  {_cell(scores.per_class_iu[i])}{ends}  "
-        f"{_cell(scores.per_class_accuracy[i])}  {labelled[i]:>11,}"
+        f"{name:<{width}}  {_cell(counts.class_iu[i])}{ends}  "
+        f"{_cell(counts.class_accuracy[i]):>{len(accuracy)}}  "
+        f"{int(counts.labelled[i]):>11,}"
       )
     only = f"only {baseline['class']}"
     lines += ["", f"{'':<{width}}  {'score':>7}{heading}  {only}"]
-    for key, name in NAMES.items():
-      ends = between(intervals and _ends(getattr(intervals, key)))
+    for name, metric in metrics.METRICS.items():
+      ends = between(intervals and _ends(intervals.scores[name]))
       lines.append(
-        f"{name:<{width}}  {_cell(figures[key])}{ends}  {_cell(baseline[key])}"
+        f"{metric.title:<{width}}  {_cell(figures[name])}{ends}  "
+        f"{_cell(baseline[name])}"
       )
     lines.append(f"{'loss':<{width}}  {_cell(self.loss)}")
     if intervals:
       lines += ["", intervals.said]
     return "\n".join(lines)
+
+
+def _listed(figures: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+  """'mean IoU 0.5, pixel accuracy 0.75'."""
+  return ", ".join(
+    f"{title} {figures[name]:.4f}" for name, title in titles.items()
+  )
 
 
 def _cell(value: float) -> str:

@@ -25,16 +25,18 @@ def compare_metrics(golden: Golden) -> Iterator[Comparison]:
       counts = metrics.confusion(label, prediction, classes)
       histogram += np.asarray(counts[0])
     yield equal("confusion matrix", name, histogram, arrays[f"{name}/hist"])
-    ours = metrics.scores(histogram)
-    for what, found, key in (
-      ("pixel accuracy", ours.pixel_accuracy, "overall_accuracy"),
-      ("mean accuracy", ours.mean_accuracy, "mean_accuracy"),
-      ("mean IU", ours.mean_iu, "mean_iu"),
-      ("frequency weighted IU", ours.fw_iu, "fw_iu"),
-      ("IU of each class", ours.per_class_iu, "per_class_iu"),
+    ours = metrics.Counts(histogram)
+    for metric, key in (
+      ("pixel_accuracy", "overall_accuracy"),
+      ("mean_accuracy", "mean_accuracy"),
+      ("mean_iu", "mean_iu"),
+      ("fw_iu", "fw_iu"),
     ):
+      title, found, *_ = metrics.METRICS[metric]
       theirs = np.array(case[key], np.float64)  # null is NaN
-      yield near(what, name, found, theirs, FIGURE)
+      yield near(title, name, found(ours), theirs, FIGURE)
+    theirs = np.array(case["per_class_iu"], np.float64)
+    yield near("IoU of each class", name, ours.class_iu, theirs, FIGURE)
 
 
 def compare_geometry(golden: Golden) -> Iterator[Comparison]:

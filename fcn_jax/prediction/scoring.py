@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fcn_jax import files
@@ -10,6 +11,7 @@ from fcn_jax.data import Dataset, load_dataset
 from fcn_jax.evaluation.bootstrap import Intervals
 from fcn_jax.evaluation.evaluator import evaluate
 from fcn_jax.evaluation.scores import Evaluation
+from fcn_jax.models.losses import Loss
 from fcn_jax.weights import checkpoints
 
 
@@ -73,6 +75,7 @@ def score(
   data_dir: str | None = None,
   split: str = "val",
   precision: str = "float32",
+  loss_of: Callable[[Mapping[str, Any]], Loss] | None = None,
   part_size: int = 1,
   worst: int = 0,
   bootstrap: int = 0,
@@ -86,6 +89,7 @@ def score(
     data, data_dir: the data set; None: that of its training.
     split: of the data set.
     precision: of the products, a name of models.network.PRECISIONS.
+    loss_of: the loss of a recipe (nested); None: the cross entropy.
     part_size: images in a forward pass.
     worst: of how many images, worst by each score, predictions are kept.
     bootstrap: resamples of the images for intervals; 0: no intervals.
@@ -107,7 +111,10 @@ def score(
       f"of {dataset.name} ({', '.join(dataset.class_names)}); name another "
       "--data, or give convert_weights.py the names with --class_names"
     )
-  found = evaluate(net, dataset, split, worst=worst, part_size=part_size)
+  loss = loss_of and loss_of(card.config)
+  found = evaluate(
+    net, dataset, split, worst=worst, loss=loss, part_size=part_size
+  )
   intervals = found.intervals(bootstrap, bootstrap_seed) if bootstrap else None
   return Scored(checkpoint, number, dataset, split, found, intervals)
 

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from fcn_jax import text
+from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.reports import curves as curves_lib
 from fcn_jax.reports import page, training
 from fcn_jax.runs import comparison
@@ -29,15 +30,18 @@ def write_comparison(
     path: of the page.
     compared: the runs.
   """
-  score_names = [training.heading(name) for name in comparison.SCORES.values()]
+  titles = comparison.titles().values()
   best = compared.runs[compared.best].best
+  measure = compared.measure
   return page.write(
     path,
     "comparison.html.j2",
     compared=compared,
     best=best,
+    measure=measure,
+    title=METRICS[measure].title,
     drawings=drawings(compared),
-    score_names=score_names,
+    score_names=[training.heading(title) for title in titles],
     last=_rows(compared, "latest"),
     bests=_rows(compared, "best"),
     runs=[
@@ -95,16 +99,16 @@ def _rows(compared: comparison.Comparison, which: str) -> list[list[str]]:
   rows = []
   for name, run in zip(compared.names, compared.runs, strict=True):
     record = getattr(run, which)
-    scores = [text.score(record.get(key)) for key in comparison.SCORES]
+    scores = [text.score(record.get(key)) for key in comparison.titles()]
     rows.append([name, text.count(record["step"]), *scores])
   for majority in compared.baselines:
-    scores = [text.score(majority.get(key)) for key in comparison.SCORES]
+    scores = [text.score(majority.get(key)) for key in comparison.titles()]
     rows.append([f"only {majority['class']}", "–", *scores])
   return rows
 
 
 def _classes(compared: comparison.Comparison) -> list[list[str]]:
-  """IU of each class at the best validation of each run."""
+  """IoU of each class at the best validation of each run."""
   found: dict[str, list[Any]] = {}
   for place, run in enumerate(compared.runs):
     for name, iu in run.best["per_class_iu"].items():

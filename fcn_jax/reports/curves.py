@@ -18,7 +18,7 @@ class Quantity:
   """A figure that the records of a run hold.
 
   Attributes:
-    name: of its curve: 'Mean IU on val'.
+    name: of its curve: 'Mean IoU on val'.
     kind: of the records that hold it: 'train' or 'val'.
     key: its name in them.
     text: how a number of it is written.
@@ -36,7 +36,7 @@ _three_digits = "{:.3g}".format
 
 TRAIN_LOSS = Quantity("Training loss", "train", "loss", may_be_log=True)
 VAL_LOSS = Quantity("Validation loss", "val", "loss", may_be_log=True)
-MEAN_IU = Quantity("Mean IU", "val", "mean_iu")
+MEAN_IU = Quantity("Mean IoU", "val", "mean_iu")
 PIXEL_ACCURACY = Quantity("Pixel accuracy", "val", "pixel_accuracy")
 RATE = Quantity("Learning rate", "train", "lr", _three_digits, may_be_log=True)
 SPEED = Quantity(

@@ -23,46 +23,13 @@ from fcn_jax.evaluation.errors import (
   Kind,
   confusions,
   error_map,
-  image_scores,
-  worst_images,
 )
+from fcn_jax.evaluation.metrics import METRICS
+from fcn_jax.evaluation.per_image import PerImage
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.reports import charts, page, viewer
 
 _CONFUSIONS = 10  # named in words
-
-# What each score is called, what it is, and what it hides.
-SCORES = {
-  "mean_iu": (
-    "Mean IU",
-    "Of each class, the pixels labelled and predicted so, of those that are "
-    "either; then the mean over classes. Every class counts the same, however "
-    "small. This is what papers and PASCAL VOC compare.",
-  ),
-  "pixel_accuracy": (
-    "Pixel accuracy",
-    "The share of all labelled pixels that are right. Classes that cover much "
-    "decide it, so that predicting nothing else looks good.",
-  ),
-  "mean_accuracy": (
-    "Mean accuracy",
-    "Of each class, the share of its labelled pixels that is found; then the "
-    "mean over classes. Predicting a class in too many places costs that class "
-    "nothing.",
-  ),
-  "fw_iu": (
-    "Frequency weighted IU",
-    "The mean of the classes' IU, weighted by their labelled pixels: unlike "
-    "mean IU, large classes decide it.",
-  ),
-  "digits_accuracy": (
-    "DIGITS' accuracy",
-    "The pixel accuracy of each image, then the mean over images: one of few "
-    "labelled pixels counts as much as one of many. A pixel where two classes "
-    "score the same is wrong, as in Caffe. This is DIGITS' “accuracy”; compare "
-    "it with nothing else.",
-  ),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +60,7 @@ def write_evaluation(
     dataset, split: what was scored on; only the worst images are read.
     name: of the network.
     intervals: of the scores.
-    worst: how many images to show, by each of `worst.MEASURES`.
+    worst: how many images to show, by each of `errors.MEASURES`.
 
   Raises:
     DataError, OSError: as `page.write`.
@@ -103,12 +70,12 @@ def write_evaluation(
   baseline = figures["majority_baseline"]
   rows = [
     (
-      called,
+      metric.heading,
       text.score(figures[key]),
-      *([_ends(getattr(intervals, key))] if intervals else []),
+      *([_ends(intervals.scores[key])] if intervals else []),
       text.score(baseline[key]),
     )
-    for key, (called, _) in SCORES.items()
+    for key, metric in METRICS.items()
   ]
   return page.write(
     path,
@@ -120,14 +87,14 @@ def write_evaluation(
     intervals=intervals,
     level=PERCENT,
     rows=rows,
-    meanings=SCORES.values(),
+    meanings=[(m.heading, m.meaning) for m in METRICS.values()],
     chart=_chart(evaluation, intervals),
     classes=_class_rows(evaluation, intervals),
     entries=_entries(dataset),
     matrix=_matrix(histogram),
     confusions=confusions(histogram, names, _CONFUSIONS),
     worst=[
-      (measure, SCORES[measure][0], place == 0)
+      (measure, METRICS[measure].heading, place == 0)
       for place, measure in enumerate(MEASURES)
     ],
     number=worst,
@@ -181,15 +148,15 @@ def _percents(share: float) -> str:
 
 
 def _chart(evaluation: Evaluation, intervals: Intervals | None) -> charts.Chart:
-  """IU by class, the best first, classes without one last."""
-  iu = evaluation.scores.per_class_iu
+  """IoU by class, the best first, classes without one last."""
+  iu = evaluation.counts.class_iu
   order = np.argsort(-iu)  # NaN comes last
   return charts.bars(
     [evaluation.class_names[i] for i in order],
     iu[order].tolist(),
     "intersection over union",
-    intervals=intervals and intervals.per_class_iu[order],
-    baseline=("mean IU", evaluation.scores.mean_iu),
+    intervals=intervals and intervals.class_iu[order],
+    baseline=(METRICS["mean_iu"].title, evaluation.scores["mean_iu"]),
     limits=(0, 1),
   )
 
@@ -198,19 +165,26 @@ def _class_rows(
   evaluation: Evaluation, intervals: Intervals | None
 ) -> list[tuple[str, ...]]:
   """Cells by class, without the name."""
-  scores, histogram = evaluation.scores, evaluation.histogram
-  images = (evaluation.confusions.sum(2) > 0).sum(0)
+  counts, histogram = evaluation.counts, evaluation.histogram
+  images = _images_of(evaluation.confusions)
   return [
     (
-      text.score(scores.per_class_iu[i]),
-      *([_ends(intervals.per_class_iu[i])] if intervals else []),
-      text.score(scores.per_class_accuracy[i]),
+      text.score(counts.class_iu[i]),
+      *([_ends(intervals.class_iu[i])] if intervals else []),
+      text.score(counts.class_accuracy[i]),
       text.count(int(histogram[i].sum())),
       text.count(int(histogram[:, i].sum())),
       text.count(int(images[i])),
     )
     for i in range(len(evaluation.class_names))
   ]
+
+
+def _images_of(confusions: PerImage) -> Int[np.ndarray, " c"]:
+  """The number of images that each class is labelled in."""
+  classes = confusions.shape[0]
+  there = np.unique(confusions.image * classes + confusions.cell // classes)
+  return np.bincount(there % classes, minlength=classes)
 
 
 _LONGEST = 800  # pixels of an image in its viewer
@@ -260,11 +234,14 @@ def show_worst(
     dataset, split: what was scored on; only these images are read.
     number: by each measure.
   """
-  scores, ranks = {}, {}
-  for measure in MEASURES:
-    scores[measure] = image_scores(evaluation.confusions, measure)
-    order = worst_images(evaluation.confusions, measure, number)
-    ranks[measure] = {place: rank for rank, place in enumerate(order, 1)}
+  ranking = evaluation.ranking
+  ranks = {
+    measure: {
+      place: rank
+      for rank, place in enumerate(ranking.worst(measure, number), 1)
+    }
+    for measure in MEASURES
+  }
   places = dict.fromkeys(place for ranked in ranks.values() for place in ranked)
   source = dataset.source(split)
   names = evaluation.class_names
@@ -282,7 +259,7 @@ def show_worst(
     shown.append(
       Shown(
         view=viewer.view(image_id, sample.image, layers, longest=_LONGEST),
-        scores={name: float(scores[name][place]) for name in MEASURES},
+        scores={m: float(ranking.scores[m][place]) for m in MEASURES},
         ranks={
           name: ranked[place]
           for name, ranked in ranks.items()

@@ -15,6 +15,7 @@ from fcn_jax import text
 from fcn_jax.data.classes import background_classes
 from fcn_jax.data.pictures import Entry
 from fcn_jax.evaluation import metrics
+from fcn_jax.evaluation.errors import MEASURES
 from fcn_jax.prediction.files import Segmented
 from fcn_jax.prediction.inputs import ImageFile, LabelOf
 from fcn_jax.prediction.job import Job
@@ -29,19 +30,19 @@ class _Shown:
   """An image on the page.
 
   Attributes:
-    rank: pages begin with the lowest. With labels that is the worst mean IU,
+    rank: pages begin with the lowest. With labels that is the worst mean IoU,
       at equal ones the most wrong pixels, void alone at the end; then the order
       of the files.
     name: of the image.
     view: of the image.
-    scores: of the image; None without labels.
+    scores: of the image, by `METRICS`; None without labels.
     wrong: number of wrong pixels; None without labels.
   """
 
   rank: _Rank
   name: str
   view: viewer.View
-  scores: metrics.Scores | None
+  scores: Mapping[str, float] | None
   wrong: int | None
 
 
@@ -114,10 +115,11 @@ class PredictionsReport:
     scores = wrong = None
     rank = (False, 0.0, 0, self._places[seen.file.id])
     if seen.confusion is not None:
-      scores = metrics.scores(seen.confusion)
+      scores = metrics.figures(metrics.Counts(seen.confusion))
       wrong = int(seen.confusion.sum() - np.trace(seen.confusion))
-      none = math.isnan(scores.mean_iu)
-      rank = (none, 0.0 if none else scores.mean_iu, -wrong, rank[-1])
+      mean_iu = scores["mean_iu"]
+      none = math.isnan(mean_iu)
+      rank = (none, 0.0 if none else mean_iu, -wrong, rank[-1])
     counts = np.bincount(
       seen.result.labels.ravel(), minlength=len(self._class_names)
     )
@@ -167,15 +169,13 @@ class PredictionsReport:
   def _figures(self) -> list[tuple[str, str, str]]:
     figures = [("Images", text.count(self._seen), "")]
     if self._label_of and self._histogram.any():
-      scores = metrics.scores(self._histogram)
-      commonest, baseline = metrics.majority_baseline(self._histogram)
+      counts = metrics.Counts(self._histogram)
+      baseline = metrics.majority_counts(self._histogram)
+      commonest = metrics.commonest_class(self._histogram)
       only = f"only {self._class_names[commonest]}: "
       figures += [
-        (name, text.score(value), only + text.score(other))
-        for name, value, other in (
-          ("Mean IU", scores.mean_iu, baseline.mean_iu),
-          ("Pixel accuracy", scores.pixel_accuracy, baseline.pixel_accuracy),
-        )
+        (m.heading, text.score(m.of(counts)), only + text.score(m.of(baseline)))
+        for m in (metrics.METRICS[name] for name in MEASURES)
       ]
     return figures
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from fcn_jax import text as text_lib
 from fcn_jax.data.pictures import Entry
+from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.reports import curves as curves_lib
 from fcn_jax.reports import page, viewer
 from fcn_jax.runs import comparison, record
@@ -50,6 +51,8 @@ def write_training(
     key_figures=_key_figures(run),
     drawings=drawings(run),
     scores=_scores(run),
+    score_names=[heading(title) for title in comparison.titles().values()],
+    measure=METRICS[run.measure].title,
     classes=_classes(run),
     validations=_validations(run),
     pictures=show_album(album) if album else None,
@@ -99,10 +102,12 @@ def drawings(run: Run) -> list[curves_lib.Figure]:
   majority = run.latest["majority_baseline"] if run.latest else None
 
   def only(key: str) -> tuple[str, float] | None:
-    return majority and (f"only {majority['class']}", majority[key])
+    if not majority or key not in majority:
+      return None
+    return f"only {majority['class']}", majority[key]
 
   alike = None
-  if run.latest:
+  if run.latest and run.config.get("loss.name") in (None, "cross_entropy"):
     classes = len(run.latest["per_class_iu"])
     alike = (f"all classes alike: ln {classes}", math.log(classes))
   wanted = (
@@ -112,7 +117,7 @@ def drawings(run: Run) -> list[curves_lib.Figure]:
       (curves_lib.TRAIN_LOSS, curves_lib.VAL_LOSS),
       alike,
     ),
-    ("Mean IU", "mean_iu", (curves_lib.MEAN_IU,), only("mean_iu")),
+    ("Mean IoU", "mean_iu", (curves_lib.MEAN_IU,), only("mean_iu")),
     (
       "Pixel accuracy",
       "pixel_accuracy",
@@ -164,11 +169,15 @@ def _key_figures(run: Run) -> list[tuple[str, str, str]]:
   only = f"only {majority['class']}"
   found = [
     (
-      "Mean IU",
+      "Mean IoU",
       score(latest["mean_iu"]),
       f"{only} {score(majority['mean_iu'])}",
     ),
-    ("Best mean IU", score(best["mean_iu"]), f"step {best['step']:,}"),
+    (
+      f"Best {METRICS[run.measure].title}",
+      score(best[run.measure]),
+      f"step {best['step']:,}",
+    ),
     (
       "Pixel accuracy",
       score(latest["pixel_accuracy"]),
@@ -195,12 +204,12 @@ def _scores(run: Run) -> list[list[str]]:
       text_lib.score(run.best.get(key)),
       text_lib.score(majority.get(key)),
     ]
-    for key, name in comparison.SCORES.items()
+    for key, name in comparison.titles().items()
   ]
 
 
 def _classes(run: Run) -> list[list[Any]]:
-  """Rows of class, latest IU, best validation's IU, its highest, curve."""
+  """Rows of class, latest IoU, best validation's IoU, its highest, curve."""
   if not run.latest:
     return []
   rows = []
@@ -243,11 +252,10 @@ def sparkline(values: np.ndarray, steps: Sequence[int]) -> Markup:
 
 
 def _validations(run: Run) -> list[list[str]]:
-  keys = ("mean_iu", "pixel_accuracy", "mean_accuracy", "fw_iu", "loss")
   return [
     [
       f"{record['step']:,}",
-      *(text_lib.score(record.get(key)) for key in keys),
+      *(text_lib.score(record.get(key)) for key in comparison.titles()),
       duration(record.get("seconds", 0.0)),
     ]
     for record in run.val
@@ -274,7 +282,7 @@ def _moment(seconds: float) -> str:
 
 
 def heading(name: str) -> str:
-  """'Mean IU' of 'mean IU'."""
+  """'Mean IoU' of 'mean IoU'."""
   return name[0].upper() + name[1:]
 
 

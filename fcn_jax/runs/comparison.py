@@ -2,18 +2,16 @@
 
 import dataclasses
 import functools
-import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from fcn_jax import files
-from fcn_jax.evaluation.scores import NAMES
+from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.runs import config as config_lib
 from fcn_jax.runs import run as run_lib
 from fcn_jax.text import table
 
-SCORES = NAMES | {"loss": "loss"}
 _DATA = ("data.name", "data.val_split")
 
 
@@ -36,17 +34,31 @@ class Comparison:
 
   @property
   def best(self) -> int:
-    """Place of the run with the best mean IU; of equals the first."""
-    scores = [run_lib.by_mean_iu(run.best)[0] for run in self.runs]
+    """Place of the run with the best `measure`; of equals the first."""
+    scores = [run_lib.score(run.best, self.measure) for run in self.runs]
     return scores.index(max(scores))
 
   @property
+  def measure(self) -> str:
+    """What the runs' best validations are told by; the first's, if by two."""
+    return self.runs[0].measure
+
+  @property
   def baselines(self) -> list[dict[str, Any]]:
-    """Class and scores of predicting only the commonest, each once."""
-    found = []
+    """Class and scores of predicting only the commonest, each once.
+
+    Two are the same if the scores that both have are; a run of an older
+    version has fewer.
+    """
+    found: list[dict[str, Any]] = []
     for run in self.runs:
       majority = run.latest["majority_baseline"]
-      if majority not in found:
+      for place, other in enumerate(found):
+        both = majority.keys() & other.keys()
+        if all(_alike(majority[key], other[key]) for key in both):
+          found[place] = other | majority
+          break
+      else:
         found.append(majority)
     return found
 
@@ -61,6 +73,16 @@ class Comparison:
       found.append(
         "The runs are scored on different data, so their scores cannot be "
         "compared."
+      )
+    losses = [run.config.get("loss.name", "cross_entropy") for run in self.runs]
+    if len(set(losses)) > 1:
+      found.append(
+        "The losses are not the same quantity, so they cannot be compared: "
+        + ", ".join(
+          f"{loss} in {name}"
+          for name, loss in zip(self.names, losses, strict=True)
+        )
+        + "."
       )
     images = [run.images_per_step for run in self.runs]
     if len(set(images)) > 1:
@@ -107,21 +129,24 @@ class Comparison:
 
   def text(self) -> str:
     """For a terminal."""
-    rows = [["run", "step", "best mean IU", "at step", *SCORES.values()]]
+    best = f"best {METRICS[self.measure].title}"
+    shown = titles()
+    rows = [["run", "step", best, "at step", *shown.values()]]
     for name, run in zip(self.names, self.runs, strict=True):
       rows.append(
         [
           name,
           str(run.latest["step"]),
-          _number(run.best["mean_iu"]),
+          _number(run.best.get(self.measure)),
           str(run.best["step"]),
-          *(_number(run.latest[key]) for key in SCORES),
+          *(_number(run.latest.get(key)) for key in shown),
         ]
       )
     for majority in self.baselines:
-      scores = [_number(majority.get(key, math.nan)) for key in SCORES]
+      scores = [_number(majority.get(key)) for key in shown]
       only = f"(only {majority['class']})"
-      rows.append([only, "", scores[0], "", *scores])
+      best = _number(majority.get(self.measure))
+      rows.append([only, "", best, "", *scores])
     parts = [table(rows)]
     if self.differing_fields:
       fields = [["field", *self.names]] + [
@@ -170,6 +195,12 @@ def compare(
   return Comparison(tuple(names), tuple(found))
 
 
+def titles() -> dict[str, str]:
+  """What people read of a validation: titles by the names in its record."""
+  scores = {name: metric.title for name, metric in METRICS.items()}
+  return scores | {"loss": "loss"}
+
+
 def enters_results(field: str) -> bool:
   """Whether a field of a config can change what a run computes."""
   return field not in config_lib.FREE
@@ -182,5 +213,10 @@ def written(value: Any) -> str:
   return "–" if value is None or value == "" else str(value)
 
 
-def _number(value: float) -> str:
+def _alike(one: Any, other: Any) -> bool:
+  """Equal, or both not a number."""
+  return files.without_nan([one]) == files.without_nan([other])
+
+
+def _number(value: float | None) -> str:
   return "–" if files.without_nan(value) is None else f"{value:.4f}"

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,20 @@ class Run:
 
   @property
   def best(self) -> dict[str, Any] | None:
-    """The validation of the best mean IU, of equals the last.
+    """The validation of the highest `measure`, of equals the last.
 
     That of the checkpoint that is kept as the best.
     """
-    return max(self.val, key=by_mean_iu, default=None)
+    return max(
+      self.val,
+      key=lambda record: (score(record, self.measure), record["step"]),
+      default=None,
+    )
+
+  @property
+  def measure(self) -> str:
+    """What the best validation is told by, see `measure`."""
+    return measure(self.config)
 
   @property
   def step(self) -> int:
@@ -116,10 +125,20 @@ class Run:
     return seconds
 
 
-def by_mean_iu(record: dict[str, Any]) -> tuple[float, int]:
-  """What validations are ordered by: mean IU, NaN below all, then step."""
-  mean_iu = record["mean_iu"]
-  return (-1.0 if math.isnan(mean_iu) else mean_iu), record["step"]
+def measure(config: Mapping[str, Any]) -> str:
+  """What the best checkpoint of a run is chosen by, a name of METRICS.
+
+  Args:
+    config: its fields by dotted name. Where data.directory is given, a
+      classifier is trained.
+  """
+  return "pixel_accuracy" if config.get("data.directory") else "mean_iu"
+
+
+def score(record: Mapping[str, Any], name: str) -> float:
+  """A score of a validation, to be ordered by: -1 where there is none."""
+  value = record.get(name, math.nan)
+  return -1.0 if math.isnan(value) else value
 
 
 def read_run(

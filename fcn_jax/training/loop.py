@@ -22,9 +22,11 @@ from fcn_jax import devices, models, text
 from fcn_jax.data import Dataset
 from fcn_jax.data.augment import largest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
+from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.models import geometry
 from fcn_jax.reports import live
 from fcn_jax.runs import config as config_lib
+from fcn_jax.runs import run as run_lib
 from fcn_jax.runs.record import Schedule, Writer
 from fcn_jax.training import input, memory, optimizers, progress, recipe
 from fcn_jax.training.input import make_loader
@@ -132,10 +134,12 @@ class _Run:
         self.layers, len(data.class_names), _lengths(config, data)
       )
     # What the best checkpoint is chosen by.
-    self.measure = "pixel_accuracy" if data.square else "mean_iu"
+    self.measure = run_lib.measure(config_lib.flat(config.to_dict()))
+    self.loss = make_loss(config, data)
     self.evaluator = Evaluator(
       data,
       config.data.val_split,
+      loss=self.loss,
       max_canvases=config.data.max_canvases,
       part_size=config.data.part_size,
       mesh=self.mesh,
@@ -195,9 +199,9 @@ class _Run:
       finished = step == self.total and step in writer.validations
       report.end(step, not finished)
     if finished:
-      name = "accuracy" if self.dataset.square else "mean IoU"
+      title = METRICS[self.measure].title
       score = writer.validations[step][self.measure]
-      _log.info("finished: step %d, %s %.4f", step, name, score)
+      _log.info("finished: step %d, %s %.4f", step, title, score)
       return Outcome(state, evaluation, None, self.about)
     return Outcome(state, evaluation, stop.signal, self.about)
 
@@ -270,8 +274,7 @@ class _Run:
         start, params, frozen, (step, opt_state)
       )
     key = jax.random.key(self.config.seed)
-    loss = make_loss(self.config, self.dataset)
-    training = Training(graphdef, solver, loss, key)
+    training = Training(graphdef, solver, self.loss, key)
     return TrainState(step, params, frozen, opt_state), training
 
   def _plan(self) -> progress.Plan:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -17,7 +18,7 @@ from ml_collections import ConfigDict
 from fcn_jax import devices
 from fcn_jax.data import Dataset, pipeline, statistics
 from fcn_jax.models.losses import LOSSES, Loss, image_sums
-from fcn_jax.training.options import choose, options_of, plain
+from fcn_jax.models.options import choose, options_of, plain
 
 _log = logging.getLogger(__name__)
 
@@ -179,6 +180,21 @@ def make_loss(config: ConfigDict, data: Dataset) -> Loss:
       options["class_weights"], data, config.data.train_split
     )
   return function(**options)
+
+
+def shown_loss(config: Mapping[str, Any]) -> Loss:
+  """The loss that a checkpoint was trained with, to be shown.
+
+  Without class weights: they enter what is minimised alone.
+
+  Args:
+    config: the recipe (nested), as a checkpoint tells it; one without a loss,
+      as that of a converted model, stands for the cross entropy.
+  """
+  given = dict(config.get("loss", {}))
+  function = choose(LOSSES, given.get("name", "cross_entropy"), "loss.name")
+  options = options_of(function).keys() & given.keys() - {"class_weights"}
+  return function(**{name: plain(given[name]) for name in options})
 
 
 def _class_weights(given: str | tuple, data: Dataset, split: str):

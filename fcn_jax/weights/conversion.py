@@ -1,86 +1,76 @@
-"""From a file of weights to a model directory: surgery, receipt, proof."""
+"""A weight file becomes a model directory, with a receipt and a proof."""
 
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from fcn_jax import models
-from fcn_jax.weights import caffemodel, checkpoints, proof, published
+from fcn_jax.files import DataError
+from fcn_jax.weights import checkpoints, proof, published, readers
 from fcn_jax.weights.receipt import Receipt
 
+_MOST_CLASSES = 255  # of a label image, whose value 255 is void
 
-def convert(
-  output: str | os.PathLike,
-  model: dict[str, Any],
+
+def make_model(
+  path: pathlib.Path,
+  output: pathlib.Path,
+  name: str,
   class_names: Sequence[str],
-  palette: list[list[int]],
-  *,
-  source: str | os.PathLike | None = None,
-  download: str | None = None,
-  mirrors: Sequence[str] = (),
-  allow_missing: Iterable[str] = (),
-  allow_unknown: Iterable[str] = (),
-  head_init: str = "zero",
-  seed: int = 0,
+  palette: Sequence[Sequence[int]],
+  given: Mapping[str, Any],
+  **options,
 ) -> Receipt:
-  """Writes a model directory: a checkpoint, receipt.txt and receipt.json.
+  """Converts a weight file and writes OUTPUT, complete or not at all.
 
   Args:
-    output: the directory; it is made, whole or not at all.
-    model: arguments of `models.declare`, see `model_of`.
-    class_names: of each class id.
-    palette: [r, g, b] of each of the 256 label values.
-    source: the file.
-    download: name of a published file instead, see `published.FILES`.
-    mirrors: URLs that are tried first for it.
-    allow_missing, allow_unknown, head_init, seed: see `proof.convert`.
+    path: the file, of any format that `readers.read` knows.
+    output: the directory to write; must not exist.
+    name: of the network, a key of `models.NETWORKS`.
+    class_names: one a class.
+    palette: RGB of each of the 256 label values.
+    given: options of the network that differ from its defaults.  Without
+      'mean_bgr' it is the file's, where that tells it.
+    **options: of `surgery.surgery`.
+
+  Returns:
+    The receipt, which lies in the directory, too.
 
   Raises:
-    ValueError: not one of source and download, or the output is there.
-    SurgeryError: the file does not fit.
-    OSError: the file cannot be read or fetched.
+    DataError: the output exists, or more classes than label images have.
+    ValueError: see `readers.read`, `proof.convert`, and an unknown option.
   """
-  if (source is None) == (download is None):
-    raise ValueError("give either --source=FILE or --download=NAME")
-  output = pathlib.Path(output).expanduser()
   if output.exists():
-    raise ValueError(
+    raise DataError(
       f"{output} exists and is not overwritten; name another --output"
     )
-  network = models.build(models.declare(**model))
-  if download:
-    path = published.fetch(download, mirrors)
-  else:
-    path = pathlib.Path(source).expanduser()
-  receipt = proof.convert(
-    caffemodel.read_caffemodel(path),
-    network,
-    model,
-    file=str(path),
-    allow_missing=allow_missing,
-    allow_unknown=allow_unknown,
-    head_init=head_init,
-    seed=seed,
-  )
+  is_classifier = models.declare(name, 2)[0].size is not None
+  if not is_classifier and len(class_names) > _MOST_CLASSES:
+    raise DataError(
+      f"{len(class_names)} classes: a label image has values for "
+      f"{_MOST_CLASSES}, and void; only a classifier may have more"
+    )
+  source = readers.read(path)
+  known = models.options(name)
+  if source.mean_bgr is not None and "mean_bgr" in known:
+    known["mean_bgr"] = source.mean_bgr
+  model = {
+    key: list(value) if isinstance(value, tuple) else value
+    for key, value in (known | dict(given)).items()
+  }
   card = checkpoints.ModelCard(
-    model=model,
+    model={"name": name, "classes": len(class_names), **model},
     class_names=list(class_names),
-    palette=palette,
-    source=f"{path.name}, SHA-1 {receipt.sha1}",
+    palette=[list(colour) for colour in palette],
+    source=f"{path.name}, SHA-1 {source.sha1}",
   )
-  _write(output, network, card, receipt)
-  return receipt
-
-
-def _write(
-  output: pathlib.Path,
-  network: models.Network,
-  card: checkpoints.ModelCard,
-  receipt: Receipt,
-) -> None:
+  network = models.build(card.declaration())
+  receipt = proof.convert(
+    source, network, card.model, file=str(path), **options
+  )
   output.parent.mkdir(parents=True, exist_ok=True)
   # Made under another name, so that a half-made model is never taken for one.
   unfinished = pathlib.Path(
@@ -95,38 +85,76 @@ def _write(
   except BaseException:
     shutil.rmtree(unfinished)
     raise
+  return receipt
 
 
-def model_of(
+class Origin(NamedTuple):
+  """Where the weight file is from: one of the first two.
+
+  Attributes:
+    source: a file.
+    download: name of a published file, see `published.FILES`.
+    mirrors: URLs that are tried first for it.
+  """
+
+  source: str | None = None
+  download: str | None = None
+  mirrors: Sequence[str] = ()
+
+  def path(self) -> pathlib.Path:
+    """The file; one that is published is fetched.
+
+    Raises:
+      OSError: it cannot be.
+    """
+    if self.download:
+      return published.fetch(self.download, self.mirrors)
+    return pathlib.Path(self.source).expanduser()
+
+
+def convert(
+  origin: Origin, output: str | os.PathLike | None, *args: Any, **options: Any
+) -> Receipt:
+  """`make_model` of a file that may have to be fetched.
+
+  Args:
+    origin: the file.
+    output: the directory to write; must not exist.
+    *args, **options: see `make_model`.
+
+  Raises:
+    DataError: not one of source and download is given, or no output.
+    And what `make_model` raises.
+  """
+  if (origin.source is None) == (origin.download is None):
+    raise DataError("give either --source=FILE or --download=NAME")
+  if output is None:
+    raise DataError("--output= is missing: the model directory to write")
+  output = pathlib.Path(output).expanduser()
+  return make_model(origin.path(), output, *args, **options)
+
+
+def options_given(
   name: str,
-  classes: int,
-  *,
   width: Sequence[str] | None = None,
   order: str | None = None,
   mean: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-  """The arguments of `models.declare`, as a checkpoint stores them.
+  """The options of a network as a command line gives them.
 
   Args:
     name: of a registered network.
-    classes: background included, void not.
-    width: one share, or the features of each block; None: the default.
-    order: of pooling and normalisation; None: the default.
-    mean: blue, green and red, or one value for all; None: the default.
+    width: one share, or the features of each block; None: not given.
+    order: of pooling and normalisation; None: not given.
+    mean: blue, green and red, or one value for all; None: not given.
 
   Raises:
-    ValueError: one of them cannot be read, or the network has no such option.
+    DataError: one of them cannot be read, or the network has no such option.
   """
-  known = models.options(name)
-  if order is not None and "order" not in known:
-    raise ValueError(f"--order={order}: {name} does not normalise")
+  if order is not None and "order" not in models.options(name):
+    raise DataError(f"--order={order}: {name} does not normalise")
   given = {"width": _width(width), "order": order, "mean_bgr": _mean(mean)}
-  given = {key: value for key, value in given.items() if value is not None}
-  options = {
-    key: list(value) if isinstance(value, tuple) else value
-    for key, value in (known | given).items()
-  }
-  return {"name": name, "classes": classes, **options}
+  return {key: value for key, value in given.items() if value is not None}
 
 
 def _width(given: Sequence[str] | None) -> float | list[int] | None:
@@ -135,7 +163,7 @@ def _width(given: Sequence[str] | None) -> float | list[int] | None:
   try:
     return float(given[0]) if len(given) == 1 else [int(n) for n in given]
   except ValueError:
-    raise ValueError(
+    raise DataError(
       f"--width={','.join(given)}: one share, or whole numbers"
     ) from None
 
@@ -148,7 +176,5 @@ def _mean(given: Sequence[str] | None) -> list[float] | None:
   except ValueError:
     mean = []
   if len(mean) not in (1, 3) or not all(0 <= value <= 255 for value in mean):
-    raise ValueError(
-      f"--mean={','.join(given)}: one number in 0..255, or three"
-    )
+    raise DataError(f"--mean={','.join(given)}: one number in 0..255, or three")
   return mean * 3 if len(mean) == 1 else mean

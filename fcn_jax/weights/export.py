@@ -5,8 +5,6 @@ format, one Convolution per kernel, ReLU and Dropout in place, upscore as a
 grouped Deconvolution, Crop with the derived offset.
 """
 
-import os
-import pathlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,15 +13,20 @@ import numpy as np
 
 from fcn_jax.models import Network, geometry
 from fcn_jax.models import layers as d
-from fcn_jax.weights import caffemodel, checkpoints
+from fcn_jax.weights.source import Source, SourceLayer
 
 # One layer of a prototxt: field name to value; a list is a repeated field, a
 # dict a message.
 Fields = dict[str, Any]
 
 
-def caffe_layers(layers: d.Layers) -> list[Fields]:
+def caffe_layers(layers: d.Layers, strict: bool = True) -> list[Fields]:
   """A declared network, layer by layer, as fields of Caffe's LayerParameter.
+
+  Args:
+    layers: the declaration.
+    strict: refuse a layer that Caffe does not have; else it goes by its own
+      name, for networks of this package alone.
 
   Data becomes an Input without a shape and, where the mean is the same on all
   channels, a Power layer that subtracts it (as DIGITS does it, so that conv1's
@@ -127,13 +130,22 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
         bottoms = [below, tops[layer.other]]
         add(name, "Eltwise", bottoms, name, eltwise_param=param)
       case _:
-        raise TypeError(f"{name}: no Caffe layer is known for {type(layer)}")
+        kind = type(layer).__name__
+        if strict:
+          raise ValueError(
+            f"layer {name!r}: Caffe has no layer for a {kind}; a network with "
+            "one is kept as a checkpoint only"
+          )
+        add(name, kind, [below, *(tops[x] for x in layer.others)], name)
   return out
 
 
 def to_caffe(
-  network: Network, name: str = "", inner_products: Iterable[str] = ()
-) -> caffemodel.CaffeNet:
+  network: Network,
+  name: str = "",
+  inner_products: Iterable[str] = (),
+  strict: bool = True,
+) -> Source:
   """The network's weights in Caffe's layout.
 
   Args:
@@ -141,6 +153,8 @@ def to_caffe(
     name: the net's name in the file.
     inner_products: convolutions stored as InnerProduct (O, C * H * W), as a
       classifier has its fc6, fc7 and fc8.
+    strict: refuse a layer that Caffe does not have; else its arrays are put in
+      as they are, for `surgery` alone.
 
   Returns:
     Kernels as (O, I / groups, H, W), biases (O,), upscore (classes, 1, k, k);
@@ -149,8 +163,9 @@ def to_caffe(
   inner_products = set(inner_products)
   declared = {layer.name: layer for layer in network.layers}
   channels = d.channels(network.layers)
+  own = d.weights(network.layers)
   layers = []
-  for fields in caffe_layers(network.layers):
+  for fields in caffe_layers(network.layers, strict):
     kind, blobs = fields["type"], ()
     match declared.get(fields["name"]):
       case d.Conv(name=conv):
@@ -165,8 +180,13 @@ def to_caffe(
         blobs = (np.tile(kernel, (channels[upscore], 1, 1, 1)),)
       case d.Scale(name=scale, factor=factor):
         blobs = (np.full(channels[scale], factor, np.float32),)
-    layers.append(caffemodel.CaffeLayer(fields["name"], kind, blobs))
-  return caffemodel.CaffeNet(name, "new", "", tuple(layers))
+      case d.Layer(name=other):
+        blobs = tuple(
+          np.asarray(getattr(getattr(network, other), array)[...])
+          for array in own.get(other, {})
+        )
+    layers.append(SourceLayer(fields["name"], kind, blobs))
+  return Source(name, "new", "", tuple(layers))
 
 
 def deploy_prototxt(
@@ -258,52 +278,3 @@ def _scalar(value) -> str:
       return str(value)
     case _:
       return f"{value:.9g}"
-
-
-def write(
-  checkpoint: str | os.PathLike,
-  output: str | os.PathLike,
-  size: tuple[int, int],
-  step: str | int = "best",
-) -> str:
-  """Writes a checkpoint as .caffemodel, and its deploy net as .prototxt.
-
-  Args:
-    checkpoint: a model directory.
-    output: the .caffemodel; the .prototxt has the same stem.
-    size: (height, width) of the image in the deploy net.
-    step: 'best', 'latest' or a number.
-
-  Returns:
-    What was written, for people.
-
-  Raises:
-    ValueError: another ending, a file that is there, or a size that the network
-      does not take.
-    FileNotFoundError: there is no such checkpoint.
-    OSError: what was written does not read back the same.
-  """
-  output = pathlib.Path(output).expanduser()
-  prototxt = output.with_suffix(".prototxt")
-  if output.suffix != ".caffemodel":
-    raise ValueError(f"--output={output}: its name has to end in .caffemodel")
-  for path in (output, prototxt):
-    if path.exists():
-      raise ValueError(f"{path} exists and is not overwritten")
-  network, card, number = checkpoints.load_model(checkpoint, step)
-  name = card.model["name"]
-  text = deploy_prototxt(network.layers, name, *size, card.class_names)
-  net = to_caffe(network, name)
-  output.parent.mkdir(parents=True, exist_ok=True)
-  caffemodel.write_caffemodel(output, net)
-  stored = caffemodel.read_caffemodel(output)
-  for wrote, read in zip(net.layers, stored.layers, strict=True):
-    for a, b in zip(wrote.blobs, read.blobs, strict=True):
-      if a.shape != b.shape or a.tobytes() != b.tobytes():
-        raise OSError(f"{output}: {wrote.name} reads back changed; disk full?")
-  prototxt.write_text(text)
-  return (
-    f"step {number} of {checkpoint}, read back bit for bit:\n"
-    f"  {output}  SHA-1 {stored.sha1}\n"
-    f"  {prototxt}  {size[0]} x {size[1]}"
-  )
