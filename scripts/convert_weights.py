@@ -17,14 +17,10 @@ config.init.path, with config.init.source='checkpoint'. Every tensor of the file
 has to find its place; what may be missing is named in --allow_missing.
 """
 
-import pathlib
-
 from absl import flags
 
 from fcn_jax import cli, models
-from fcn_jax.data import classes
-from fcn_jax.data.formats import voc
-from fcn_jax.weights import conversion, published
+from fcn_jax.weights import published
 
 S = flags.DEFINE_string
 
@@ -79,88 +75,28 @@ flags.DEFINE_list(
 FLAGS = flags.FLAGS
 
 
-def _given() -> dict:
-  """The options of the network that flags give."""
-  given = {"width": _width(), "order": FLAGS.order, "mean_bgr": _mean()}
-  given = {key: value for key, value in given.items() if value is not None}
-  if "order" in given and "order" not in models.options(FLAGS.model):
-    raise ValueError(f"--order={FLAGS.order}: {FLAGS.model} does not normalise")
-  return given
-
-
-def _width() -> float | list[int] | None:
-  """--width as a checkpoint stores it."""
-  if FLAGS.width is None:
-    return None
-  try:
-    if len(FLAGS.width) == 1:
-      return float(FLAGS.width[0])
-    return [int(n) for n in FLAGS.width]
-  except ValueError:
-    raise ValueError(
-      f"--width={','.join(FLAGS.width)}: one share, or whole numbers"
-    ) from None
-
-
-def _mean() -> list[float] | None:
-  """--mean as blue, green, red."""
-  if FLAGS.mean is None:
-    return None
-  try:
-    mean = [float(value) for value in FLAGS.mean]
-  except ValueError:
-    mean = []
-  if len(mean) not in (1, 3) or not all(0 <= value <= 255 for value in mean):
-    raise ValueError(
-      f"--mean={','.join(FLAGS.mean)}: one number in 0..255, or three"
-    )
-  return mean * 3 if len(mean) == 1 else mean
-
-
-def _class_names() -> list[str]:
-  """--class_names, or VOC's for 21 classes, or numbers."""
-  if FLAGS.class_names is None:
-    if FLAGS.num_classes == len(voc.CLASS_NAMES):
-      return list(voc.CLASS_NAMES)
-    return list(classes.unnamed_classes(FLAGS.num_classes))
-  names = list(classes.read_class_names(FLAGS.class_names))
-  if len(names) != FLAGS.num_classes:
-    raise ValueError(
-      f"{FLAGS.class_names} names {len(names)} classes, --num_classes is "
-      f"{FLAGS.num_classes}"
-    )
-  return names
-
-
 def main() -> None:
   """Does what the flags say."""
   if FLAGS.list:
     print(published.listing())
     return
-  if (FLAGS.source is None) == (FLAGS.download is None):
-    raise ValueError("give either --source=FILE or --download=NAME")
-  if FLAGS.output is None:
-    raise ValueError("--output= is missing: the model directory to write")
-  output = pathlib.Path(FLAGS.output).expanduser()
-  given, names = _given(), _class_names()
-  if FLAGS.download:
-    path = published.fetch(FLAGS.download, FLAGS.mirror)
-  else:
-    path = pathlib.Path(FLAGS.source).expanduser()
-  receipt = conversion.convert(
-    path,
-    output,
+  from fcn_jax.data import classes
+  from fcn_jax.data.formats import voc
+  from fcn_jax.weights import conversion as c
+
+  receipt = c.convert(
+    c.Origin(FLAGS.source, FLAGS.download, FLAGS.mirror),
+    FLAGS.output,
     FLAGS.model,
-    names,
+    voc.names_for(FLAGS.num_classes, FLAGS.class_names),
     classes.voc_palette().tolist(),
-    given,
+    c.options_given(FLAGS.model, FLAGS.width, FLAGS.order, FLAGS.mean),
     allow_missing=FLAGS.allow_missing,
     allow_unknown=FLAGS.allow_unknown,
     head_init=FLAGS.head_init,
     seed=FLAGS.seed,
   )
-  print(receipt)
-  print(f"written to {output}")
+  print(f"{receipt}\nwritten to {FLAGS.output}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ comments say what the image has to look like.  It is export_model.py with
 from absl import flags
 
 from fcn_jax import cli
-from fcn_jax.weights import model_export
 
 S = flags.DEFINE_string
 
@@ -24,7 +23,9 @@ FLAGS = flags.FLAGS
 
 def main() -> None:
   """Does what the flags say."""
-  options = model_export.Options(size=model_export.parse_size(FLAGS.size))
+  from fcn_jax.weights import model_export
+
+  options = model_export.Options(size=cli.image_size(FLAGS.size))
   lines = model_export.export_model(
     FLAGS.checkpoint, "caffe", FLAGS.output, FLAGS.step, options
   )

@@ -17,15 +17,13 @@ docs/deploy.md says what to do with each.
 from absl import flags
 
 from fcn_jax import cli
-from fcn_jax.weights import model_export
+from fcn_jax.weights import EXPORTS, PRESETS
 
 S = flags.DEFINE_string
 
 S("checkpoint", None, "a training workdir or converted model", required=True)
 S("step", "best", "best, latest, or the number of a step")
-flags.DEFINE_enum(
-  "format", None, list(model_export.FORMATS), "what to write", required=True
-)
+flags.DEFINE_enum("format", None, EXPORTS, "what to write", required=True)
 S("output", None, "the file or folder to write; must not exist", required=True)
 S(
   "size",
@@ -35,16 +33,16 @@ S(
 )
 flags.DEFINE_boolean("argmax", False, "onnx: put out class ids, not scores")
 flags.DEFINE_integer("opset", 13, "onnx: version of its operations")
-flags.DEFINE_enum(
-  "preset", None, list(model_export.PRESETS), "onnx: for whom; jetson: segNet"
-)
+flags.DEFINE_enum("preset", None, PRESETS, "onnx: for whom; jetson: segNet")
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
   """Does what the flags say."""
+  from fcn_jax.weights import model_export
+
   options = model_export.Options(
-    size=model_export.parse_size(FLAGS.size),
+    size=FLAGS.size and cli.image_size(FLAGS.size),
     argmax=FLAGS.argmax,
     opset=FLAGS.opset,
     preset=FLAGS.preset,

@@ -152,7 +152,7 @@ def test_configs_know_the_recipe_alone():
 )
 def test_packages_have_their_rooms(name, path):
   tops = {imported.split(".")[0] for imported in imports(path)}
-  peer = name in ("scripts.torch_peer", "benchmark.torch_peer")
+  peer = name == "benchmark.torch_peer"
   assert not tops & (NEVER - {"torch"} if peer else NEVER)
   for package, rooms in ONLY.items():
     known = any(is_below(name, room) for room in rooms)

@@ -1,4 +1,8 @@
-"""Reading what prepare_dataset wrote, from any process, without TensorFlow."""
+"""Reading what prepare_dataset wrote, from any process, without TensorFlow.
+
+tfds is imported where records are read: that takes a while, and neither --help
+nor a prediction needs it.
+"""
 
 import dataclasses
 import functools
@@ -8,7 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Int32, UInt8
 
 from fcn_jax.data.augment import Augmentation
@@ -135,6 +138,8 @@ class Source(Sequence):
 
   @functools.cached_property
   def _records(self):
+    import tensorflow_datasets as tfds
+
     skip = tfds.decode.SkipDecoding()
     return tfds.builder_from_directory(self.directory).as_data_source(
       self.split, decoders={"image": skip, "label": skip}
@@ -171,6 +176,8 @@ def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
     DataError: no such data set (the message lists those there are), or one
       that something else wrote.
   """
+  import tensorflow_datasets as tfds
+
   root = pathlib.Path(data_dir or default_data_dir()).expanduser()
   directory = root / name / VERSION
   if not name or not (directory / "dataset_info.json").is_file():

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fcn_jax.data import exports
-from fcn_jax.data.builder import DatasetPlan, check_name, write_dataset
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.classes import VOID, shared_palette, voc_palette
 from fcn_jax.data.dataset import default_data_dir
@@ -97,6 +96,9 @@ def prepare_dataset(
     DataError: flags that do not fit together, or findings (all of them in the
       message). Nothing has been written then.
   """
+  # It needs tfds, which takes longer to import than --help may.
+  from fcn_jax.data import builder
+
   if isinstance(source, str):
     source, output = _from_options(source, options)
   elif options:
@@ -166,10 +168,10 @@ def prepare_dataset(
       },
       "skipped": [[f.kind, f.file, f.value] for f in skipped],
     }
-    plan = DatasetPlan(
+    plan = builder.DatasetPlan(
       name, unique_ids(splits), sizes, reader, names, palette, record
     )
-    target = write_dataset(plan, _data_dir(output), output.overwrite)
+    target = builder.write_dataset(plan, _data_dir(output), output.overwrite)
     written.append(f"data set: {name} in {target}")
   say("\n" + summarize(splits, facts, names) + "\n")
   say("\n".join(written))
@@ -259,13 +261,15 @@ def _digest(facts: Iterable[Facts]) -> str:
 
 def _check_output(output: Output, name: str | None) -> None:
   """Refuses output that cannot be written, before files are looked at."""
+  from fcn_jax.data import builder
+
   if output.export_only:
     if not (output.export_folders or output.export_crops):
       raise DataError("--export_only: give --export_folders or --export_crops")
   elif not name:
     raise DataError("give the data set a name with --name")
   else:
-    check_name(name, _data_dir(output), output.overwrite)
+    builder.check_name(name, _data_dir(output), output.overwrite)
   folders = [output.export_folders, output.export_crops]
   if not output.export_only:
     folders.append(_data_dir(output))

@@ -8,7 +8,9 @@ import dataclasses
 import logging
 import math
 import pathlib
+import tempfile
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from fcn_jax import devices, models
+from fcn_jax import devices, models, text
 from fcn_jax.data import Dataset
 from fcn_jax.data.augment import largest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
@@ -98,6 +100,22 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
   if dataset.square and outcome.stopped_by is None:
     pretrain.write_classifier(outcome.network, outcome.card, folder)
   return outcome
+
+
+def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
+  """Does what training does up to its first step, and leaves nothing behind.
+
+  Args:
+    config: see `train_and_evaluate`.
+    say: takes a line on each of data, weights, memory, the step and the run.
+
+  Raises:
+    What `train_and_evaluate` raises.
+  """
+  config = recipe.check(config)
+  dataset = input.load_data(config)
+  with tempfile.TemporaryDirectory() as folder:
+    _Run(config, pathlib.Path(folder), dataset).dry(say)
 
 
 class _Run:
@@ -206,6 +224,47 @@ class _Run:
     signal = None if finished else stop.signal
     graphdef = training.graphdef
     return Outcome(state, evaluation, signal, self.about, graphdef)
+
+  def dry(self, say: Callable[[str], None]) -> None:
+    """The first step of a new run, and what it cost."""
+    loader, total = self.loader, self.total
+    epoch = loader.sampler.steps_per_epoch
+    say(
+      f"data: {self.dataset.name}, {loader.sampler.images} images for training "
+      f"and {len(self.dataset.ids(self.config.data.val_split))} for "
+      f"validation, {len(self.dataset.class_names)} classes"
+    )
+    state, training = self._start(None, None)
+    count = sum(x.size for x in jax.tree.leaves(state.params))
+    init = self.config.init
+    say(f"weights: {count:,} to learn, from {init.path or init.source}")
+    stepper = Stepper(training, self.mesh, loader.one_part)
+    need = memory.of_loader(stepper, state, self.mesh, loader)
+    room = devices.memory_limit()
+    if need and room:
+      problem = memory.problem(need, room, self.config, loader)
+      say(f"memory: {problem or memory.verdict(need, room)}")
+    drawn = loader.batch(0)
+    began = time.monotonic()
+    for part in {part.image.shape: part for part in drawn.parts}.values():
+      stepper.compile(state, devices.shard(part, self.mesh))
+    compiled = time.monotonic()
+    state, each = stepper(state, drawn)
+    loss = sum(float(x.sum()) for x in each) / len(drawn.indices)
+    jax.block_until_ready(state)
+    seconds = time.monotonic() - compiled
+    if not math.isfinite(loss):
+      raise progress.NotFinite(
+        f"step 1: the loss is NaN or infinite. {progress.ADVICE}"
+      )
+    say(
+      f"step: {len(drawn.indices)} images in {seconds:.3g} s, loss {loss:.4f}; "
+      f"compiled before in {compiled - began:.3g} s"
+    )
+    say(
+      f"run: {total} steps would take {text.duration(total * seconds)}, an "
+      f"epoch of {epoch} {text.duration(epoch * seconds)}, without validation"
+    )
 
   def _start(self, saved, start) -> tuple[TrainState, Training]:
     """The state of step 0, or of the checkpoint `start`."""

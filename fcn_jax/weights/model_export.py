@@ -25,8 +25,6 @@ from fcn_jax.weights import (
 )
 from fcn_jax.weights.named import IMAGENET_MEAN, IMAGENET_STD
 
-PRESETS = ("jetson",)
-
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -309,17 +307,3 @@ FORMATS = {
   "stablehlo": Format(_stablehlo, ".stablehlo", ("size",), (".json",)),
   "safetensors": Format(_safetensors, ""),
 }
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-  """'375x500' as (375, 500).
-
-  Raises:
-    DataError: it is written in another way.
-  """
-  if text is None:
-    return None
-  match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
-  if match is None:
-    raise DataError(f"--size={text}: write it as 375x500, height first")
-  return int(match[1]), int(match[2])

@@ -14,7 +14,7 @@ from small_nets import random_image, randomise, reference_blobs
 
 from fcn_jax import models, parity
 from fcn_jax.models import layers as d
-from fcn_jax.parity import golden
+from fcn_jax.parity import comparison, golden
 
 # Of tests/golden: how many comparisons of each kind, so that none is lost.
 KINDS = {
@@ -109,13 +109,13 @@ LEFT_OUT = {
 }
 
 
-def compare(folder, *groups) -> list[parity.Comparison]:
+def compare(folder, *groups) -> list[comparison.Comparison]:
   return list(parity.compare(folder, groups or tuple(parity.GROUPS)))
 
 
 def check(found) -> None:
   beyond = [one for one in found if not one.left_out and not one.holds]
-  assert not beyond, parity.table(beyond)
+  assert not beyond, comparison.table(beyond)
 
 
 def kinds(found) -> dict[str, int]:

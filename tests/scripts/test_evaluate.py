@@ -64,7 +64,7 @@ def test_figures_intervals_and_page(place):
   )
   assert done[:2] == [None] * 2
   assert done[3] is None  # its own figures are written anew
-  assert "classes.txt holds no figures" in done[4]
+  assert "classes.txt is no file of figures" in done[4]
   assert done[5]
   assert (place / "classes.txt").read_text() == "background\nlight\nnone\n"
   assert "nothing of yours is overwritten" in done[2]

@@ -16,6 +16,7 @@ from fcn_jax.files import DataError
 from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
 from fcn_jax.weights import (
+  EXPORTS,
   checkpoints,
   model_export,
   onnx_export,
@@ -316,7 +317,8 @@ def test_mistakes_get_one_sentence(tmp_path, checkpoint):
   assert "needs --size=" in says("onnx", preset="jetson")
   (tmp_path / "labels.txt").write_text("mine")
   assert "labels.txt exists" in says("onnx", preset="jetson", size=(8, 8))
-  with pytest.raises(DataError, match="--size=500: write it as"):
-    model_export.parse_size("500")
-  assert model_export.parse_size("375x500") == (375, 500)
   assert [p.name for p in tmp_path.iterdir()] == ["labels.txt"]
+
+
+def test_the_names_of_the_formats_are_known_without_importing_them():
+  assert tuple(model_export.FORMATS) == EXPORTS
