@@ -44,8 +44,9 @@ flags.mark_flags_as_required(["checkpoint", "image"])
 def main() -> None:
   if _OUTPUT.value:
     page.claim(_OUTPUT.value)
-  image = as_rgb(_IMAGE.value)
   net, about, step = checkpoints.load_model(_CHECKPOINT.value, _STEP.value)
+  known = about.value_range and tuple(about.value_range)
+  image = as_rgb(_IMAGE.value, known)
   named = f"{_CHECKPOINT.value}, step {step}"
   side = net.layers[0].size
   note = ""

@@ -167,17 +167,15 @@ def _value_counts(
     values, counts = np.unique(index, return_counts=True)
     return values.astype(np.int64), counts
   rows = max(1, _PIXELS_AT_ONCE // index.shape[1])
-  counts = np.zeros(65536, np.int64)
+  size = int(index.max()) + 1
+  counts = np.zeros(size, np.int64)
   for top in range(0, len(index), rows):
-    part = np.bincount(index[top : top + rows].ravel())
-    counts[: len(part)] += part
+    counts += np.bincount(index[top : top + rows].ravel(), minlength=size)
   values = np.flatnonzero(counts)
   return values, counts[values]
 
 
-def _page_findings(
-  pair: Pair, image: Header, label: Header
-) -> list[Finding]:
+def _page_findings(pair: Pair, image: Header, label: Header) -> list[Finding]:
   if len(image.pages) == len(label.pages) == 1:
     return []
   return [

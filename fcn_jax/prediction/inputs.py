@@ -129,9 +129,7 @@ def find_images(
   common = os.path.commonpath(roots)
   ids = _ids([os.path.relpath(path, common) for path in found])
   files = [
-    file
-    for i, path in zip(ids, found, strict=True)
-    for file in _pages(i, path)
+    file for i, path in zip(ids, found, strict=True) for file in _pages(i, path)
   ]
   return files, list(others)
 

@@ -93,7 +93,9 @@ def test_every_orientation_but_1_is_told(make, how, form):
   assert all("--exif=apply" in f.remedy for f in found)
   assert check_pair(pair, LabelReader(), 3, exif_decided=True)[1] == []
   # A label with a tag of its own was drawn on the image as it is stored.
-  alike = make("b", with_tag(how, square, form), with_tag(how, np.eye(6), "PNG"))
+  alike = make(
+    "b", with_tag(how, square, form), with_tag(how, np.eye(6), "PNG")
+  )
   assert check_pair(alike, LabelReader(), 3)[1] == []
 
 
