@@ -18,6 +18,7 @@ from typing import Any
 
 from fcn_jax.files import DataError
 
+_ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 MOST_TEXT = 64 << 20  # bytes of a list or a file of names
 
 
