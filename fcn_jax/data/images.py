@@ -130,15 +130,15 @@ def read_header(data: bytes, page: int = 0) -> Header:
     page: whose orientation it is.
   """
   try:
-    image = open_header(io.BytesIO(data))
-    deep = image.mode in SIXTEEN_BIT, _is_deep_color(image)
-    pages = _pages(image)
-    image.seek(page)
-    # Pillow decodes a PNG to find a tag behind its pixels.
-    untagged = image.format == "PNG" and not any(
-      mark in data for mark in _PNG_TAGS
-    )
-    return Header(pages, 1 if untagged else _tag(image), *deep)
+    with open_header(io.BytesIO(data)) as image:
+      deep = image.mode in SIXTEEN_BIT, _is_deep_color(image)
+      pages = _pages(image)
+      image.seek(page)
+      # Pillow decodes a PNG to find a tag behind its pixels.
+      untagged = image.format == "PNG" and not any(
+        mark in data for mark in _PNG_TAGS
+      )
+      return Header(pages, 1 if untagged else _tag(image), *deep)
   except Exception:  # decoding will tell
     return Header()
 

@@ -77,8 +77,8 @@ def images_of(dataset: Dataset, split: str) -> list[ImageFile]:
     parts = image_id.split("/")
     if {"", ".", ".."} & set(parts) or "\\" in image_id or "\0" in image_id:
       raise DataError(
-        f"{dataset.name}, {split}: the id {image_id!r} cannot name a file below "
-        "the output folder; prepare the data again with other names"
+        f"{dataset.name}, {split}: the id {image_id!r} cannot name a file "
+        "below the output folder; prepare the data again with other names"
       )
   folder = pathlib.Path(dataset.name, split)
   return [

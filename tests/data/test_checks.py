@@ -73,7 +73,10 @@ def test_faults_of_one_pair_come_together(make):
   ]
 
 
-def with_tag(how, array=np.zeros((6, 8, 3)), form="JPEG"):
+BLACK = np.zeros((6, 8, 3), np.uint8)
+
+
+def with_tag(how, array=BLACK, form="JPEG"):
   stream, exif = io.BytesIO(), Image.Exif()
   exif[0x0112] = how
   image = Image.fromarray(np.asarray(array, np.uint8))

@@ -212,8 +212,8 @@ def divide(
   """
   if 0 < val_percent < 1:
     raise DataError(
-      f"--val_percent={val_percent:g}: did you mean {100 * val_percent:g}? Give "
-      "1 or more, in percent"
+      f"--val_percent={val_percent:g}: did you mean {100 * val_percent:g}? "
+      "Give 1 or more, in percent"
     )
   if not 0 < val_percent < 100:
     raise DataError(f"--val_percent={val_percent}: give more than 0, below 100")

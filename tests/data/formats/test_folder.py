@@ -73,7 +73,7 @@ def test_wrong_folders(tmp_path):
   for images, labels, part in (
     ("i", "i", "images and labels"),
     ("i", "l", "no image in it"),
-    ("none", "l", "no such file or folder"),
+    ("none", "l", "no such folder or archive"),
   ):
     with pytest.raises(DataError, match=part):
       find_pairs(str(tmp_path / images), str(tmp_path / labels))
