@@ -1,4 +1,4 @@
-r"""Makes a network of a .caffemodel, with a receipt and a proof.
+r"""Makes a network of a weight file, with a receipt and a proof.
 
   python scripts/convert_weights.py --download=bvlc_alexnet \
     --output=converted/bvlc_alexnet
@@ -9,27 +9,27 @@ r"""Makes a network of a .caffemodel, with a receipt and a proof.
   python scripts/convert_weights.py --model=fcn8s \
     --source=fcn8s-heavy-pascal.caffemodel --output=converted/fcn8s
 
-The file is a classifier's, or a whole FCN's, which can be scored as it is. The
+The file (.caffemodel, .onnx, .h5, .keras, .safetensors, .pth or .npz) is a
+classifier's, or a whole FCN's, which can be scored as it is. --list shows what
+--download knows; docs/weights.md says what is done to each format. The
 output is a model directory: a training config names it in
 config.init.path, with config.init.source='checkpoint'. Every tensor of the file
 has to find its place; what may be missing is named in --allow_missing.
 """
 
-import dataclasses
 import pathlib
-import shutil
-import tempfile
 
 from absl import flags
 
 from fcn_jax import cli, models
 from fcn_jax.data import classes
 from fcn_jax.data.formats import voc
-from fcn_jax.weights import caffemodel, checkpoints, proof, published
+from fcn_jax.weights import conversion, published
 
 S = flags.DEFINE_string
 
-S("source", None, "the .caffemodel, V1 or new format")
+S("source", None, "the weight file")
+flags.DEFINE_boolean("list", False, "print what --download knows, and stop")
 flags.DEFINE_enum(
   "download",
   None,
@@ -39,10 +39,10 @@ flags.DEFINE_enum(
 flags.DEFINE_multi_string(
   "mirror", [], "with --download: a URL to try first; may be given often"
 )
-S("output", None, "model directory to write; must not exist", required=True)
+S("output", None, "model directory to write; must not exist")
 S("model", "fcn_alexnet", f"the network: {', '.join(models.NETWORKS)}")
 flags.DEFINE_integer(
-  "num_classes", 21, "classes, background included, void not", 1, 255
+  "num_classes", 21, "classes, background included, void not", 1
 )
 S("class_names", None, "text file, line i (from 0) names class i")
 flags.DEFINE_list(
@@ -72,24 +72,20 @@ flags.DEFINE_enum(
 flags.DEFINE_list(
   "mean",
   None,
-  "subtracted from the image: one value, or blue,green,red; default: 116 for "
-  "FCN-AlexNet (as DIGITS), 104.00699,116.66877,122.67892 for FCN-32s to 8s",
+  "subtracted from the image: one value, or blue,green,red; default: the "
+  "file's where it tells, else 116 for FCN-AlexNet (as DIGITS) and "
+  "104.00699,116.66877,122.67892 for FCN-32s to 8s",
 )
 FLAGS = flags.FLAGS
 
 
-def _model() -> dict:
-  """The arguments of `models.declare`, as a checkpoint stores them."""
+def _given() -> dict:
+  """The options of the network that flags give."""
   given = {"width": _width(), "order": FLAGS.order, "mean_bgr": _mean()}
   given = {key: value for key, value in given.items() if value is not None}
-  known = models.options(FLAGS.model)
-  if "order" in given and "order" not in known:
+  if "order" in given and "order" not in models.options(FLAGS.model):
     raise ValueError(f"--order={FLAGS.order}: {FLAGS.model} does not normalise")
-  options = {
-    key: list(value) if isinstance(value, tuple) else value
-    for key, value in (known | given).items()
-  }
-  return {"name": FLAGS.model, "classes": FLAGS.num_classes, **options}
+  return given
 
 
 def _width() -> float | list[int] | None:
@@ -138,52 +134,32 @@ def _class_names() -> list[str]:
 
 def main() -> None:
   """Does what the flags say."""
+  if FLAGS.list:
+    print(published.listing())
+    return
   if (FLAGS.source is None) == (FLAGS.download is None):
     raise ValueError("give either --source=FILE or --download=NAME")
+  if FLAGS.output is None:
+    raise ValueError("--output= is missing: the model directory to write")
   output = pathlib.Path(FLAGS.output).expanduser()
-  if output.exists():
-    raise ValueError(
-      f"{output} exists and is not overwritten; name another --output"
-    )
-  about = checkpoints.ModelCard(
-    model=_model(),
-    class_names=_class_names(),
-    palette=classes.voc_palette().tolist(),
-  )
-  network = models.build(about.declaration())
+  given, names = _given(), _class_names()
   if FLAGS.download:
     path = published.fetch(FLAGS.download, FLAGS.mirror)
   else:
     path = pathlib.Path(FLAGS.source).expanduser()
-  source = caffemodel.read_caffemodel(path)
-  receipt = proof.convert(
-    source,
-    network,
-    about.model,
-    file=str(path),
+  receipt = conversion.make_model(
+    path,
+    output,
+    FLAGS.model,
+    names,
+    classes.voc_palette().tolist(),
+    given,
     allow_missing=FLAGS.allow_missing,
     allow_unknown=FLAGS.allow_unknown,
     head_init=FLAGS.head_init,
     seed=FLAGS.seed,
   )
   print(receipt)
-  about = dataclasses.replace(
-    about, source=f"{path.name}, SHA-1 {receipt.sha1}"
-  )
-  output.parent.mkdir(parents=True, exist_ok=True)
-  # Made under another name, so that a half-made model is never taken for one.
-  unfinished = pathlib.Path(
-    tempfile.mkdtemp(prefix=f"{output.name}.", dir=output.parent)
-  )
-  try:
-    checkpoints.save_model(unfinished, network, about)
-    (unfinished / "receipt.txt").write_text(f"{receipt}\n")
-    (unfinished / "receipt.json").write_text(receipt.to_json())
-    unfinished.chmod(0o755)
-    unfinished.rename(output)
-  except BaseException:
-    shutil.rmtree(unfinished)
-    raise
   print(f"written to {output}")
 
 

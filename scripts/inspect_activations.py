@@ -23,7 +23,6 @@ from fcn_jax.prediction.predictor import as_rgb
 from fcn_jax.prediction.result import Result
 from fcn_jax.reports import page
 from fcn_jax.reports.activations import Subject, write_activations
-from fcn_jax.training import pretrain
 from fcn_jax.weights import checkpoints
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -46,8 +45,8 @@ def main() -> None:
   if _OUTPUT.value:
     page.claim(_OUTPUT.value)
   image = as_rgb(_IMAGE.value)
-  net, about, step = _load(pathlib.Path(_CHECKPOINT.value).expanduser())
-  named = _CHECKPOINT.value + ("" if step is None else f", step {step}")
+  net, about, step = checkpoints.load_model(_CHECKPOINT.value, _STEP.value)
+  named = f"{_CHECKPOINT.value}, step {step}"
   side = net.layers[0].size
   note = ""
   if side and image.shape[:2] != (side, side):
@@ -86,16 +85,6 @@ def main() -> None:
     print(activations.table(shown))
   if _OUTPUT.value and _FORMAT.value != "json":
     print(f"written to {path}")
-
-
-def _load(directory: pathlib.Path):
-  """(network, About, step) of a model directory or a classifier's workdir.
-
-  A classifier is written once, at its end: it has no step.
-  """
-  if (directory / pretrain.FILE).is_file():
-    return *pretrain.load_classifier(directory), None
-  return checkpoints.load_model(directory, _STEP.value)
 
 
 def _result(image, scores, about: checkpoints.ModelCard) -> Result:

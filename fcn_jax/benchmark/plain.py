@@ -83,7 +83,7 @@ def max_pool(
   layer = d.MaxPool("pool", kernel=kernel, stride=stride, pad=pad)
   sides = []
   for n in x.shape[1:3]:
-    last = (geometry.out_size(layer, n) - 1) * stride + kernel
+    last = (layer.out_size(n) - 1) * stride + kernel
     sides.append((pad, max(last - n - pad, 0)))
   return lax.reduce_window(
     x,

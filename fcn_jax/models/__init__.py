@@ -2,14 +2,17 @@
 classifier that its weights come from.
 """
 
+import importlib
 import inspect
-import typing
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fcn_jax.models import alexnet, fcn, vgg16
+from fcn_jax.models import alexnet, alexnet_owt, fcn, vgg16
 from fcn_jax.models.layers import Layers
-from fcn_jax.models.network import Frozen, Network
+from fcn_jax.models.options import options_of, types_of
+
+if TYPE_CHECKING:
+  from fcn_jax.models.network import Frozen, Network
 
 
 class Registered(NamedTuple):
@@ -27,8 +30,10 @@ class Registered(NamedTuple):
 
 NETWORKS = {
   "alexnet": Registered(alexnet.classifier),
+  "alexnet_owt": Registered(alexnet_owt.classifier),
   "vgg16": Registered(vgg16.classifier),
   "fcn_alexnet": Registered(fcn.fcn_alexnet, "alexnet"),
+  "fcn_alexnet_owt": Registered(fcn.fcn_alexnet_owt, "alexnet_owt"),
   "fcn32s": Registered(fcn.fcn32s, "vgg16"),
   "fcn16s": Registered(fcn.fcn16s, "vgg16"),
   "fcn8s": Registered(fcn.fcn8s, "vgg16"),
@@ -50,30 +55,17 @@ def options(name: str) -> dict[str, Any]:
   Raises:
     ValueError: the name is not registered, or an option has no default.
   """
-  return {key: option.default for key, option in _parameters(name).items()}
+  function = _entry(name).declare
+  found = options_of(function)
+  parameters = inspect.signature(function).parameters
+  if bare := [key for key in parameters if key not in (*found, "classes")]:
+    raise ValueError(f"model {name!r}: option {', '.join(bare)} has no default")
+  return found
 
 
 def option_types(name: str) -> dict[str, tuple[type, ...]]:
   """What values the options of a registered network may have."""
-  found = {}
-  for key, option in _parameters(name).items():
-    hints = typing.get_args(option.annotation) or (option.annotation,)
-    if typing.get_origin(option.annotation) is tuple:
-      hints = (option.annotation,)
-    kinds = [typing.get_origin(hint) or hint for hint in hints]
-    if option.annotation is option.empty:
-      kinds = [type(option.default)]
-    found[key] = tuple(kinds)
-  return found
-
-
-def _parameters(name: str) -> dict[str, inspect.Parameter]:
-  parameters = dict(inspect.signature(_entry(name).declare).parameters)
-  del parameters["classes"]
-  bare = [k for k, p in parameters.items() if p.default is p.empty]
-  if bare:
-    raise ValueError(f"model {name!r}: option {', '.join(bare)} has no default")
-  return parameters
+  return types_of(_entry(name).declare)
 
 
 def declare(name: str, classes: int, **given) -> Layers:
@@ -122,16 +114,25 @@ def declare_classifier(name: str, classes: int, **given) -> Layers | None:
   return declare(classifier, classes, **kept)
 
 
-def build(layers: Layers, precision: str = "float32") -> Network:
+def build(layers: Layers, precision: str = "float32") -> "Network":
   """A network with zero parameters (Caffe's default) from its declaration."""
+  from fcn_jax.models.network import Network
+
   return Network(layers, precision)
+
+
+def __getattr__(name: str) -> Any:
+  """Network and Frozen: what needs Flax is imported when it is asked for."""
+  if name in ("Network", "Frozen"):
+    return getattr(importlib.import_module("fcn_jax.models.network"), name)
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
   "NETWORKS",
-  "Entry",
   "Frozen",
   "Network",
+  "Registered",
   "build",
   "declare",
   "declare_classifier",

@@ -17,17 +17,13 @@ def forward_flops(layers: d.Layers, height: int, width: int) -> dict[str, int]:
   """FLOPs of every convolution and upscore for one image, by layer name."""
   channels = d.channels(layers)
   rows, columns = (geometry.sizes(layers, n) for n in (height, width))
-  found = {}
-  for layer, bottom in d.with_bottoms(layers):
-    match layer:
-      case d.Conv():
-        cells = rows[layer.name] * columns[layer.name]
-        inputs = layer.kernel**2 * channels[bottom] // layer.groups
-        found[layer.name] = 2 * cells * inputs * layer.features
-      case d.Upscore():
-        cells = rows[bottom] * columns[bottom]
-        found[layer.name] = 2 * cells * layer.kernel**2 * channels[bottom]
-  return found
+  cells = {name: rows[name] * columns[name] for name in rows}
+  every = {
+    layer.name: layer.flops(channels[bottom], cells[bottom], cells[layer.name])
+    for layer, bottom in d.with_bottoms(layers)
+    if bottom
+  }
+  return {name: flops for name, flops in every.items() if flops}
 
 
 def step_flops(layers: d.Layers, height: int, width: int) -> int:
@@ -37,27 +33,23 @@ def step_flops(layers: d.Layers, height: int, width: int) -> int:
   the image needs no gradient, and an upscore's kernel none.
   """
   counted = forward_flops(layers, height, width)
+  arrays = d.weights(layers)
   total = 0
   for layer, bottom in d.with_bottoms(layers):
     if layer.name in counted:
       of_input = bottom != layers[0].name
-      of_kernel = isinstance(layer, d.Conv)
+      of_kernel = any(
+        weight.fixed is None for weight in arrays.get(layer.name, {}).values()
+      )
       total += counted[layer.name] * (1 + of_input + of_kernel)
   return total
-
-
-def parameters_of(layer: d.Layer, channels: int) -> int:
-  """Learnable numbers of one layer that reads so many channels."""
-  if not isinstance(layer, d.Conv):
-    return 0
-  return layer.features * (layer.kernel**2 * channels // layer.groups + 1)
 
 
 def count_parameters(layers: d.Layers) -> int:
   """Learnable numbers of all layers."""
   channels = d.channels(layers)
   return sum(
-    parameters_of(layer, channels[bottom])
+    layer.parameters(channels[bottom])
     for layer, bottom in d.with_bottoms(layers)
     if bottom
   )
@@ -110,79 +102,19 @@ class DerivedOffset:
     return result
 
 
-def _bracketed(value: Fraction) -> str:
-  return f"({number(value)})" if value < 0 else number(value)
-
-
-def operation(layer: d.Layer, bottom: str | None = None) -> str:
-  """What a layer does, in words; `bottom` is named where it is given."""
-  if isinstance(layer, d.Sum):
-    return f"sum of {bottom or layer.bottom} and {layer.other}"
-  return _operation(layer) + (f", of {bottom}" if bottom else "")
-
-
-def _operation(layer: d.Layer) -> str:
-  match layer:
-    case d.Conv() | d.MaxPool() | d.Upscore():
-      kind = {d.Conv: "convolution", d.MaxPool: "max pooling"}
-      text = f"{kind.get(type(layer), 'upscore')} "
-      text += f"{layer.kernel} × {layer.kernel}"
-      text += f", stride {layer.stride}" if layer.stride > 1 else ""
-      text += f", pad {layer.pad}" if layer.pad else ""
-      groups = getattr(layer, "groups", 1)
-      return text + (f", {groups} groups" if groups > 1 else "")
-    case d.Data():
-      return "image, mean subtracted"
-    case d.LRN():
-      return f"normalisation over {layer.size} channels"
-    case d.Dropout():
-      return f"dropout {layer.rate:g}"
-    case d.Scale():
-      return f"× {layer.factor:g}"
-    case d.Crop():
-      return f"cut to {layer.like}"
-  raise TypeError(f"{layer.name}: no words for a {type(layer)}")
-
-
 def derivation(layers: d.Layers) -> list[DerivationStep]:
   """Every layer that moves or scales what it reads, and every Crop."""
   places = geometry.placements(layers)
-  derived_offsets = geometry.crop_offsets(layers)
   found = []
   for layer, bottom in d.with_bottoms(layers):
     if bottom is None:
       continue
-    below, here = places[bottom], places[layer.name]
-    centre = stride = ""
-    match layer:
-      case d.Conv() | d.MaxPool():
-        pad = f" − {layer.pad}" if layer.pad else ""
-        centre = (
-          f"{number(below.start)} + {number(below.stride)} × "
-          f"(({layer.kernel} − 1) / 2{pad}) = {number(here.start)}"
-        )
-        if layer.stride > 1:
-          stride = (
-            f"{number(below.stride)} × {layer.stride} = {number(here.stride)}"
-          )
-      case d.Upscore():
-        centre = (
-          f"{number(below.start)} − {number(here.stride)} × "
-          f"({layer.kernel} − 1) / 2 = {number(here.start)}"
-        )
-        stride = (
-          f"{number(below.stride)} / {layer.stride} = {number(here.stride)}"
-        )
-      case d.Crop():
-        like = places[layer.like]
-        centre = (
-          f"({number(like.start)} − {_bracketed(below.start)}) / "
-          f"{number(below.stride)} = {derived_offsets[layer.name]}"
-        )
-    if (below.start, below.stride) != (here.start, here.stride) or isinstance(
-      layer, d.Crop
-    ):
-      found.append(DerivationStep(layer.name, operation(layer), centre, stride))
+    here, below = places[layer.name], places[bottom]
+    moved = (below.start, below.stride) != (here.start, here.stride)
+    if moved or isinstance(layer, d.Crop):
+      others = (places[name] for name in layer.others)
+      sums = layer.derivation(here, below, *others)
+      found.append(DerivationStep(layer.name, layer.words, *sums))
   return found
 
 
@@ -248,7 +180,8 @@ class LayerRow:
     flops: operations of a forward pass for one image.
     field, cell, centre: pixels that a cell sees; from one cell to the next;
       where the centre of cell 0 lies. See `geometry.Placement`.
-    lr_mult, decay_mult: of (weight, bias); None where nothing is learned.
+    lr_mult, decay_mult: of what is learned (weight, bias); None: nothing.
+    fixed: it has weights that are never learned.
   """
 
   name: str
@@ -267,8 +200,9 @@ class LayerRow:
   field: int
   cell: Fraction
   centre: Fraction
-  lr_mult: tuple[float, float] | None
-  decay_mult: tuple[float, float] | None
+  lr_mult: tuple[float, ...] | None
+  decay_mult: tuple[float, ...] | None
+  fixed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -385,11 +319,9 @@ def cells(row: LayerRow) -> tuple[str, ...]:
     number(row.centre),
     *(
       "fixed"
-      if row.kind == "upscore"
-      else ""
-      if pair is None
-      else f"{pair[0]:g}, {pair[1]:g}"
-      for pair in (row.lr_mult, row.decay_mult)
+      if row.fixed
+      else ", ".join(f"{multiplier:g}" for multiplier in multipliers or ())
+      for multipliers in (row.lr_mult, row.decay_mult)
     ),
   )
 
@@ -418,14 +350,16 @@ def describe(
   found: list[LayerRow] = []
   for layer, bottom in d.with_bottoms(layers):
     place = places[layer.name]
-    sum_other = (layer.other,) if isinstance(layer, d.Sum) else ()
-    elsewhere = (found and bottom != found[-1].name) or sum_other
+    added = layer.others if layer.adds_others else ()
+    branches = found and bottom != found[-1].name and not added
+    arrays = layer.weights(channels[bottom]) if bottom else {}
+    learned = [weight for weight in arrays.values() if weight.fixed is None]
     found.append(
       LayerRow(
         name=layer.name,
         kind=type(layer).__name__.lower(),
-        operation=operation(layer, bottom if elsewhere else None),
-        bottoms=((bottom,) if bottom else ()) + sum_other,
+        operation=layer.words + (f", of {bottom}" if branches else ""),
+        bottoms=((bottom,) if bottom else ()) + added,
         channels=channels[layer.name],
         height=rows[layer.name],
         width=columns[layer.name],
@@ -433,13 +367,14 @@ def describe(
           key: getattr(layer, key, None)
           for key in ("kernel", "stride", "pad", "groups")
         },
-        parameters=parameters_of(layer, channels[bottom]) if bottom else 0,
+        parameters=layer.parameters(channels[bottom]) if bottom else 0,
         flops=counted.get(layer.name, 0),
         field=place.field,
         cell=place.stride,
         centre=place.start,
-        lr_mult=getattr(layer, "lr_mult", None),
-        decay_mult=getattr(layer, "decay_mult", None),
+        lr_mult=tuple(weight.lr_mult for weight in learned) or None,
+        decay_mult=tuple(weight.decay_mult for weight in learned) or None,
+        fixed=len(learned) < len(arrays),
       )
     )
   return Description(

@@ -4,39 +4,12 @@ Everything is derived from a declared sequence of layers, on one axis at a
 time (height and width follow the same rules).
 """
 
-import dataclasses
 from fractions import Fraction
 
 import numpy as np
 
 from fcn_jax.models import layers as d
-
-
-def out_size(layer: d.Layer, n, like=None):
-  """Output size of one layer on one axis; n is an int or an integer array.
-
-  Caffe's rules: convolution rounds down, pooling rounds up.
-
-  Args:
-    layer: the layer.
-    n: size of its input.
-    like: size of the blob it is cut to or added to, for a Crop or a Sum.
-  """
-  match layer:
-    case d.Conv():
-      return (n + 2 * layer.pad - layer.kernel) // layer.stride + 1
-    case d.MaxPool():
-      windows = -((layer.kernel - n - 2 * layer.pad) // layer.stride) + 1
-      if layer.pad:
-        # A last window that would lie in the padding alone is left out.
-        windows = windows - ((windows - 1) * layer.stride >= n + layer.pad)
-      return windows
-    case d.Upscore():
-      return layer.stride * (n - 1) + layer.kernel
-    case d.Crop():
-      return like
-    case _:
-      return n
+from fcn_jax.models.layers import Placement
 
 
 def sizes(layers: d.Layers, n) -> dict:
@@ -51,32 +24,20 @@ def sizes(layers: d.Layers, n) -> dict:
       a Sum has two sizes.
   """
   checked = isinstance(n, int | np.ndarray)
-  offsets = crop_offsets(layers)
-  found = {}
-  for layer, bottom in d.with_bottoms(layers):
-    below = n if bottom is None else found[bottom]
-    others = [found[name] for name in layer.others]
-    size = out_size(layer, below, *others)
+  places = placements(layers)
+
+  def size_of(layer: d.Layer, *below):
+    size = layer.out_size(*below)
     if checked:
       _refuse(n, size < 1, f"is too small: {layer.name} would be empty")
-      match layer:
-        case d.Crop():
-          beyond = size + offsets[layer.name] > below
-          _refuse(
-            n,
-            beyond,
-            f"does not fit: {layer.name} would reach beyond {bottom}; a larger "
-            "pad in the first convolution gives it room",
-          )
-        case d.Sum():
-          _refuse(
-            n,
-            others[0] != below,
-            f"does not fit: {layer.name} adds {bottom} and {layer.other}, "
-            "whose sizes differ; crop one of them to the other",
-          )
-    found[layer.name] = size
-  return found
+      names = (layer.bottom, *layer.others)
+      wrong, why = layer.misfit(tuple(places[x] for x in names), *below)
+      _refuse(n, wrong, f"does not fit: {why}")
+    return size
+
+  if checked:
+    _refuse(n, n < 1, f"is too small: {layers[0].name} would be empty")
+  return d.along(layers, n, size_of)
 
 
 def check_segmentation(
@@ -153,20 +114,6 @@ def _refuse(n: int | np.ndarray, wrong: bool | np.ndarray, why: str) -> None:
     raise ValueError(f"an input of {first} pixels {why}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Placement:
-  """Where a blob lies over the image: its cell i is centred on
-  `stride * i + start` (in pixels) and sees `field` pixels.
-
-  The field of an upscored blob is that of the cells it was made from, the
-  field of a sum that of the larger one.
-  """
-
-  stride: Fraction
-  start: Fraction
-  field: int
-
-
 def placements(layers: d.Layers) -> dict[str, Placement]:
   """Where every blob of a network lies over the image.
 
@@ -175,58 +122,15 @@ def placements(layers: d.Layers) -> dict[str, Placement]:
       a whole number of cells, at least 0; a Sum of blobs that do not lie over
       each other.
   """
-  found: dict[str, Placement] = {}
-  for layer, bottom in d.with_bottoms(layers):
-    below = found[bottom] if bottom else Placement(Fraction(1), Fraction(0), 1)
-    match layer:
-      case d.Conv() | d.MaxPool():
-        centre = Fraction(layer.kernel - 1, 2) - layer.pad
-        place = Placement(
-          below.stride * layer.stride,
-          below.start + below.stride * centre,
-          below.field + int(below.stride * (layer.kernel - 1)),
-        )
-      case d.Upscore():
-        stride = below.stride / layer.stride
-        centre = Fraction(layer.kernel - 1, 2) - layer.pad
-        place = Placement(stride, below.start - stride * centre, below.field)
-      case d.Crop():
-        offset = _offset(layer, below, found[layer.like])
-        place = Placement(
-          below.stride, below.start + offset * below.stride, below.field
-        )
-      case d.Sum():
-        other = found[layer.other]
-        if (below.stride, below.start) != (other.stride, other.start):
-          raise ValueError(
-            f"{layer.name} adds {bottom} and {layer.other}, whose cells lie "
-            f"elsewhere: every {below.stride} and {other.stride} pixels from "
-            f"{below.start} and {other.start} on; crop one of them to the other"
-          )
-        field = max(below.field, other.field)
-        place = dataclasses.replace(below, field=field)
-      case _:
-        place = below
-    found[layer.name] = place
-  return found
-
-
-def _offset(layer: d.Crop, blob: Placement, like: Placement) -> int:
-  offset = (like.start - blob.start) / blob.stride
-  if blob.stride != like.stride or offset.denominator != 1 or offset < 0:
-    raise ValueError(
-      f"{layer.name} cannot be laid over {layer.like}: strides {blob.stride} "
-      f"and {like.stride}, offset {offset}; the offset must be a whole number "
-      "of cells, at least 0. Change a pad or a kernel."
-    )
-  return int(offset)
+  image = Placement(Fraction(1), Fraction(0), 1)
+  return d.along(layers, image, lambda layer, *below: layer.place(*below))
 
 
 def crop_offsets(layers: d.Layers) -> dict[str, int]:
   """The offset, in cells, of every Crop, derived from the layers before it."""
-  place = placements(layers)
+  places = placements(layers)
   return {
-    layer.name: _offset(layer, place[bottom], place[layer.like])
+    layer.name: layer.offset(places[bottom], places[layer.like])
     for layer, bottom in d.with_bottoms(layers)
     if isinstance(layer, d.Crop)
   }

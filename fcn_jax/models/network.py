@@ -1,11 +1,14 @@
 """A declared sequence of layers as a Flax module."""
 
+import functools
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from fcn_jax.models import convolution, geometry, ops, pooling
+from fcn_jax.models import geometry, ops
 from fcn_jax.models import layers as d
 
 PRECISIONS = {
@@ -16,11 +19,6 @@ PRECISIONS = {
 }
 
 
-# Layers that may leave other values than zero beyond an image's extent: by a
-# bias, a window across the border, or cells of a larger blob.
-_FILLS_BEYOND = (d.Data, d.Conv, d.MaxPool, d.Crop)
-
-
 _OWN_NAMES = ("layers", "precision")
 
 
@@ -28,25 +26,20 @@ class Frozen(nnx.Variable):
   """A fixed array: in every checkpoint, never in a gradient or an update."""
 
 
-class ConvWeights(nnx.Module):
-  """kernel [kh, kw, in / groups, out] and bias [out], both zero at first.
+class LayerWeights(nnx.Module):
+  """The arrays of one layer, as its `weights` says; learned ones are zero.
 
   Zero is Caffe's default filler; see `fcn_jax.weights` for where real ones
   come from.
   """
 
-  def __init__(self, layer: d.Conv, channels: int):
-    shape = (layer.kernel, layer.kernel, channels // layer.groups)
-    self.kernel = nnx.Param(jnp.zeros((*shape, layer.features), jnp.float32))
-    self.bias = nnx.Param(jnp.zeros((layer.features,), jnp.float32))
-
-
-class UpscoreWeights(nnx.Module):
-  """kernel1d [kernel], the bilinear filler's factor on one axis."""
-
-  def __init__(self, layer: d.Upscore):
-    kernel = ops.bilinear_kernel(layer.kernel)
-    self.kernel1d = Frozen(jnp.asarray(kernel))
+  def __init__(self, arrays: Mapping[str, d.Weight]):
+    for name, weight in arrays.items():
+      if weight.fixed is None:
+        array = nnx.Param(jnp.zeros(weight.shape, jnp.float32))
+      else:
+        array = Frozen(jnp.asarray(weight.fixed))
+      setattr(self, name, array)
 
 
 class Network(nnx.Module):
@@ -68,14 +61,8 @@ class Network(nnx.Module):
       raise ValueError(f"a layer cannot be called {', '.join(taken)}")
     self.layers = tuple(declared)
     self.precision = precision
-    channels = d.channels(self.layers)
-    for layer, bottom in d.with_bottoms(self.layers):
-      match layer:
-        case d.Conv():
-          below = channels[bottom] if bottom else 3
-          setattr(self, layer.name, ConvWeights(layer, below))
-        case d.Upscore():
-          setattr(self, layer.name, UpscoreWeights(layer))
+    for name, arrays in d.weights(self.layers).items():
+      setattr(self, name, LayerWeights(arrays))
 
   def __call__(
     self,
@@ -109,49 +96,30 @@ class Network(nnx.Module):
     for side in image.shape[1:3]:
       geometry.sizes(self.layers, side)
     extents = None if extent is None else geometry.sizes(self.layers, extent)
-    offsets = geometry.crop_offsets(self.layers)
-    last = self.layers[-1]
+    places = geometry.placements(self.layers)
     found: dict[str, jax.Array] = {}
     with jax.default_matmul_precision(products):
       for number, (layer, bottom) in enumerate(d.with_bottoms(self.layers)):
-        x = found[bottom] if bottom else None
-        match layer:
-          case d.Data():
-            out = ops.subtract_mean(image, layer.mean_bgr).astype(dtype)
-          case d.Conv():
-            weights = getattr(self, layer.name)
-            out = convolution.conv(
-              x.astype(dtype),
-              weights.kernel[...].astype(dtype),
-              weights.bias[...].astype(dtype),
-              layer.stride,
-              layer.pad,
-              layer.groups,
-            )
-            out = jax.nn.relu(out) if layer.relu else out
-          case d.MaxPool():
-            out = pooling.max_pool(x, layer.kernel, layer.stride, layer.pad)
-          case d.LRN():
-            out = ops.lrn(x, layer.size, layer.alpha, layer.beta, layer.k)
-          case d.Dropout():
-            out = x
-            if dropout_keys is not None:
-              fold = jax.vmap(lambda key, n=number: jax.random.fold_in(key, n))
-              out = ops.dropout(x, fold(dropout_keys), layer.rate)
-          case d.Upscore():
-            kernel = getattr(self, layer.name).kernel1d[...]
-            out = ops.upscore(x.astype(jnp.float32), kernel, layer.stride)
-          case d.Crop():
-            height, width = found[layer.like].shape[1:3]
-            out = ops.crop(x, offsets[layer.name], height, width)
-          case d.Scale():
-            out = x * jnp.asarray(layer.factor, x.dtype)
-          case d.Sum():
-            out = x + found[layer.other]
-          case _:
-            raise TypeError(f"{layer.name}: no layer is a {type(layer)}")
-        fills = isinstance(layer, _FILLS_BEYOND) and layer is not last
+        given = d.Pass(
+          image,
+          dtype,
+          getattr(self, layer.name, None),
+          places,
+          functools.partial(_keys_of_layer, dropout_keys, number),
+        )
+        names = (bottom, *layer.others) if bottom else ()
+        out = layer.apply(given, *(found[name] for name in names))
+        fills = layer.fills_beyond and number + 1 < len(self.layers)
         if extents is not None and fills:
           out = ops.mask(out, extents[layer.name])
         found[layer.name] = out
     return found
+
+
+def _keys_of_layer(
+  keys: Key[Array, " b"] | None, number: int
+) -> Key[Array, " b"] | None:
+  """Keys of the layer of that place in the sequence."""
+  if keys is None:
+    return None
+  return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)

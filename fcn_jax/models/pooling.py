@@ -13,7 +13,6 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
 
 
@@ -41,7 +40,7 @@ def _around(x, kernel: int, stride: int, pad: int) -> list[tuple[int, int]]:
   layer = d.MaxPool("pool", kernel=kernel, stride=stride, pad=pad)
   found = []
   for n in x.shape[1:3]:
-    last = (geometry.out_size(layer, n) - 1) * stride + kernel
+    last = (layer.out_size(n) - 1) * stride + kernel
     found.append((pad, max(last - n - pad, 0)))
   return found
 

@@ -11,6 +11,7 @@ from flax import nnx
 from fcn_jax import devices, models
 from fcn_jax.data import augment, pipeline
 from fcn_jax.models import losses
+from fcn_jax.models.options import options_of
 from fcn_jax.parity.comparison import Comparison, near
 from fcn_jax.parity.golden import (
   GRADIENT,
@@ -25,7 +26,6 @@ from fcn_jax.parity.golden import (
 )
 from fcn_jax.parity.nets import differences
 from fcn_jax.training import optimizers, step
-from fcn_jax.training.options import options_of
 
 
 def compare(golden: Golden) -> Iterator[Comparison]:

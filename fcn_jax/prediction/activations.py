@@ -128,7 +128,7 @@ class LayerActivity:
   weights: dict[str, np.ndarray]
   distributions: dict[str, Distribution]
   parameters: int
-  place: geometry.Placement
+  place: d.Placement
   channel_names: tuple[str, ...]
   sees_image: bool
 
@@ -139,30 +139,10 @@ class LayerActivity:
   @property
   def kind(self) -> str:
     """What the layer does, in words."""
-    match self.layer:
-      case d.Data(mean_bgr=mean):
-        return f"image as BGR, less {', '.join(f'{x:g}' for x in mean)}"
-      case d.Conv() as conv:
-        parts = [f"convolution {conv.kernel} x {conv.kernel}"]
-        parts += [f"stride {conv.stride}"] * (conv.stride > 1)
-        parts += [f"pad {conv.pad}"] * (conv.pad > 0)
-        parts += [f"{conv.groups} groups"] * (conv.groups > 1)
-        return ", ".join(parts + ["ReLU"] * conv.relu)
-      case d.MaxPool() as pool:
-        return f"largest of {pool.kernel} x {pool.kernel}, stride {pool.stride}"
-      case d.LRN() as lrn:
-        return f"normalised over {lrn.size} channels"
-      case d.Dropout():
-        return "dropout: acts in training only"
-      case d.Upscore() as up:
-        return f"bilinear, {up.kernel} x {up.kernel}, stride {up.stride}, fixed"
-      case d.Crop(like=like):
-        return f"cut to the size of {like}"
-      case d.Scale(factor=factor):
-        return f"times {factor:g}"
-      case d.Sum(other=other):
-        return f"sum with {other}"
-    raise TypeError(f"{self.name}: no layer is a {type(self.layer)}")
+    words = [self.layer.words]
+    words += ["ReLU"] * getattr(self.layer, "relu", False)
+    words += ["in training only"] * (not self.layer.acts)
+    return ", ".join(words)
 
   def strongest(self, count: int) -> list[int]:
     """The channels of the largest mean, largest first."""
@@ -217,14 +197,19 @@ def activity(
 
   blobs = jax.device_get(run(state, image[None]))
   places = geometry.placements(net.layers)
+  channels, weights = d.channels(net.layers), d.weights(net.layers)
   scores = _score_layers(net.layers)
   found = []
   for layer, bottom in d.with_bottoms(net.layers):
     if layer.name not in kept:
       continue
     blob = np.asarray(blobs[layer.name], np.float32)
-    arrays = _weights(net, layer)
-    of_image = isinstance(layer, d.Data)
+    own = getattr(net, layer.name, None)
+    arrays = {
+      name: np.asarray(getattr(own, name)[...])
+      for name in weights.get(layer.name, {})
+    }
+    of_image = bottom is None
     of_classes = layer.name in scores and len(class_names) == blob.shape[-1]
     channel_names = ("blue", "green", "red") if of_image else ()
     found.append(
@@ -237,38 +222,22 @@ def activity(
           name: _named(layer.name, f".{name}", array)
           for name, array in arrays.items()
         },
-        parameters=sum(array.size for array in arrays.values())
-        if isinstance(layer, d.Conv)
-        else 0,
+        parameters=layer.parameters(channels[bottom]) if bottom else 0,
         place=places[layer.name],
         channel_names=tuple(class_names) if of_classes else channel_names,
-        sees_image=isinstance(layer, d.Conv)
-        and isinstance(net.layers[names.index(bottom)], d.Data),
+        sees_image=bottom == names[0] and "kernel" in arrays,
       )
     )
   return tuple(found)
 
 
-def _weights(net: models.Network, layer: d.Layer) -> dict[str, np.ndarray]:
-  match layer:
-    case d.Conv():
-      arrays = getattr(net, layer.name)
-      return {
-        "kernel": np.asarray(arrays.kernel[...]),
-        "bias": np.asarray(arrays.bias[...]),
-      }
-    case d.Upscore():
-      return {"kernel1d": np.asarray(getattr(net, layer.name).kernel1d[...])}
-  return {}
-
-
 def _score_layers(layers: d.Layers) -> set[str]:
   """The heads, and what is made of their channels one by one."""
   found: set[str] = set()
+  channels = d.channels(layers)
   for layer, bottom in d.with_bottoms(layers):
-    if getattr(layer, "head", False) or (
-      bottom in found and not isinstance(layer, d.Conv)
-    ):
+    made_of_scores = bottom in found and not layer.parameters(channels[bottom])
+    if layer.head or made_of_scores:
       found.add(layer.name)
   return found
 

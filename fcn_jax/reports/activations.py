@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from fcn_jax.models import layers as d
 from fcn_jax.prediction.activations import (
   Distribution,
   LayerActivity,
@@ -215,8 +214,7 @@ def write_activations(
 
 def _section(layer: LayerActivity) -> Section:
   found, blob = layer.activation, layer.blob
-  dropout = isinstance(layer.layer, d.Dropout)
-  strongest = [] if dropout else layer.strongest(MAPS)
+  strongest = layer.strongest(MAPS) if layer.layer.acts else []
   # Scores of classes are compared, other channels mean something each.
   common = bool(layer.channel_names)
   thumbnails = [thumbnail(blob[..., i]) for i in strongest]

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from fcn_jax.models import layers as d
-from fcn_jax.training.options import choose, options_of, plain
+from fcn_jax.models.options import choose, options_of, plain
 
 GAMMA_UNITS = ("step", "percent")
 
@@ -207,13 +207,13 @@ def multipliers(layers: d.Layers, params: Any) -> Multipliers:
 
   Args:
     layers: the declaration.
-    params: a tree whose paths begin (layer name, 'kernel' or 'bias').
+    params: a tree whose paths begin (name of the layer, name of its array).
   """
-  by_name = {layer.name: layer for layer in layers}
+  weights = d.weights(layers)
 
   def of(path, field):
     keys = [str(getattr(key, "key", getattr(key, "name", key))) for key in path]
-    return float(getattr(by_name[keys[0]], field)[keys[1] == "bias"])
+    return float(getattr(weights[keys[0]][keys[1]], field))
 
   def tree(field):
     return jax.tree_util.tree_map_with_path(

@@ -22,9 +22,9 @@ from fcn_jax.data.pipeline import CACHES
 from fcn_jax.data.sampling import BATCHINGS, ORDERS
 from fcn_jax.models.losses import LOSSES
 from fcn_jax.models.network import PRECISIONS
+from fcn_jax.models.options import options_of, types_of
 from fcn_jax.runs.config import flat
 from fcn_jax.training.optimizers import GAMMA_UNITS, OPTIMIZERS, SCHEDULES
-from fcn_jax.training.options import options_of, types_of
 
 # Augmentations that have a field of their own.
 _OWN_FIELDS = ("mirror", "random_crop")

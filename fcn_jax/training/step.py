@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from fcn_jax import devices
 from fcn_jax.data import Dataset, pipeline, statistics
 from fcn_jax.models.losses import LOSSES, Loss, image_sums
-from fcn_jax.training.options import choose, options_of, plain
+from fcn_jax.models.options import choose, options_of, plain
 
 _log = logging.getLogger(__name__)
 

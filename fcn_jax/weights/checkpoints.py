@@ -18,10 +18,12 @@ import orbax.checkpoint.experimental.v1 as ocp
 from flax import nnx
 
 from fcn_jax import models
-from fcn_jax.weights import caffemodel, surgery
+from fcn_jax.weights import caffemodel, safetensors_file, surgery
+from fcn_jax.weights.source import WeightFileError
 
 FOLDER = "checkpoints"
 CLASSIFIER = "classifier.caffemodel"  # of a classifier's workdir
+SAFETENSORS = "model.safetensors"  # of a model that was handed on
 _ASIDE, _COPYING = "aside_", "copying_"
 
 
@@ -35,7 +37,8 @@ class ModelCard:
     class_names: name of each class id.
     palette: [r, g, b] in 0..255 of each of the 256 label values.
     config: the training config as a dict; empty for a converted model.
-    data_digest: of the ids and sizes of the training images.
+    data_digest: of the training data, see training.start.
+    value_range: of 16-bit grey images, see data.Dataset; None: the full one.
     source: where the weights came from, for people to read.
   """
 
@@ -45,6 +48,7 @@ class ModelCard:
   config: dict[str, Any] = dataclasses.field(default_factory=dict)
   data_digest: str = ""
   source: str = ""
+  value_range: list[int] | None = None
 
   def declaration(self):
     """The declared layers of this model."""
@@ -259,7 +263,10 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
 
 
 def load_about(directory: str | pathlib.Path, step: str | int = "best"):
-  """(step, About) of a model directory, without reading its weights."""
+  """(step, ModelCard) of a model directory, without reading its weights."""
+  if _is_folder(directory):
+    config = _folder_config(_absolute(directory))
+    return config["step"], ModelCard(**config["card"])
   number = find_step(directory, step)
   path = _absolute(directory) / FOLDER / str(number)
   found = ocp.checkpointables_metadata(path).custom_metadata
@@ -281,6 +288,8 @@ def load_model(
   ):
     return *_load_classifier(_absolute(directory), precision), 0
   number, about = load_about(directory, step)
+  if _is_folder(directory):
+    return _load_folder(_absolute(directory), about, precision), about, number
   path = _absolute(directory) / FOLDER / str(number)
   net = models.build(about.declaration(), precision)
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
@@ -289,6 +298,69 @@ def load_model(
   params = _filled(params, values["params"])
   frozen = _filled(frozen, values["frozen"])
   return nnx.merge(graphdef, params, frozen), about, number
+
+
+def mean_iu(directory: str | pathlib.Path, step: int) -> float | None:
+  """The score that a checkpoint was saved with; None: it was not scored."""
+  directory = _absolute(directory)
+  if not (directory / FOLDER).is_dir():
+    return None
+  with contextlib.closing(
+    ocp.training.Checkpointer(directory / FOLDER)
+  ) as orbax:
+    for checkpoint in orbax.checkpoints:
+      if checkpoint.step == step:
+        return (checkpoint.metrics or {}).get("mean_iu")
+  return None
+
+
+def _is_folder(directory: str | pathlib.Path) -> bool:
+  """Whether it is what `model_folder` writes."""
+  there = (_absolute(directory) / SAFETENSORS).is_file()
+  return there and not has_checkpoint(directory)
+
+
+def _folder_config(directory: pathlib.Path) -> dict[str, Any]:
+  path = directory / "config.json"
+  try:
+    config = json.loads(path.read_text())
+    ModelCard(**config["card"])
+    int(config["step"])
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise WeightFileError(
+      f"{path}: does not describe a model of fcn_jax [{error}]"
+    ) from None
+  return config
+
+
+def _load_folder(
+  directory: pathlib.Path, about: ModelCard, precision: str
+) -> models.Network:
+  """The network of a folder that `model_folder` wrote.
+
+  Raises:
+    WeightFileError: its tensors are not those of the network.
+  """
+  path = directory / SAFETENSORS
+  tensors = safetensors_file.load(path)
+  net = models.build(about.declaration(), precision)
+  graphdef, state = nnx.split(net)
+  flat = nnx.to_flat_state(state)
+  wanted = {".".join(map(str, key)): value for key, value in flat}
+  if strange := set(wanted) ^ set(tensors):
+    raise WeightFileError(
+      f"{path}: {', '.join(sorted(strange))}: not in the file, or not in the "
+      "network of config.json"
+    )
+  for name, value in wanted.items():
+    found = tensors[name]
+    if found.shape != value.shape or found.dtype != value.dtype:
+      raise WeightFileError(
+        f"{path}: {name} is {found.dtype} {found.shape}, the network's "
+        f"{value.dtype} {value.shape}"
+      )
+    value[...] = found
+  return nnx.merge(graphdef, state)
 
 
 def _load_classifier(

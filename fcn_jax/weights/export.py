@@ -13,15 +13,20 @@ import numpy as np
 
 from fcn_jax.models import Network, geometry
 from fcn_jax.models import layers as d
-from fcn_jax.weights import caffemodel
+from fcn_jax.weights.source import Source, SourceLayer
 
 # One layer of a prototxt: field name to value; a list is a repeated field, a
 # dict a message.
 Fields = dict[str, Any]
 
 
-def caffe_layers(layers: d.Layers) -> list[Fields]:
+def caffe_layers(layers: d.Layers, strict: bool = True) -> list[Fields]:
   """A declared network, layer by layer, as fields of Caffe's LayerParameter.
+
+  Args:
+    layers: the declaration.
+    strict: refuse a layer that Caffe does not have; else it goes by its own
+      name, for networks of this package alone.
 
   Data becomes an Input without a shape and, where the mean is the same on all
   channels, a Power layer that subtracts it (as DIGITS does it, so that conv1's
@@ -125,13 +130,22 @@ def caffe_layers(layers: d.Layers) -> list[Fields]:
         bottoms = [below, tops[layer.other]]
         add(name, "Eltwise", bottoms, name, eltwise_param=param)
       case _:
-        raise TypeError(f"{name}: no Caffe layer is known for {type(layer)}")
+        kind = type(layer).__name__
+        if strict:
+          raise ValueError(
+            f"layer {name!r}: Caffe has no layer for a {kind}; a network with "
+            "one is kept as a checkpoint only"
+          )
+        add(name, kind, [below, *(tops[x] for x in layer.others)], name)
   return out
 
 
 def to_caffe(
-  network: Network, name: str = "", inner_products: Iterable[str] = ()
-) -> caffemodel.CaffeNet:
+  network: Network,
+  name: str = "",
+  inner_products: Iterable[str] = (),
+  strict: bool = True,
+) -> Source:
   """The network's weights in Caffe's layout.
 
   Args:
@@ -139,6 +153,8 @@ def to_caffe(
     name: the net's name in the file.
     inner_products: convolutions stored as InnerProduct (O, C * H * W), as a
       classifier has its fc6, fc7 and fc8.
+    strict: refuse a layer that Caffe does not have; else its arrays are put in
+      as they are, for `surgery` alone.
 
   Returns:
     Kernels as (O, I / groups, H, W), biases (O,), upscore (classes, 1, k, k);
@@ -147,8 +163,9 @@ def to_caffe(
   inner_products = set(inner_products)
   declared = {layer.name: layer for layer in network.layers}
   channels = d.channels(network.layers)
+  own = d.weights(network.layers)
   layers = []
-  for fields in caffe_layers(network.layers):
+  for fields in caffe_layers(network.layers, strict):
     kind, blobs = fields["type"], ()
     match declared.get(fields["name"]):
       case d.Conv(name=conv):
@@ -163,8 +180,13 @@ def to_caffe(
         blobs = (np.tile(kernel, (channels[upscore], 1, 1, 1)),)
       case d.Scale(name=scale, factor=factor):
         blobs = (np.full(channels[scale], factor, np.float32),)
-    layers.append(caffemodel.CaffeLayer(fields["name"], kind, blobs))
-  return caffemodel.CaffeNet(name, "new", "", tuple(layers))
+      case d.Layer(name=other):
+        blobs = tuple(
+          np.asarray(getattr(getattr(network, other), array)[...])
+          for array in own.get(other, {})
+        )
+    layers.append(SourceLayer(fields["name"], kind, blobs))
+  return Source(name, "new", "", tuple(layers))
 
 
 def deploy_prototxt(

@@ -9,12 +9,13 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float32
 
 from fcn_jax.models import Network
 from fcn_jax.models import layers as d
 from fcn_jax.models.ops import bilinear_kernel
-from fcn_jax.weights import caffemodel
 from fcn_jax.weights.receipt import Misfit, TensorRow
+from fcn_jax.weights.source import SourceLayer
 
 HEAD_STD = 0.01  # of AlexNet's own last layer
 # About that of image values, 0..255.  Fresh kernels bring it down to one, each
@@ -23,54 +24,61 @@ HEAD_STD = 0.01  # of AlexNet's own last layer
 IMAGE_STD = 64
 
 
-def draw(layer: d.Conv, network: Network, head_init: str, seed: int):
+def draw(
+  layer: d.Layer, network: Network, head_init: str, seed: int
+) -> tuple[dict[str, Float32[np.ndarray, "..."]], list[TensorRow]]:
   """Fresh weights of one layer.
 
   Args:
-    layer: a convolution of the network.
+    layer: of the network, with weights that are learned.
     network: gives their shapes, and the number of its layers.
     head_init: of a head, 'zero' or 'gaussian' (standard deviation 0.01).
     seed: the same seed gives a layer the same weights in any network as deep.
 
   Returns:
-    ((kernel, bias), rows of a receipt).
+    (arrays by name, rows of a receipt).
 
   Raises:
     ValueError: an unknown head_init.
   """
   if head_init not in ("zero", "gaussian"):
     raise ValueError(f"head_init {head_init!r}: there is zero and gaussian")
-  weights = getattr(network, layer.name)
-  kernel_shape, bias_shape = weights.kernel.shape, weights.bias.shape
-  if layer.head:
-    std = 0.0 if head_init == "zero" else HEAD_STD
-    note = "head: zero" if std == 0 else f"head: gaussian, std {std}"
-  else:
-    std = float(np.sqrt(2 / np.prod(kernel_shape[:3])))
-    std *= IMAGE_STD ** (-1 / _hidden_layers(network))
-    note = f"He-normal, std {std:.4g}"
+  declared = d.weights(network.layers)
+  hidden = sum(
+    any(weight.drawn for weight in declared.get(x.name, {}).values())
+    for x in network.layers
+    if not x.head
+  )
   # A stream of its own per layer, so that no layer depends on another one.
   stream = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
-  kernel = stream.standard_normal(kernel_shape, np.float32) * np.float32(std)
-  note += f", seed {seed}" if std else ""
-  bias = np.zeros(bias_shape, np.float32)
-  name = layer.name
-  return (kernel, bias), [
-    TensorRow("", None, f"{name}.kernel", kernel_shape, "initialised", note),
-    TensorRow("", None, f"{name}.bias", bias_shape, "initialised", "zero"),
-  ]
-
-
-def _hidden_layers(network: Network) -> int:
-  """Number of convolutions between the image and the head."""
-  return sum(isinstance(x, d.Conv) and not x.head for x in network.layers)
+  arrays, rows = {}, []
+  for name, weight in declared[layer.name].items():
+    std = 0.0
+    if weight.drawn:
+      array = stream.standard_normal(weight.shape, np.float32)
+      if layer.head:
+        std = 0.0 if head_init == "zero" else HEAD_STD
+        note = "head: zero" if std == 0 else f"head: gaussian, std {std}"
+      else:
+        std = float(np.sqrt(2 / np.prod(weight.shape[:-1])))
+        std *= IMAGE_STD ** (-1 / hidden)
+        note = f"He-normal, std {std:.4g}"
+      note += f", seed {seed}" if std else ""
+      array *= np.float32(std)
+    else:
+      array = np.full(weight.shape, weight.fill, np.float32)
+      note = f"{weight.fill:g}" if weight.fill else "zero"
+    arrays[name] = array
+    target = (f"{layer.name}.{name}", weight.shape)
+    rows.append(TensorRow("", None, *target, "initialised", note))
+  return arrays, rows
 
 
 _BILINEAR_ERROR = 1e-6  # the filler's rounding
 
 
 def check_upscore(
-  found: caffemodel.CaffeLayer | None, layer: d.Upscore
+  found: SourceLayer | None, layer: d.Upscore
 ) -> list[TensorRow]:
   """The row of a fixed kernel; a stored one has to be that very kernel.
 
@@ -103,7 +111,7 @@ def check_upscore(
   return [TensorRow(f"{layer.name}[0]", stored, *target, "copied", note)]
 
 
-def _from_bilinear(found: caffemodel.CaffeLayer) -> float | None:
+def _from_bilinear(found: SourceLayer) -> float | None:
   """Largest difference of a deconvolution's weights from bilinear ones.
 
   Both of Caffe's forms: one kernel per class (classes, 1, k, k), and the FCN
@@ -125,14 +133,14 @@ def _from_bilinear(found: caffemodel.CaffeLayer) -> float | None:
   return float(error) if np.isfinite(error) else float("inf")
 
 
-def is_bilinear(found: caffemodel.CaffeLayer) -> bool:
+def is_bilinear(found: SourceLayer) -> bool:
   """Whether a deconvolution's weights are bilinear, of any stride."""
   error = _from_bilinear(found)
   return error is not None and error <= _BILINEAR_ERROR
 
 
 def check_scale(
-  found: caffemodel.CaffeLayer | None, layer: d.Scale, readers: Sequence[str]
+  found: SourceLayer | None, layer: d.Scale, readers: Sequence[str]
 ) -> list[TensorRow]:
   """The row of a fixed factor; a stored one has to be that very number.
 

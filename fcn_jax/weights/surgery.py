@@ -1,4 +1,4 @@
-"""Net surgery: the tensors of a caffemodel become a network's parameters.
+"""Net surgery: the tensors of a weight file become a network's parameters.
 
 Strict, and with a receipt.  Every tensor of the file and of the network gets
 one row that says what became of it; a tensor that is missing, misshapen or
@@ -20,7 +20,6 @@ from jaxtyping import Float32
 
 from fcn_jax.models import Network
 from fcn_jax.models import layers as d
-from fcn_jax.weights import caffemodel, published
 from fcn_jax.weights.initialise import (
   check_scale,
   check_upscore,
@@ -28,6 +27,7 @@ from fcn_jax.weights.initialise import (
   is_bilinear,
 )
 from fcn_jax.weights.receipt import Misfit, Receipt, TensorRow
+from fcn_jax.weights.source import Source, SourceLayer
 
 # Layer types whose first blob is a kernel; some writers leave the type out.
 _WITH_KERNEL = ("Convolution", "InnerProduct", "")
@@ -38,7 +38,7 @@ class SurgeryError(ValueError):
 
 
 def surgery(
-  source: caffemodel.CaffeNet,
+  source: Source,
   network: Network,
   *,
   file: str = "",
@@ -48,7 +48,7 @@ def surgery(
   seed: int = 0,
   head_rows: Mapping[int, int] | None = None,
 ) -> Receipt:
-  """Copies the weights of a caffemodel into a network, in place.
+  """Copies the weights of a file into a network, in place.
 
   The network's own heads (score_fr, score_pool4) may be absent from the source:
   they are then initialised.  The classifier's last layer (fc8...) and bilinear
@@ -56,7 +56,7 @@ def surgery(
   dropped.  All else has to fit.
 
   Args:
-    source: what `caffe.read_caffemodel` returns.
+    source: what `readers.read` returns.
     network: receives the weights; unchanged if an error is raised.
     file: the source's name for receipt and errors.
     allow_missing: layers of the network that are initialised (He-normal, zero
@@ -94,11 +94,11 @@ def surgery(
   for layer in targets.values():
     found = blobs.get(layer.name)
     try:
-      if head_rows is not None and _is_head(layer):
+      if head_rows is not None and layer.head:
         value, made = _of_other_classes(
           found, layer, network, head_init, seed, head_rows
         )
-      elif found is None and _is_head(layer):
+      elif found is None and layer.head:
         value, made = _fresh(layer, network, head_init, seed)
       else:
         value, made = _fit(found, layer, network, blobs)
@@ -141,13 +141,12 @@ def surgery(
       f"allow_unknown (now: {','.join(unknown) or 'none'})."
     )
   _assign(network, values)
-  known_as, known_order = published.known_as(source.sha1)
   order = _order([layer.name for layer in source.layers])
   return Receipt(
     source=file,
     sha1=source.sha1,
-    known_as=known_as,
-    source_order=known_order if order == "unknown" else order,
+    known_as=source.known_as,
+    source_order=source.order if order == "unknown" else order,
     target_order=_order([layer.name for layer in network.layers]),
     rows=tuple(rows),
   )
@@ -175,17 +174,14 @@ def initialise(network: Network, seed: int, head_init: str = "zero") -> Receipt:
   )
 
 
-def _weighted(network: Network) -> dict[str, d.Conv | d.Upscore | d.Scale]:
-  """The network's layers that have weights in a caffemodel, by name."""
+def _weighted(network: Network) -> dict[str, d.Layer]:
+  """The network's layers that have weights in a file, by name."""
+  arrays = d.weights(network.layers)
   return {
     layer.name: layer
     for layer in network.layers
-    if isinstance(layer, d.Conv | d.Upscore | d.Scale)
+    if layer.name in arrays or isinstance(layer, d.Scale)
   }
-
-
-def _is_head(layer: d.Layer) -> bool:
-  return getattr(layer, "head", False)
 
 
 def _check_names(what: str, names, known, side: str) -> tuple[str, ...]:
@@ -204,9 +200,7 @@ def _shapes(layer: d.Conv, network: Network):
   return weights.kernel.shape, weights.bias.shape
 
 
-def _both(
-  found: caffemodel.CaffeLayer | None, layer, network, fault: str
-) -> str:
+def _both(found: SourceLayer | None, layer, network, fault: str) -> str:
   """One line with both sides of a tensor pair that does not fit."""
   if found is None:
     left = "nothing"
@@ -227,29 +221,63 @@ def _both(
   )
 
 
-def _fit(found: caffemodel.CaffeLayer | None, layer, network: Network, blobs):
-  """(kernel and bias, or None where they are fixed; rows) of one layer.
+def _fit(found: SourceLayer | None, layer, network: Network, blobs):
+  """(arrays, or None where they are fixed; rows) of one layer.
 
   Raises:
     Misfit: the source has nothing for it, or something else.
   """
-  match layer:
-    case d.Upscore():
-      return None, check_upscore(found, layer)
-    case d.Scale():
-      readers = [
-        reader.name
-        for reader, bottom in d.with_bottoms(network.layers)
-        if bottom == layer.name and reader.name in blobs
-      ]
-      return None, check_scale(found, layer, readers)
+  if isinstance(layer, d.Upscore):
+    return None, check_upscore(found, layer)
+  if isinstance(layer, d.Scale):
+    readers = [
+      reader.name
+      for reader, bottom in d.with_bottoms(network.layers)
+      if bottom == layer.name and reader.name in blobs
+    ]
+    return None, check_scale(found, layer, readers)
+  if not isinstance(layer, d.Conv):
+    return _as_they_are(found, layer, network)
   if found is None:
     raise Misfit([_both(None, layer, network, "missing")])
   return _convert(found, layer, network)
 
 
-def _convert(found: caffemodel.CaffeLayer, layer: d.Conv, network: Network):
-  """((kernel, bias), rows) of one layer that the source has."""
+def _as_they_are(found: SourceLayer | None, layer: d.Layer, network: Network):
+  """(arrays, rows) of a layer that no file format knows: this package's own."""
+  wanted = {
+    name: weight.shape
+    for name, weight in d.weights(network.layers)[layer.name].items()
+  }
+  blobs = found.blobs if found else ()
+  if [blob.shape for blob in blobs] != [*wanted.values()]:
+    left = f"{found.type} " if found else ""
+    left += ", ".join(str(blob.shape) for blob in blobs) or "nothing"
+    right = ", ".join(f"{name} {shape}" for name, shape in wanted.items())
+    raise Misfit(
+      [
+        f"{'misshapen' if found else 'missing'}: source {layer.name}: {left} "
+        f"-> network {layer.name}: {right}"
+      ]
+    )
+  if bad := _not_finite(found):
+    raise Misfit(bad)
+  return dict(zip(wanted, blobs, strict=True)), [
+    TensorRow(*found.tensor(i)[:2], f"{layer.name}.{name}", shape, "copied")
+    for i, (name, shape) in enumerate(wanted.items())
+  ]
+
+
+def _not_finite(found: SourceLayer) -> list[str]:
+  return [
+    f"not finite: {found.name}[{index}] {blob.shape} holds NaN or infinity"
+    for index, blob in enumerate(found.blobs)
+    if not np.isfinite(blob).all()
+  ]
+
+
+def _convert(found: SourceLayer, layer: d.Conv, network: Network):
+  """(arrays, rows) of one convolution that the source has."""
   (h, w, i, o), _ = _shapes(layer, network)
   shapes = [blob.shape for blob in found.blobs]
   if len(shapes) != 2 or not _last_axes(shapes[1], (o,)):
@@ -260,30 +288,33 @@ def _convert(found: caffemodel.CaffeLayer, layer: d.Conv, network: Network):
   if found.type not in _WITH_KERNEL or not (convolution or inner_product):
     raise Misfit([_both(found, layer, network, "misshapen")])
   weight, bias = found.blobs
-  bad = [
-    f"not finite: {layer.name}[{index}] {blob.shape} holds NaN or infinity"
-    for index, blob in enumerate(found.blobs)
-    if not np.isfinite(blob).all()
-  ]
-  if bad:
+  if bad := _not_finite(found):
     raise Misfit(bad)
   kernel = weight.reshape(o, i, h, w).transpose(2, 3, 1, 0)
-  note = "OIHW to HWIO"
-  if not convolution:
+  note = found.tensor(0).done or "OIHW to HWIO"
+  if not convolution and not found.tensor(0).done:
     note = f"{o} x ({i} x {h} x {w}) to HWIO"
   elif layer.groups > 1:
     note += f", {layer.groups} groups"
   name = layer.name
-  return (kernel, bias.reshape(o)), [
+  stored, stored_bias = found.tensor(0), found.tensor(1)
+  return {"kernel": kernel, "bias": bias.reshape(o)}, [
     TensorRow(
-      f"{name}[0]",
-      weight.shape,
+      stored.name,
+      stored.shape,
       f"{name}.kernel",
       kernel.shape,
       "copied" if convolution else "reshaped",
       note,
     ),
-    TensorRow(f"{name}[1]", bias.shape, f"{name}.bias", (o,), "copied"),
+    TensorRow(
+      stored_bias.name,
+      stored_bias.shape,
+      f"{name}.bias",
+      (o,),
+      "copied",
+      stored_bias.done,
+    ),
   ]
 
 
@@ -294,22 +325,22 @@ def _last_axes(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 
 def _fresh(layer, network: Network, head_init: str, seed: int):
-  """(kernel and bias, or None where they are fixed; rows), from no source."""
-  match layer:
-    case d.Upscore():
-      return None, check_upscore(None, layer)
-    case d.Scale():
-      return None, check_scale(None, layer, ())
+  """(arrays, or None where they are fixed; rows), from no source."""
+  if isinstance(layer, d.Upscore):
+    return None, check_upscore(None, layer)
+  if isinstance(layer, d.Scale):
+    return None, check_scale(None, layer, ())
   return draw(layer, network, head_init, seed)
 
 
 def _of_other_classes(found, layer, network, head_init, seed, head_rows):
   """A fresh head, but for the rows that are kept."""
-  (kernel, bias), rows = _fresh(layer, network, head_init, seed)
+  arrays, rows = _fresh(layer, network, head_init, seed)
   if found is None:
-    return (kernel, bias), rows
+    return arrays, rows
   if not head_rows:
-    return (kernel, bias), [*_dropped(found, "of other classes"), *rows]
+    return arrays, [*_dropped(found, "of other classes"), *rows]
+  kernel, bias = arrays["kernel"], arrays["bias"]
   weight = found.blobs[0]
   if weight.shape[1:] != tuple(kernel.shape[i] for i in (2, 0, 1)):
     raise Misfit([_both(found, layer, network, "misshapen")])
@@ -317,11 +348,11 @@ def _of_other_classes(found, layer, network, head_init, seed, head_rows):
   kernel[..., ours] = weight[theirs].transpose(2, 3, 1, 0)
   bias[ours] = found.blobs[1].reshape(-1)[theirs]
   kept = ", ".join(f"{b} as {a}" for a, b in head_rows.items())
-  return (kernel, bias), [
+  return arrays, [
     dataclasses.replace(
       row,
-      source=f"{layer.name}[{i}]",
-      source_shape=found.blobs[i].shape,
+      source=found.tensor(i).name,
+      source_shape=found.tensor(i).shape,
       action="copied",
       note=f"rows {kept}; others {row.note.removeprefix('head: ')}",
     )
@@ -329,31 +360,20 @@ def _of_other_classes(found, layer, network, head_init, seed, head_rows):
   ]
 
 
-def _dropped(found: caffemodel.CaffeLayer | None, note: str) -> list[TensorRow]:
+def _dropped(found: SourceLayer | None, note: str) -> list[TensorRow]:
   return [
-    TensorRow(f"{found.name}[{index}]", blob.shape, "", None, "dropped", note)
-    for index, blob in enumerate(found.blobs if found else ())
+    TensorRow(*found.tensor(index)[:2], "", None, "dropped", note)
+    for index in range(len(found.blobs) if found else 0)
   ]
 
 
 def _assign(
   network: Network,
-  values: dict[
-    str,
-    tuple[
-      Float32[np.ndarray, "h w i o"],
-      Float32[np.ndarray, " o"],
-    ]
-    | None,
-  ],
+  values: Mapping[str, Mapping[str, Float32[np.ndarray, "..."]] | None],
 ) -> None:
-  for name, value in values.items():
-    if value is None:  # fixed
-      continue
-    kernel, bias = value
-    weights = getattr(network, name)
-    weights.kernel[...] = jnp.array(kernel)
-    weights.bias[...] = jnp.array(bias)
+  for layer, arrays in values.items():
+    for name, array in (arrays or {}).items():  # None: they are fixed
+      getattr(getattr(network, layer), name)[...] = jnp.array(array)
 
 
 def _order(names: list[str]) -> str:

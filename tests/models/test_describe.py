@@ -213,10 +213,8 @@ def test_numbers_and_operations_in_words():
   assert number(Fraction(-1, 3)) == "−1/3"
   assert number(-18) == "−18"
   conv = d.Conv("c", features=4, kernel=5, stride=2, pad=3, groups=2)
-  assert describe.operation(conv) == (
-    "convolution 5 × 5, stride 2, pad 3, 2 groups"
-  )
-  assert describe.operation(d.Scale("s", factor=0.01)) == "× 0.01"
+  assert conv.words == "convolution 5 × 5, stride 2, pad 3, 2 groups"
+  assert d.Scale("s", factor=0.01).words == "× 0.01"
 
 
 LAYERS = (

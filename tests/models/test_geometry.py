@@ -67,7 +67,7 @@ def test_placements_by_hand():
   ],
 )
 def test_sizes_by_hand(layer, n, expected):
-  assert geometry.out_size(layer, n) == expected
+  assert layer.out_size(n) == expected
 
 
 @hypothesis.given(
@@ -76,7 +76,7 @@ def test_sizes_by_hand(layer, n, expected):
 def test_every_cell_is_in_a_pooling_window(n, kernel, stride):
   """With ceil, windows reach the end, and the last one starts inside."""
   hypothesis.assume(n >= kernel >= stride)
-  windows = geometry.out_size(d.MaxPool("p", kernel=kernel, stride=stride), n)
+  windows = d.MaxPool("p", kernel=kernel, stride=stride).out_size(n)
   assert (windows - 1) * stride + kernel >= n
   assert (windows - 1) * stride < n
   assert windows == 1 or (windows - 2) * stride + kernel < n
@@ -170,7 +170,7 @@ def test_a_crop_beyond_what_is_cropped_is_refused():
 def test_padded_pooling_sizes_by_hand():
   """ceil((n + 2 - 2) / 2) + 1, but for a window of padding alone."""
   pool = d.MaxPool("p", kernel=2, stride=2, pad=1)
-  assert [geometry.out_size(pool, n) for n in (5, 6, 7)] == [3, 4, 4]
+  assert [pool.out_size(n) for n in (5, 6, 7)] == [3, 4, 4]
 
 
 def test_what_lies_over_each_other_already_has_offset_0():

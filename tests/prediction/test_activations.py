@@ -142,13 +142,13 @@ def test_a_classifier_takes_the_middle_square():
 
 def test_layers_say_what_they_do(light):
   kinds = {layer.name: layer.kind for layer in light}
-  assert kinds["data"] == "image as BGR, less 0, 0, 0"
-  assert kinds["conv1"] == "convolution 11 x 11, stride 4, pad 100, ReLU"
-  assert kinds["conv2"] == "convolution 5 x 5, pad 2, 2 groups, ReLU"
-  assert kinds["score_fr"] == "convolution 1 x 1"
-  assert kinds["pool5"] == "largest of 3 x 3, stride 2"
-  assert kinds["upscore"] == "bilinear, 63 x 63, stride 32, fixed"
-  assert kinds["score"] == "cut to the size of data"
+  assert kinds["data"] == "image, mean subtracted"
+  assert kinds["conv1"] == "convolution 11 × 11, stride 4, pad 100, ReLU"
+  assert kinds["conv2"] == "convolution 5 × 5, pad 2, 2 groups, ReLU"
+  assert kinds["score_fr"] == "convolution 1 × 1"
+  assert kinds["pool5"] == "max pooling 3 × 3, stride 2"
+  assert kinds["upscore"] == "upscore 63 × 63, stride 32"
+  assert kinds["score"] == "cut to data"
 
 
 def test_the_table_has_a_line_for_every_array(light):

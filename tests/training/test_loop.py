@@ -316,7 +316,7 @@ def test_an_image_that_is_too_small_is_refused_before_training(
   config.model.name = "vgg16"
   config.model.width = 0.02
   config.model.mean_bgr = (1.0, 2.0, 3.0)
-  with pytest.raises(ValueError, match="scores for an image, not for its pix"):
+  with pytest.raises(ValueError, match="vgg16 classifies images: give config"):
     run(config, tmp_path)
   assert not (tmp_path / "checkpoints").exists()
 
@@ -394,7 +394,7 @@ def test_a_failed_start_binds_no_workdir(config, tmp_path):
 def test_data_prepared_anew_are_no_resumption(config, tmp_path, monkeypatch):
   config.duration = "0 steps"
   run(config, tmp_path)
-  monkeypatch.setattr(start, "_digest", lambda *_: "other images")
+  monkeypatch.setattr(start, "_digest", lambda *_: "ids:other")
   with pytest.raises(ValueError, match="its data_digest differs"):
     run(config, tmp_path)
 

@@ -6,8 +6,9 @@ import pytest
 from fcn_jax import models
 from fcn_jax.models import layers as d
 from fcn_jax.models import ops
-from fcn_jax.weights import caffemodel, initialise, surgery
+from fcn_jax.weights import initialise, surgery
 from fcn_jax.weights.receipt import Misfit
+from fcn_jax.weights.source import SourceLayer
 
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)
 
@@ -59,9 +60,9 @@ def test_every_layer_takes_its_share_of_the_images_scale():
 UPSCORE = d.Upscore("upscore2", kernel=4, stride=2)
 
 
-def stored(*blobs, kind="Deconvolution") -> caffemodel.CaffeLayer:
+def stored(*blobs, kind="Deconvolution") -> SourceLayer:
   blobs = tuple(np.asarray(blob, np.float32) for blob in blobs)
-  return caffemodel.CaffeLayer("upscore2", kind, blobs)
+  return SourceLayer("upscore2", kind, blobs)
 
 
 def kernel(size=4) -> np.ndarray:
