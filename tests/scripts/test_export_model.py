@@ -26,7 +26,6 @@ def test_formats_and_mistakes(tmp_path):
 
   runs = {
     ("--format=onnx", output("a.onnx"), "--argmax", "--size=40x56"): None,
-    ("--format=caffe", output("a.caffemodel")): None,
     ("--format=safetensors", output("hub")): None,
     ("--format=onnx", output("a.onnx")): "a.onnx exists",
     ("--format=onnx", output("b.onnx"), "--size=40"): "--size=40: write it",
@@ -44,5 +43,5 @@ def test_formats_and_mistakes(tmp_path):
       assert text.startswith("error: ")
       assert says in text
   assert sorted(p.name for p in tmp_path.iterdir()) == [
-    *("a.caffemodel", "a.onnx", "a.prototxt", "hub", "model"),
+    *("a.onnx", "hub", "model"),
   ]
