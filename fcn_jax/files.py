@@ -24,6 +24,24 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: str | os.PathLike, folder: bool = False) -> None:
+  """Whether a file (or folder) can be made here or written to; makes nothing.
+
+  Raises:
+    DataError: it cannot, for what is in the way or for lack of permission.
+  """
+  path = pathlib.Path(path).expanduser().absolute()
+  place = path
+  while not place.exists() and place != place.parent:
+    place = place.parent
+  if (folder or place != path) and not place.is_dir():
+    raise DataError(f"{path} cannot be written: {place} is no folder")
+  if not folder and place == path and place.is_dir():
+    raise DataError(f"{path} cannot be written: it is a folder")
+  if not os.access(place, os.W_OK | (os.X_OK if place.is_dir() else 0)):
+    raise DataError(f"{path} cannot be written: no permission in {place}")
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
   """Writes JSON, NaN and infinity as null, complete or not at all."""
   text = json.dumps(without_nan(value), indent=2) + "\n"

@@ -20,6 +20,7 @@ from fcn_jax.data import DataError, load_dataset
 from fcn_jax.data.findings import report, verdict
 from fcn_jax.data.formats import FORMATS
 from fcn_jax.data.inspection import inspect_dataset, inspect_files
+from fcn_jax.files import check_writable
 
 _DATASET = cli.define_format_flags()
 _DATA = flags.DEFINE_string("data", None, "Instead: a prepared data set.")
@@ -35,6 +36,8 @@ def main() -> int:
       f"give --dataset={' or '.join(FORMATS)} and its files, or --data=NAME of "
       "a prepared data set"
     )
+  if _OUTPUT.value:
+    check_writable(_OUTPUT.value)
   source = cli.format_given()
   if source:
     found = inspect_files(source)

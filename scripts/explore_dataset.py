@@ -20,7 +20,7 @@ from fcn_jax.data import DataError, load_dataset
 from fcn_jax.data.findings import report, verdict
 from fcn_jax.data.inspection import inspect_prepared
 from fcn_jax.data.statistics import count_split, describe
-from fcn_jax.files import replacing
+from fcn_jax.files import check_writable, replacing
 from fcn_jax.reports import dataset as dataset_page
 from fcn_jax.reports import page, thumbnails
 
@@ -53,6 +53,8 @@ def main() -> None:
     if not _OUTPUT.value:
       raise DataError("give --output=FILE.html, or --format=text")
     page.claim(_OUTPUT.value)
+  if _OUTPUT.value:
+    check_writable(_OUTPUT.value)
   pairs, facts, findings = inspect_prepared(dataset, splits)
   statistics = {
     split: count_split(pairs[split], facts, dataset.class_names)

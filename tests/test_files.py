@@ -1,9 +1,9 @@
-"""fcn_jax.reports.own_files: nothing of the user's is overwritten."""
+"""fcn_jax.files: nothing of the user's is overwritten."""
 
 import pytest
 
 from fcn_jax import files
-from fcn_jax.files import DataError
+from fcn_jax.files import DataError, check_writable
 
 
 def test_a_new_file_and_one_with_the_mark_are_taken(tmp_path):
@@ -29,3 +29,16 @@ def test_another_file_is_left_alone(tmp_path, content):
 def test_a_folder_is_no_file_of_ours(tmp_path):
   with pytest.raises(DataError, match="name another file"):
     files.claim(tmp_path, "<ours>", "picture")
+
+
+def test_what_cannot_be_written(tmp_path):
+  (tmp_path / "file").write_text("")
+  for path, folder in (("file", False), ("a/b", False), ("a/b", True)):
+    check_writable(tmp_path / path, folder)
+  assert not (tmp_path / "a").exists()
+  check_writable(tmp_path, folder=True)
+  with pytest.raises(DataError, match="it is a folder"):
+    check_writable(tmp_path)
+  for path, folder in (("file", True), ("file/x", False)):
+    with pytest.raises(DataError, match="file is no folder"):
+      check_writable(tmp_path / path, folder)

@@ -2,13 +2,16 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import io
 import os
 import pathlib
+import platform
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -24,6 +27,8 @@ from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError
 
 _SHARD_BYTES = 256 << 20
+# In the hidden folder: the data set that gives way, and who is at work.
+_REPLACED, _WHO = "replaced", "process.txt"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,6 +42,7 @@ class DatasetPlan:
     reader: how label files are read.
     class_names: the name of label i at place i.
     palette: RGB of each label.
+    record: how it was prepared, see `dataset.Dataset`; of what JSON has.
   """
 
   name: str
@@ -45,6 +51,7 @@ class DatasetPlan:
   reader: LabelReader
   class_names: tuple[str, ...]
   palette: UInt8[np.ndarray, "256 3"]
+  record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +110,7 @@ class SegmentationBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
           split: [[int(side) for side in size] for size in sizes]
           for split, sizes in plan.sizes.items()
         },
+        record=dict(plan.record),
       ),
     )
 
@@ -141,9 +149,7 @@ def _shards(pairs: Sequence[Pair]) -> list[list[Pair]]:
   """Stretches of about _SHARD_BYTES of image files, at least one."""
   shards, filled = [[]], 0
   for pair in pairs:
-    size = pair.image.size
-    if size is None:
-      size = os.path.getsize(pair.image.path)
+    size = pair.image.bytes_on_disk()
     if shards[-1] and filled + size > _SHARD_BYTES:
       shards.append([])
       filled = 0
@@ -192,28 +198,81 @@ def write_dataset(
   new = not root.exists()
   root.mkdir(parents=True, exist_ok=True)
   target = root / plan.name / VERSION
-  beside = tempfile.mkdtemp(prefix=f".{plan.name}_incomplete_", dir=root)
-  beside = pathlib.Path(beside)
-  try:
-    with _quiet_tfds():
-      SegmentationBuilder(plan, beside).download_and_prepare(
-        download_dir=beside / "downloads"
-      )
-    target.parent.mkdir(exist_ok=True)
-    if overwrite and target.exists():
-      target.rename(beside / "replaced")
-    (beside / plan.name / VERSION).rename(target)
-  except BaseException:
-    if (beside / "replaced").exists() and not target.exists():
-      (beside / "replaced").rename(target)
-    if target.parent.exists() and not any(target.parent.iterdir()):
-      target.parent.rmdir()
-    raise
-  finally:
-    shutil.rmtree(beside, ignore_errors=True)
-    if new and not any(root.iterdir()):
-      root.rmdir()
+  with contextlib.ExitStack() as stack:
+    beside = stack.enter_context(_own_folder(root, plan.name))
+    try:
+      with _quiet_tfds():
+        SegmentationBuilder(plan, beside).download_and_prepare(
+          download_dir=beside / "downloads"
+        )
+      target.parent.mkdir(exist_ok=True)
+      if overwrite and target.exists():
+        target.rename(beside / _REPLACED)
+      (beside / plan.name / VERSION).rename(target)
+    except BaseException:
+      _put_back(beside, target)
+      if target.parent.exists() and not any(target.parent.iterdir()):
+        target.parent.rmdir()
+      raise
+    finally:
+      shutil.rmtree(beside, ignore_errors=True)
+      if new and not any(root.iterdir()):
+        root.rmdir()
   return target
+
+
+@contextlib.contextmanager
+def _own_folder(root: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
+  """A hidden folder that is locked as long as this process writes to it.
+
+  What killed processes have left of this name is removed, after the data set
+  that one of them was replacing is put back.
+
+  Raises:
+    DataError: another process is writing a data set of this name.
+  """
+  with _locked(root):
+    for old in sorted(root.glob(f".{name}_incomplete_*")):
+      try:
+        with _locked(old, wait=False):
+          _put_back(old, root / name / VERSION)
+          shutil.rmtree(old, ignore_errors=True)
+      except BlockingIOError:
+        who = old / _WHO
+        who = who.read_text() if who.exists() else "another process"
+        raise DataError(
+          f"{who} is preparing {name!r} in {root}; wait for it, or give "
+          "another --name"
+        ) from None
+    beside = tempfile.mkdtemp(prefix=f".{name}_incomplete_", dir=root)
+    beside = pathlib.Path(beside)
+    held = contextlib.ExitStack()
+    held.enter_context(_locked(beside))
+    (beside / _WHO).write_text(f"process {os.getpid()} of {platform.node()}")
+  with held:
+    yield beside
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path, wait: bool = True) -> Iterator[None]:
+  """Holds a folder's lock, which the kernel takes back when a process dies.
+
+  Raises:
+    BlockingIOError: another process holds it, and `wait` is False.
+  """
+  number = os.open(folder, os.O_RDONLY)
+  try:
+    fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    yield
+  finally:
+    os.close(number)
+
+
+def _put_back(beside: pathlib.Path, target: pathlib.Path) -> None:
+  """Undoes the replacing of a data set that did not come to its end."""
+  if (beside / _REPLACED).exists() and not target.exists():
+    target.parent.mkdir(exist_ok=True)
+    (beside / _REPLACED).rename(target)
 
 
 @contextlib.contextmanager

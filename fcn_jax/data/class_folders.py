@@ -17,7 +17,7 @@ from PIL import Image
 from fcn_jax.data.augment import Augmentation, Sample
 from fcn_jax.data.classes import VOID, voc_palette
 from fcn_jax.data.dataset import Dataset, Example
-from fcn_jax.data.files import File
+from fcn_jax.data.files import File, list_folder
 from fcn_jax.data.images import encode_label
 from fcn_jax.files import DataError
 
@@ -59,10 +59,9 @@ def find_classes(directory: str | pathlib.Path) -> dict[str, Folders]:
         f"{root / 'train'} has not"
       )
     pairs = [
-      (path, names.index(name))
+      (pathlib.Path(file.path), names.index(name))
       for name in found
-      for path in sorted((root / split / name).iterdir())
-      if path.is_file() and not path.name.startswith(".")
+      for file in list_folder(root / split / name).values()
     ]
     if not pairs:
       raise DataError(f"{root / split}: no images in its class folders")

@@ -4,7 +4,8 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -44,6 +45,8 @@ class Dataset:
     void: the label of pixels that count for nothing, 255.
     square: of a data set whose label is one pixel an image: what puts an image
       on the square that a classifier sees (see class_folders); else None.
+    record: how it was prepared: a digest of each split ('digests'), 'exif' and
+      'value_range' as given, and what was left out ('skipped').
   """
 
   name: str
@@ -54,6 +57,29 @@ class Dataset:
   _ids: dict[str, tuple[str, ...]] = dataclasses.field(repr=False)
   _sizes: dict[str, Int32[np.ndarray, "n 2"]] = dataclasses.field(repr=False)
   square: Augmentation | None = dataclasses.field(default=None, repr=False)
+  record: Mapping[str, Any] = dataclasses.field(
+    default_factory=dict, repr=False
+  )
+
+  @property
+  def decided(self) -> Collection[str]:
+    """What was settled of its images when it was prepared, see formats.Found.
+
+    Empty for a data set of a version that did not ask.
+    """
+    known = ("exif", "grey_range", "color_range")
+    return frozenset(known if self.record else ())
+
+  @property
+  def value_range(self) -> tuple[int, int] | None:
+    """Values of 16-bit grey that became 0 and 65535; None: as they were."""
+    found = self.record.get("value_range")
+    return found and tuple(found)
+
+  def digest(self, split: str) -> str | None:
+    """SHA-256 over images and labels; None: of a version that made none."""
+    self._known(split)
+    return self.record.get("digests", {}).get(split)
 
   @property
   def splits(self) -> dict[str, int]:
@@ -157,6 +183,7 @@ def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
         split: np.array(sizes, np.int32).reshape(-1, 2)
         for split, sizes in metadata["sizes"].items()
       },
+      record=metadata.get("record", {}),
     )
   except KeyError as error:
     raise DataError(

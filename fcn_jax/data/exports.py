@@ -16,7 +16,7 @@ from PIL import Image
 
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.findings import Finding
-from fcn_jax.data.formats.voc import read_list
+from fcn_jax.data.formats.lists import read_list
 from fcn_jax.data.formats.voc_tree import Tree
 from fcn_jax.data.images import decode_image
 from fcn_jax.data.labels import LabelReader

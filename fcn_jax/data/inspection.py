@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -19,6 +19,7 @@ from fcn_jax.data.findings import Finding
 from fcn_jax.data.fingerprints import find_closest
 from fcn_jax.data.formats import Format
 from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.readings import as_told
 from fcn_jax.files import replacing
 
 Splits = Mapping[str, Sequence[Pair]]
@@ -73,9 +74,11 @@ def inspect_files(
   """
   if source.busy:
     say(source.busy)
-  found = source.find()
+  found = as_told(source, source.find())
   say(found.summary())
-  _, findings = inspect(found.splits, found.reader, found.class_names)
+  _, findings = inspect(
+    found.splits, found.reader, found.class_names, found.decided
+  )
   sizes = {split: len(pairs) for split, pairs in found.splits.items()}
   return Inspection(sizes, found.class_names, [*found.findings, *findings])
 
@@ -91,7 +94,10 @@ def inspect_dataset(
 
 
 def inspect(
-  splits: Splits, reader: LabelReader, class_names: Sequence[str]
+  splits: Splits,
+  reader: LabelReader,
+  class_names: Sequence[str],
+  decided: Collection[str] = (),
 ) -> tuple[dict[Pair, Facts], list[Finding]]:
   """What prepare_dataset checks, and three things that may be intended.
 
@@ -101,7 +107,7 @@ def inspect(
   Returns:
     Facts of the sound pairs, and all findings.
   """
-  facts, findings = check_splits(splits, reader, class_names)
+  facts, findings = check_splits(splits, reader, class_names, decided)
   findings += check_classes(splits, facts, class_names)
   findings += check_palettes(facts)
   findings += check_likeness(splits, facts)
@@ -120,7 +126,9 @@ def inspect_prepared(
     DataError: no such split.
   """
   pairs = {split: dataset_lib.pairs(dataset, split) for split in splits}
-  facts, findings = inspect(pairs, LabelReader(), dataset.class_names)
+  facts, findings = inspect(
+    pairs, LabelReader(), dataset.class_names, dataset.decided
+  )
   findings += check_colors(dataset.palette, facts, dataset.class_names)
   return pairs, facts, findings
 
@@ -264,20 +272,17 @@ def check_likeness(
   """Images of val or test that look like one of train, or test like val.
 
   Each is named once, with the one most like it; one that is like no other may
-  be like its mirror image. Those of the same id or bytes are left to
+  be like its mirror image. Those of the same bytes are left to
   checks.check_overlap.
   """
   findings = []
   for first, second in _COMPARED:
     known = [pair for pair in splits.get(first, ()) if pair in facts]
-    ids = {pair.image_id for pair in splits.get(first, ())}
     digests = {facts[pair].digest for pair in known}
     new = [
       pair
       for pair in splits.get(second, ())
-      if pair in facts
-      and pair.image_id not in ids
-      and facts[pair].digest not in digests
+      if pair in facts and facts[pair].digest not in digests
     ]
     cells, known_cells = _cells(new, facts), _cells(known, facts)
     closest = find_closest(cells, known_cells)

@@ -1,8 +1,9 @@
 """From the user's files to a data set: find, check, write, tell."""
 
 import dataclasses
+import hashlib
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,8 +19,9 @@ from fcn_jax.data.formats import Format
 from fcn_jax.data.formats.base import flag
 from fcn_jax.data.formats.voc_tree import Tree
 from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.readings import as_told
 from fcn_jax.data.statistics import summarize
-from fcn_jax.files import DataError
+from fcn_jax.files import DataError, check_writable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,11 @@ class Output:
     None, "folder of data sets; default: as tfds, $TFDS_DATA_DIR"
   )
   overwrite: bool = flag(False, "replace a data set of that name, once done")
+  skip: str | None = flag(
+    None,
+    "leave out what is reported: some of void, unlabelled, unreadable, by "
+    "commas",
+  )
   export_folders: str | None = flag(
     None, "also write {train,val}/{images,labels}/ID there"
   )
@@ -67,27 +74,38 @@ def prepare_dataset(
       message). Nothing has been written then.
   """
   name = output.name or source.name
+  skipped_kinds = _kinds(output.skip)
   if name:  # before files are looked at, which takes long
     _check_output(output, name)
   if source.busy:
     say(source.busy)
-  found = source.find()
+  found = as_told(source, source.find())
   name = name or found.name
   _check_output(output, name)
   names, reader = found.class_names, found.reader
   say(found.summary())
-  facts, findings = check_splits(found.splits, reader, names)
+  facts, findings = check_splits(found.splits, reader, names, found.decided)
   findings = [*found.findings, *findings]
   crops = {}
   if output.export_crops:
     crops, problems = _crops(found.tree, output.crop_context)
     findings += problems
+  findings, skipped = _skipped(findings, skipped_kinds)
   errors = sum(not finding.warning for finding in findings)
   if errors:
     raise DataError(
       f"{report(findings)}\n{errors} errors; nothing was written. Mend the "
-      "files and run the command again."
+      f"files and run the command again{_skip_hint(findings)}."
     )
+  splits = {
+    split: [pair for pair in pairs if pair in facts]
+    for split, pairs in found.splits.items()
+  }
+  for split, pairs in splits.items():
+    if not pairs:
+      raise DataError(
+        f"{report(findings)}\n{split}: no image is left; nothing was written"
+      )
   if findings:
     say(report(findings))
   palette, said = _palette(facts, reader, names)
@@ -95,7 +113,7 @@ def prepare_dataset(
     say(said)
   folders = {}
   if output.export_folders:
-    folders = exports.folder_exports(found.splits, reader, palette)
+    folders = exports.folder_exports(splits, reader, palette)
     exports.check_exports(output.export_folders, folders)
   if crops:
     exports.check_exports(output.export_crops, crops)
@@ -110,18 +128,109 @@ def prepare_dataset(
   if not output.export_only:
     sizes = {
       split: [facts[pair].size for pair in pairs]
-      for split, pairs in found.splits.items()
+      for split, pairs in splits.items()
     }
-    plan = DatasetPlan(name, found.splits, sizes, reader, names, palette)
+    record = {
+      **found.record,
+      "digests": {
+        split: _digest(facts[pair] for pair in pairs)
+        for split, pairs in splits.items()
+      },
+      "skipped": [[f.kind, f.file, f.value] for f in skipped],
+    }
+    plan = DatasetPlan(
+      name, unique_ids(splits), sizes, reader, names, palette, record
+    )
     target = write_dataset(plan, _data_dir(output), output.overwrite)
     written.append(f"data set: {name} in {target}")
-  say("\n" + summarize(found.splits, facts, names) + "\n")
+  say("\n" + summarize(splits, facts, names) + "\n")
   say("\n".join(written))
   return target
 
 
+# What --skip leaves out: kinds of findings by its words.
+_SKIPPED = {
+  "void": ("label that is all void",),
+  "unlabelled": (
+    "image without label",
+    "label without image",
+    "listed file that is missing",
+  ),
+  "unreadable": ("unreadable image", "unreadable label"),
+}
+
+
+def _kinds(skip: str | None) -> frozenset[str]:
+  words = [word.strip() for word in (skip or "").split(",") if word.strip()]
+  odd = [word for word in words if word not in _SKIPPED]
+  if odd:
+    raise DataError(
+      f"--skip={skip}: {odd[0]!r} is none of {', '.join(_SKIPPED)}"
+    )
+  return frozenset(kind for word in words for kind in _SKIPPED[word])
+
+
+def _skipped(
+  findings: Sequence[Finding], kinds: frozenset[str]
+) -> tuple[list[Finding], list[Finding]]:
+  """All findings, those of these kinds as warnings; and the latter alone."""
+  told, left_out = [], []
+  for finding in findings:
+    if finding.kind in kinds and not finding.warning:
+      finding = dataclasses.replace(
+        finding, warning=True, remedy="left out, as --skip says"
+      )
+      left_out.append(finding)
+    told.append(finding)
+  return told, left_out
+
+
+def _skip_hint(findings: Sequence[Finding]) -> str:
+  errors = {finding.kind for finding in findings if not finding.warning}
+  words = [w for w, kinds in _SKIPPED.items() if errors & set(kinds)]
+  if not words:
+    return ""
+  rest = "" if errors <= {k for w in words for k in _SKIPPED[w]} else " of them"
+  return f", or leave out those{rest} with --skip={','.join(words)}"
+
+
+def unique_ids(
+  splits: Mapping[str, Sequence[Pair]],
+) -> dict[str, list[Pair]]:
+  """Pairs whose ids name one image in all splits.
+
+  Where an id stands for two images in two splits, ids of these splits begin
+  with the name of the split: 'train/0001' and 'val/0001'.
+  """
+  first: dict[str, tuple[str, Pair]] = {}
+  clashing: set[str] = set()
+  for split, pairs in splits.items():
+    for pair in pairs:
+      other, known = first.setdefault(pair.image_id, (split, pair))
+      if known != pair:
+        clashing |= {other, split}
+  return {
+    split: [
+      dataclasses.replace(pair, image_id=f"{split}/{pair.image_id}")
+      for pair in pairs
+    ]
+    if split in clashing
+    else list(pairs)
+    for split, pairs in splits.items()
+  }
+
+
+def _digest(facts: Iterable[Facts]) -> str:
+  """SHA-256 over the images and labels of a split, in order."""
+  whole = hashlib.sha256()
+  for fact in facts:
+    whole.update(fact.digest)
+    whole.update(fact.label_digest)
+  return whole.hexdigest()
+
+
 def _check_output(output: Output, name: str | None) -> None:
-  """Refuses output that cannot be written."""
+  """Refuses output that cannot be written, before files are looked at."""
   if output.export_only:
     if not (output.export_folders or output.export_crops):
       raise DataError("--export_only: give --export_folders or --export_crops")
@@ -129,6 +238,11 @@ def _check_output(output: Output, name: str | None) -> None:
     raise DataError("give the data set a name with --name")
   else:
     check_name(name, _data_dir(output), output.overwrite)
+  folders = [output.export_folders, output.export_crops]
+  if not output.export_only:
+    folders.append(_data_dir(output))
+  for folder in filter(None, folders):
+    check_writable(folder, folder=True)
 
 
 def _data_dir(output: Output) -> str:

@@ -79,10 +79,10 @@ class SplitStatistics:
     """Images that have a label as a share of all, by label."""
     return self.images / max(1, len(self.counts))
 
-  @property
-  def image_shares(self) -> Float[np.ndarray, "n 256"]:
-    """Share of each image's pixels by label, void in the whole."""
-    return self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1)
+  def shares_of(self, image: int) -> Float[np.ndarray, "256"]:
+    """Share of one image's pixels by label, void in the whole."""
+    counts = self.counts[image]
+    return counts / max(1, counts.sum())
 
   @functools.cached_property
   def weights(self) -> Float[np.ndarray, " classes"]:
@@ -140,7 +140,9 @@ class SplitStatistics:
           for label in np.flatnonzero(shares).tolist()
         }
         for image_id, shares in zip(
-          self.image_ids, self.image_shares, strict=True
+          self.image_ids,
+          map(self.shares_of, range(len(self.counts))),
+          strict=True,
         )
       },
     }

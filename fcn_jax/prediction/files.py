@@ -124,7 +124,7 @@ def predict_files(
   ):
     writing = collections.deque()
     parts = plan(files, max_canvases, predictor.mesh.size)
-    decode = functools.partial(_decode, observer)
+    decode = functools.partial(_decode, observer, predictor.value_range)
     for canvas, samples, unreadable in _ahead(
       readers, decode, parts, 2 * num_threads
     ):
@@ -244,11 +244,17 @@ def _ahead(
     yield canvas, *future.result()
 
 
-def _decode(observer: Observer | None, files: Sequence[ImageFile]) -> Decoded:
+def _decode(
+  observer: Observer | None,
+  value_range: tuple[int, int] | None,
+  files: Sequence[ImageFile],
+) -> Decoded:
   samples, unreadable = {}, {}
   for file in files:
     try:
-      image = decode_image(file.read(), str(file.path))
+      # Those of a prepared data set have the full range.
+      known = None if file.record else value_range
+      image = decode_image(file.read(), str(file.path), known)
       label = observer.label_of(file) if observer else None
       samples[file] = Sample(image, label)
     except DataError as error:

@@ -15,17 +15,17 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from fcn_jax.data import dataset as dataset_lib
-from fcn_jax.data import decode_label
+from fcn_jax.data import decode_label, readings
 from fcn_jax.data.checks import check_masks, check_pair
 from fcn_jax.data.dataset import Dataset, RecordFile
-from fcn_jax.data.files import File, Pair, is_hidden, list_folder
+from fcn_jax.data.files import File, Pair, is_hidden, list_files, list_folder
 from fcn_jax.data.findings import Finding, report
+from fcn_jax.data.images import open_header, turned_size
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError
 
 SUMMARY = "summary.json"  # of a folder of predictions
 WRITTEN_BY = "scripts/predict.py"  # its mark
-_ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the image by a quarter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +36,21 @@ class ImageFile:
     id: its path below the folder that holds all of the files, as 'a/0001',
       without its extension unless only that tells two files apart.
     path: where it lies, absolute; of an image of a prepared data set only its
-      name in messages.
+      name in messages, of a page of several with its number behind.
     record: where the bytes of an image of a prepared data set are.
+    page: where the bytes of a page are.
   """
 
   id: str
   path: pathlib.Path
   record: RecordFile | None = None
+  page: File | None = None
+
+  @property
+  def file(self) -> File:
+    """Where its bytes are."""
+    whole = File(str(self.path), str(self.path))
+    return self.record or self.page or whole
 
   def read(self) -> bytes:
     """The file's bytes.
@@ -50,15 +58,28 @@ class ImageFile:
     Raises:
       DataError: it cannot be read.
     """
-    return (self.record or File(str(self.path), str(self.path))).read()
+    return self.file.read()
 
   def header(self) -> pathlib.Path | io.BytesIO:
     """What Pillow can open; a file is not read as a whole."""
-    return io.BytesIO(self.read()) if self.record else self.path
+    if self.record or self.page:
+      return io.BytesIO(self.read())
+    return self.path
 
 
 def images_of(dataset: Dataset, split: str) -> list[ImageFile]:
-  """The images of a split of a prepared data set, by their ids."""
+  """The images of a split of a prepared data set, by their ids.
+
+  Raises:
+    DataError: no such split, or an id that cannot name a file below a folder.
+  """
+  for image_id in dataset.ids(split):
+    parts = image_id.split("/")
+    if {"", ".", ".."} & set(parts) or "\\" in image_id or "\0" in image_id:
+      raise DataError(
+        f"{dataset.name}, {split}: the id {image_id!r} cannot name a file below "
+        "the output folder; prepare the data again with other names"
+      )
   folder = pathlib.Path(dataset.name, split)
   return [
     ImageFile(pair.image_id, folder / pair.image_id, pair.image)
@@ -78,7 +99,8 @@ def find_images(
       patterns find in other folders of predictions.
 
   Returns:
-    The files, each once, in order of the arguments and then of names; and the
+    The files, each once, in order of the arguments and then of names, those of
+    several pages page by page as NAME#001, NAME#002, ...; and the
     paths that folders and patterns gave but that are no images by their
     extension. Hidden files are in neither.
 
@@ -107,9 +129,21 @@ def find_images(
   common = os.path.commonpath(roots)
   ids = _ids([os.path.relpath(path, common) for path in found])
   files = [
-    ImageFile(i, pathlib.Path(path)) for i, path in zip(ids, found, strict=True)
+    file
+    for i, path in zip(ids, found, strict=True)
+    for file in _pages(i, path)
   ]
   return files, list(others)
+
+
+def _pages(image_id: str, path: str) -> list[ImageFile]:
+  files = readings.pages(File(path, path))
+  if len(files) == 1:
+    return [ImageFile(image_id, pathlib.Path(path))]
+  return [
+    ImageFile(f"{image_id}#{i:03}", pathlib.Path(file.name), page=file)
+    for i, file in enumerate(files, 1)
+  ]
 
 
 def image_sizes(
@@ -124,9 +158,8 @@ def image_sizes(
   for i, file in enumerate(files):
     # Pillow's plugins raise all kinds of errors; decoding will tell which.
     try:
-      with Image.open(file.header()) as image:
-        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        sizes[i] = image.size if turned else image.size[::-1]
+      with open_header(file.header()) as image:
+        sizes[i] = turned_size(image)
     except Exception:
       continue
   return sizes
@@ -255,7 +288,7 @@ def find_labels(
   Labels of other images do not matter, nor do images that cannot be read.
 
   Args:
-    folder: of index images (PNG of mode P, L or 1).
+    folder: of index images (PNG of mode P, L or 1), or an archive of them.
     files: the images.
     class_names: of the class ids.
     num_threads: for decoding.
@@ -266,13 +299,16 @@ def find_labels(
   """
   folder = os.path.expanduser(os.fspath(folder))
   by_stem: dict[str, list[File]] = {}
-  for key, label in list_folder(folder).items():
-    by_stem.setdefault(os.path.splitext(key)[0], []).append(label)
+  for key, label in list_files(folder).items():
+    stem, found = os.path.splitext(key)[0], readings.pages(label)
+    for i, page in enumerate(found, 1):
+      name = stem if len(found) == 1 else f"{stem}#{i:03}"
+      by_stem.setdefault(name, []).append(page)
   pairs, findings = {}, []
   for file in files:
     stem = _stem(file)
     found = by_stem.get(stem, [])
-    image = File(str(file.path), str(file.path))
+    image = file.file
     if len(found) == 1:
       pairs[file] = Pair(file.id, image, found[0])
     elif found:

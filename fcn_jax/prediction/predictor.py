@@ -82,6 +82,8 @@ class Predictor:
     network: the network, a Flax NNX module.
     class_names: the name of class id i at place i.
     palette: uint8 [256, 3], RGB of each class id.
+    value_range: values of 16-bit grey images that become 0 and 255, as in the
+      training data; None: 0 and 65535.
     about, step, mesh: as given.
 
   Raises:
@@ -102,6 +104,7 @@ class Predictor:
     self.mesh = mesh or devices.data_mesh()
     self.class_names = tuple(about.class_names)
     self.palette = np.array(about.palette, np.uint8)
+    self.value_range = about.value_range and tuple(about.value_range)
     self._graphdef, *state = nnx.split(net, nnx.Param, ...)
     self._state = devices.replicate(state, self.mesh)
 
@@ -120,7 +123,7 @@ class Predictor:
       ValueError: an unreadable file, or an array of another type or shape.
       TypeError: something else.
     """
-    sample = Sample(as_rgb(image), None)
+    sample = Sample(as_rgb(image, self.value_range), None)
     height, width = sample.size
 
     def of_pixels(compute) -> np.ndarray:
@@ -219,8 +222,14 @@ def own_canvas(image: UInt8[np.ndarray, "h w 3"]) -> Canvas:
   return height, width
 
 
-def as_rgb(image: Picture) -> UInt8[np.ndarray, "h w 3"]:
+def as_rgb(
+  image: Picture, value_range: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
   """An image in any of the forms that `Predictor` takes, as an RGB array.
+
+  Args:
+    image: as `Predictor` takes it.
+    value_range: of 16-bit grey, see `Predictor`.
 
   Raises:
     ValueError: an unreadable file, or an array of another type or shape.
@@ -231,11 +240,11 @@ def as_rgb(image: Picture) -> UInt8[np.ndarray, "h w 3"]:
       path = os.path.expanduser(os.fspath(image))
       if not os.path.isfile(path):
         raise ValueError(f"{path}: no such file; check the path")
-      return decode_image(File(path, path).read(), path)
+      return decode_image(File(path, path).read(), path, value_range)
     case bytes():
-      return decode_image(image, "the image")
+      return decode_image(image, "the image", value_range)
     case Image.Image():
-      return to_rgb(image, "the image")
+      return to_rgb(image, "the image", value_range)
     case np.ndarray() | jax.Array():
       return _from_array(np.asarray(image))
   raise TypeError(

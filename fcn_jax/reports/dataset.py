@@ -214,19 +214,21 @@ def _gallery(
   for finding in findings:
     told.setdefault(finding.file, []).append(f"{finding.kind}: {finding.value}")
   rows = [
-    (split, pair, statistics[split].sizes[i], statistics[split].image_shares[i])
+    (split, pair, i)
     for split, group in pairs.items()
     for i, pair in enumerate(group)
   ]
   images = []
   for thumbnail in thumbnails.shown:
-    split, pair, size, shares = rows[thumbnail.number]
+    split, pair, place = rows[thumbnail.number]
+    counted = statistics[split]
+    shares = counted.shares_of(place)
     files = [pair.image.name, pair.label.name]
     images.append(
       {
         "name": pair.image_id,
         "split": split,
-        "size": size.tolist(),
+        "size": counted.sizes[place].tolist(),
         "shown": list(thumbnail.shown),
         "photo": thumbnail.photo,
         "ids": thumbnail.ids,

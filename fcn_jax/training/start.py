@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import operator
 import pathlib
 from collections.abc import Iterable
 
@@ -31,12 +32,30 @@ def about(config: ConfigDict, dataset: Dataset) -> checkpoints.ModelCard:
     config=config.to_dict(),
     data_digest=_digest(dataset, config.data.train_split),
     source=f"trained on {dataset.name}",
+    value_range=dataset.value_range and list(dataset.value_range),
   )
 
 
 def _digest(dataset: Dataset, split: str) -> str:
+  """What tells training data from others: 'ids:HEX', and 'bytes:HEX' before.
+
+  The latter is of images and labels, and only data sets that were prepared with
+  it have it. Checkpoints of version 0.1.0 hold the HEX of ids and sizes alone.
+  """
   known = "\n".join(dataset.ids(split)) + str(dataset.sizes(split).tolist())
-  return hashlib.sha256(known.encode()).hexdigest()[:16]
+  ids = f"ids:{hashlib.sha256(known.encode()).hexdigest()[:16]}"
+  whole = dataset.digest(split)
+  return f"bytes:{whole} {ids}" if whole else ids
+
+
+def _same_data(ours: str, stored: str) -> bool:
+  """Compares what both digests have, bytes before ids and sizes."""
+  kinds = [
+    dict(part.split(":") for part in digest.split())
+    for digest in (ours, stored if ":" in stored else f"ids:{stored}")
+  ]
+  both = next((k for k in ("bytes", "ids") if all(k in d for d in kinds)), None)
+  return both is not None and kinds[0][both] == kinds[1][both]
 
 
 def check_resumed(
@@ -49,9 +68,9 @@ def check_resumed(
   Raises:
     ValueError: classes or training images have changed.
   """
-  same = ("model", "class_names", "data_digest")
-  for name in same:
-    if getattr(ours, name) != getattr(stored, name):
+  for name in ("model", "class_names", "data_digest"):
+    same = _same_data if name == "data_digest" else operator.eq
+    if not same(getattr(ours, name), getattr(stored, name)):
       raise ValueError(
         f"{workdir} was trained on other data (its {name} differs): the data "
         "set has been prepared anew. Name another --workdir, and give this one "

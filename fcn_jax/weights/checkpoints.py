@@ -37,7 +37,8 @@ class ModelCard:
     class_names: name of each class id.
     palette: [r, g, b] in 0..255 of each of the 256 label values.
     config: the training config as a dict; empty for a converted model.
-    data_digest: of the ids and sizes of the training images.
+    data_digest: of the training data, see training.start.
+    value_range: of 16-bit grey images, see data.Dataset; None: the full one.
     source: where the weights came from, for people to read.
   """
 
@@ -47,6 +48,7 @@ class ModelCard:
   config: dict[str, Any] = dataclasses.field(default_factory=dict)
   data_digest: str = ""
   source: str = ""
+  value_range: list[int] | None = None
 
   def declaration(self):
     """The declared layers of this model."""

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -90,3 +92,36 @@ def test_names(tmp_path):
   for name in ("", "Voc", "2012", "a-b", "../x", "a b", "_a"):
     with pytest.raises(DataError, match="--name"):
       check_name(name, tmp_path)
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path):
+  sets = tmp_path / "sets"
+  left = sets / ".tiny_incomplete_abc"
+  other = sets / ".other_incomplete_abc"
+  for folder in (left, other):
+    folder.mkdir(parents=True)
+    (folder / "half").write_text("x")
+  write_dataset(make_plan(tmp_path / "files"), sets)
+  assert {entry.name for entry in sets.iterdir()} == {"tiny", other.name}
+
+
+def test_a_data_set_that_was_being_replaced_is_put_back(tmp_path):
+  sets = tmp_path / "sets"
+  target = write_dataset(make_plan(tmp_path / "files", 3), sets)
+  left = sets / ".tiny_incomplete_abc"
+  left.mkdir()
+  target.rename(left / "replaced")  # killed just then
+  with pytest.raises(KeyError), builder._own_folder(sets, "tiny") as own:
+    assert load_dataset("tiny", str(sets)).splits["train"] == 2
+    assert not left.exists()
+    raise KeyError(own)
+
+
+def test_two_processes_of_one_name(tmp_path):
+  sets = tmp_path / "sets"
+  sets.mkdir()
+  with builder._own_folder(sets, "tiny") as own:
+    with pytest.raises(DataError, match=rf"process {os.getpid()} of .*'tiny'"):
+      write_dataset(make_plan(tmp_path / "files"), sets)
+    assert own.exists()
+    write_dataset(make_plan(tmp_path / "files", name="other"), sets)

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -71,17 +73,117 @@ def test_faults_of_one_pair_come_together(make):
   ]
 
 
-def test_exif_is_named_when_it_explains_the_size(make):
-  stream = io.BytesIO()
-  exif = Image.Exif()
-  exif[0x0112] = 6
-  Image.new("RGB", (8, 6)).save(stream, "JPEG", exif=exif)
-  turned = make("a", stream.getvalue(), label(0, 1, height=8, width=6))
-  assert check_pair(turned, LabelReader(), 3)[1] == []
-  stored = make("b", stream.getvalue(), label(0, 1, height=6, width=8))
+def with_tag(how, array=np.zeros((6, 8, 3)), form="JPEG"):
+  stream, exif = io.BytesIO(), Image.Exif()
+  exif[0x0112] = how
+  image = Image.fromarray(np.asarray(array, np.uint8))
+  image.save(stream, form, exif=exif)
+  return stream.getvalue()
+
+
+@pytest.mark.parametrize("how", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_every_orientation_but_1_is_told(make, how, form):
+  square = np.zeros((6, 6, 3))
+  pair = make("a", with_tag(how, square, form), label(0, 1, width=6))
+  found = check_pair(pair, LabelReader(), 3)[1]
+  assert [(f.kind[:4], f.warning) for f in found] == (how > 1) * [
+    ("EXIF", False)
+  ]
+  assert all("--exif=apply" in f.remedy for f in found)
+  assert check_pair(pair, LabelReader(), 3, exif_decided=True)[1] == []
+  # A label with a tag of its own was drawn on the image as it is stored.
+  alike = make("b", with_tag(how, square, form), with_tag(how, np.eye(6), "PNG"))
+  assert check_pair(alike, LabelReader(), 3)[1] == []
+
+
+def test_sizes_say_how_a_label_was_drawn(make):
+  turned = make("a", with_tag(6), label(0, 1, height=8, width=6))
+  (finding,) = check_pair(turned, LabelReader(), 3)[1]
+  assert "of the turned image: give --exif=apply" in finding.remedy
+  assert "orientation 6: 6x8 when turned" in finding.value
+  stored = make("b", with_tag(6), label(0, 1, height=6, width=8))
   (finding,) = check_pair(stored, LabelReader(), 3)[1]
-  assert "EXIF" in finding.remedy
-  assert "8x6" in finding.value
+  assert "--exif=ignore, or --exif=both" in finding.remedy
+
+
+def sixteen(value, mode="PNG"):
+  stream = io.BytesIO()
+  array = np.zeros((6, 8), np.uint16)
+  array[0, 0] = value
+  Image.fromarray(array).save(stream, mode)
+  return stream.getvalue()
+
+
+def test_16_bit_images_of_a_small_range_are_told(make):
+  dark = [make(str(i), sixteen(i), label(0, 1)) for i in (1023, 4095)]
+  _, (finding,) = check_splits({"train": dark}, LabelReader(), NAMES)
+  assert finding.file == "4095.jpg"
+  assert finding.value == "the brightest of 2: 4095 of 65535"
+  assert "--value_range=0,4095" in finding.remedy
+  assert not finding.warning
+  decided = check_splits(
+    {"train": dark}, LabelReader(), NAMES, decided={"grey_range"}
+  )
+  assert decided[1] == []
+  bright = make("bright", sixteen(16384), label(0, 1))
+  found = check_splits({"train": [*dark, bright]}, LabelReader(), NAMES)
+  assert found[1] == []
+
+
+def deep_color(value):
+  """A PNG of one row and 16 bits a channel, which Pillow does not write."""
+
+  def chunk(kind, data):
+    crc = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+  pixels = b"\0" + struct.pack(">H", value) * 3 * 8
+  return b"\x89PNG\r\n\x1a\n" + b"".join(
+    chunk(*one)
+    for one in (
+      (b"IHDR", struct.pack(">IIBBBBB", 8, 1, 16, 2, 0, 0, 0)),
+      (b"IDAT", zlib.compress(pixels)),
+      (b"IEND", b""),
+    )
+  )
+
+
+def test_16_bit_colour_of_a_small_range_is_told(make):
+  pair = make("a", deep_color(4095), label(0, 1, height=1))
+  _, (finding,) = check_splits({"train": [pair]}, LabelReader(), NAMES)
+  assert finding.value == "the brightest of 1: 3840 of 65535"
+  assert "8 bits a channel" in finding.remedy
+  bright = make("a", deep_color(65535), label(0, 1, height=1))
+  assert check_splits({"train": [bright]}, LabelReader(), NAMES)[1] == []
+
+
+def test_one_name_for_two_images(make, tmp_path):
+  first = make("0001", photo(1), label(0, 1))
+  (tmp_path / "val").mkdir()
+  write(tmp_path / "val", {"0001.jpg": photo(2), "0001.png": label(0, 1)})
+  files = (
+    File(f"val/{n}", str(tmp_path / "val" / n))
+    for n in ("0001.jpg", "0001.png")
+  )
+  second = Pair("0001", *files)
+  splits = {"train": [first], "val": [second]}
+  assert check_splits(splits, LabelReader(), NAMES)[1] == []
+  write(tmp_path / "val", {"0001.jpg": photo(1)})
+  _, (finding,) = check_splits(splits, LabelReader(), NAMES)
+  assert finding.kind == "image in both train and val"
+
+
+def test_the_digest_of_a_label_is_of_its_indices(make):
+  a = make("a", photo(1), label(0, 1))
+  b = make("b", photo(1), label(0, 1, 1))
+  c = make("c", photo(1, 8, 6), label(0, 1, 1, height=8, width=6))
+  facts = [check_pair(pair, LabelReader(), 3)[0] for pair in (a, b, c)]
+  assert len({fact.label_digest for fact in facts}) == 3
+  assert facts[0].digest == facts[1].digest
+  saved_anew = make("d", photo(1), png(np.resize([0, 1], (6, 8))))
+  again, _ = check_pair(saved_anew, LabelReader(), 3)
+  assert again.label_digest == facts[0].label_digest
 
 
 def test_smoothed_mask_is_named(make):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fcn_jax.data.classes import (
   background_classes,
-  parse_class_names,
+  parse_class_file,
   read_class_names,
   shared_palette,
   voc_palette,
@@ -47,7 +47,7 @@ def test_background_is_known_by_its_name():
 )
 def test_bad_class_names(text, part):
   with pytest.raises(DataError, match=part):
-    parse_class_names(text, "names.txt")
+    parse_class_file(text, "names.txt")
 
 
 def test_missing_class_names(tmp_path):
@@ -99,7 +99,7 @@ def test_color_map_file(tmp_path):
     ("0 0 0\n1 2", "line 2"),
     ("0 0 0\n1 2 256", "line 2"),
     ("0 0 0", "1 colours for 2 classes"),
-    ("4 5 6\n4 5 6", "lines 1 and 2"),
+    ("4 5 6\n4 5 6", "'a' and 'b' have the colour"),
     ("9 9 9\n4 5 6", "also the colour of class 'a'"),
   ],
 )
@@ -138,3 +138,72 @@ def test_useless_palettes_are_not_taken():
   assert shared_palette([(ramp, _counts(0, 1))], 2) is None
   assert shared_palette([(ramp * 0, _counts(0, 1))], 2) is None
   assert shared_palette([], 2) is None
+
+
+@pytest.mark.parametrize(
+  ("text", "names"),
+  [
+    ("Pixel Value, Class\n0, background\n1, cat\n", "background cat"),
+    ("__ignore__\n_background_\ncat\n", "_background_ cat"),
+    ("# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:9,0,0::\n",)
+    + ("background cat",),
+    (
+      "Idx\tRatio\tTrain\tVal\tStuff\tName\n1\t.2\t8\t9\t1\twall\n"
+      "2\t.1\t8\t9\t1\tsky\n",
+      "class0 wall sky",
+    ),
+    ("# made by hand\nroad\nsky\n", "road sky"),
+    ("0 road\n1 sky\n", "road sky"),
+    ("0: road\n1: sky\n", "road sky"),
+    ("0,road\n1,sky\n255,void\n", "road sky"),
+    ("road\t0\nsky\t1\n", "road sky"),
+    ("sky;1\nroad;0\n", "road sky"),
+    ("name,r,g,b\nroad,1,2,3\nsky,4,5,6\n", "road sky"),
+    ("1 2 3\troad\n4 5 6\tsky\n", "road sky"),
+    ("id,name\n0,road\n1,sky\n", "road sky"),
+    ("label,name\n0,road\n1,sky\n", "road sky"),
+    ("T-shirt\n3d\nN/A\n", "T-shirt 3d N/A"),
+  ],
+)
+def test_class_files_of_other_tools(text, names):
+  assert parse_class_file(text, "names").names == tuple(names.split())
+
+
+def test_names_with_marks_stand_in_quotes():
+  found = parse_class_file('"building, edifice"\nsky\n', "names")
+  assert found.names == ("building, edifice", "sky")
+
+
+@pytest.mark.parametrize(
+  ("text", "part"),
+  [
+    ("road\nbuilding, edifice\n", r"line 2 is 'building, edifice'"),
+    ("road\nsky\t1\n", r"line 2 is 'sky\\t1'"),
+    ("names:\n- road\n", "line 1 is 'names:'"),
+    ("- road\n- sky\n", "line 1 is '- road'"),
+    ("classes\nroad\n", "line 1 is 'classes'"),
+    ("road\n__ignore__\n", "line 2 is '__ignore__'"),
+    ('{"0": "road"}', "line 1"),
+    ("0 road\n1 sky\ncar\n", "line 3 is 'car'"),
+    ("0 road\n2 sky\n3 car\n", "line 2 names label 2, and no line names"),
+    ("0 road\n1 sky\n1 car\n", "line 3 names label 1, and so does line 2"),
+    ("id,name\n0,road\nx,sky\n", "line 3 is 'x,sky'"),
+    ("x" * 2000, "line 1 is 'xxx"),
+  ],
+)
+def test_lines_that_are_not_understood_are_named(text, part):
+  with pytest.raises(DataError, match=part):
+    parse_class_file(text, "names")
+
+
+def test_colours_of_a_class_file(tmp_path):
+  text = "name,r,g,b\nroad,1,2,3\nsky,4,5,6\n"
+  assert parse_class_file(text, "x").colors == ((1, 2, 3), (4, 5, 6))
+  assert parse_class_file("0 road\n1 sky\n", "x").colors is None
+  file = tmp_path / "class_dict.csv"
+  file.write_text(text)
+  # Names decide which colour is whose.
+  found = read_color_map(file, ("sky", "road"))
+  assert found.colors.tolist() == [[4, 5, 6], [1, 2, 3]]
+  with pytest.raises(DataError, match="'car' stands only in"):
+    read_color_map(file, ("sky", "road", "car"))

@@ -114,9 +114,9 @@ def test_all_findings_and_nothing_written(tmp_path):
     "train/images/id.jpg": photo(11),
     "train/labels/id.png": label(0, 2),
     "train/images/colour.jpg": photo(12),
-    "train/labels/colour.png": png(np.full((6, 8, 3), 3)),
+    "train/labels/colour.png": png(np.full((6, 8, 3), (3, 0, 0))),
     "train/images/alone.jpg": photo(13),
-    "train/images/c.jpg": photo(14),
+    "train/images/c.jpg": photo(3),
     "train/labels/c.png": label(0, 1),
     "val/images/void.jpg": photo(15),
     "val/labels/void.png": label(255),
@@ -179,7 +179,7 @@ def test_exports_and_a_second_run(tmp_path):
     ({"class_names": None}, "--class_names"),
     ({"val_labels": None}, "both --val_images and"),
     ({"val_images": None, "val_labels": None}, "--val_percent"),
-    ({"val_percent": 10.0}, "one of the two"),
+    ({"val_percent": 10.0}, "one of these"),
     ({"train_images": None, "train_labels": None}, "give --train_images"),
     ({"void_color": "1,2,3"}, "--colormap"),
     ({"export_only": True}, "--export_folders or"),
@@ -228,3 +228,79 @@ def test_genuine_voc(tmp_path):
   data = load_dataset("voc2012", str(tmp_path))
   assert (data.splits["train"], data.splits["val"]) == (46, 48)
   assert data.palette[15].tolist() == [192, 128, 128]
+
+
+def test_skip_leaves_out_what_was_reported_and_says_so(tmp_path):
+  files = folder_files() | {
+    "train/images/cut.jpg": photo(9)[:300],
+    "train/labels/cut.png": label(0, 1),
+    "train/images/alone.jpg": photo(13),
+    "val/images/void.jpg": photo(15),
+    "val/labels/void.png": label(255),
+  }
+  write(tmp_path, files)
+  with pytest.raises(DataError, match="--skip=void,unlabelled,unreadable"):
+    prepare(tmp_path)
+  with pytest.raises(DataError, match="1 errors.*--skip=unreadable"):
+    prepare(tmp_path, skip="void,unlabelled")
+  prepare(tmp_path, skip="void, unlabelled,unreadable")
+  data = load_dataset("tiny", str(tmp_path / "sets"))
+  assert data.ids("train") == ("a", "b")
+  assert data.ids("val") == ("c",)
+  assert len(data.sizes("train")) == len(data.source("train")) == 2
+  kinds = [kind for kind, _, _ in data.record["skipped"]]
+  assert kinds == [
+    "image without label",
+    "unreadable image",
+    "label that is all void",
+  ]
+
+
+def test_skip_stops_at_other_errors_and_at_nothing_left(tmp_path):
+  write(tmp_path, folder_files() | {"train/labels/a.png": label(7)})
+  with pytest.raises(DataError, match=r"1 errors.*again\."):
+    prepare(tmp_path, skip="unreadable")
+  write(tmp_path, folder_files() | {"val/labels/c.png": label(255)})
+  with pytest.raises(DataError, match="val: no image is left"):
+    prepare(tmp_path, skip="void")
+  with pytest.raises(DataError, match="'all' is none of void, unlabelled"):
+    prepare(tmp_path, skip="all")
+  assert not (tmp_path / "sets").exists()
+
+
+def test_one_name_in_two_splits(tmp_path):
+  files = folder_files()
+  files["val/images/a.jpg"] = files.pop("val/images/c.jpg")
+  files["val/labels/a.png"] = files.pop("val/labels/c.png")
+  write(tmp_path, files)
+  prepare(tmp_path)
+  data = load_dataset("tiny", str(tmp_path / "sets"))
+  assert data.ids("train") == ("train/a", "train/b")
+  assert data.ids("val") == ("val/a",)
+  assert data.source("val")[0].image_id == "val/a"
+
+
+def test_the_digest_is_of_bytes_and_labels(tmp_path):
+  def digest(**files):
+    write(tmp_path, folder_files() | files)
+    prepare(tmp_path, overwrite=True)
+    return load_dataset("tiny", str(tmp_path / "sets")).digest("train")
+
+  first = digest()
+  assert len(first) == 64
+  assert digest() == first
+  assert digest(**{"train/labels/b.png": label(1, 0)}) != first
+  assert digest(**{"train/images/b.jpg": photo(77)}) != first
+  assert digest(**{"val/labels/c.png": label(0, 1)}) == first
+
+
+def test_places_that_cannot_be_written_are_told_first(tmp_path):
+  write(tmp_path, folder_files() | {"file": ""})
+  said = []
+  output = tiny_output(tmp_path, data_dir=str(tmp_path / "file/sets"))
+  with pytest.raises(DataError, match="cannot be written: .*file is no folder"):
+    prepare_dataset(folder_format(tmp_path), output, said.append)
+  output = tiny_output(tmp_path, export_folders=str(tmp_path / "file"))
+  with pytest.raises(DataError, match="file is no folder"):
+    prepare_dataset(folder_format(tmp_path), output, said.append)
+  assert said == []

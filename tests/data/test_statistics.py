@@ -45,7 +45,7 @@ def test_pixels_images_and_shares_by_hand(split):
     [0.9, 0.1, 0, 10 / 60]
   )
   assert split.share_of_images[[0, 1, 255]] == pytest.approx([1, 1 / 3, 2 / 3])
-  assert split.image_shares[1, [0, 1, 255]].tolist() == [0.5, 0.25, 0.25]
+  assert split.shares_of(1)[[0, 1, 255]].tolist() == [0.5, 0.25, 0.25]
   assert split.labels == [0, 1, 2, 255]
   assert split.often == [((4, 5), 2), ((2, 10), 1)]
 

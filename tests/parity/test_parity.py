@@ -87,9 +87,9 @@ KINDS = {
     "confusion matrix": 6,
     "pixel accuracy": 6,
     "mean accuracy": 6,
-    "mean IU": 6,
-    "frequency weighted IU": 6,
-    "IU of each class": 6,
+    "mean IoU": 6,
+    "frequency-weighted IoU": 6,
+    "IoU of each class": 6,
   },
   "geometry": {
     "heights of blobs": 96,

@@ -179,5 +179,5 @@ def test_the_script(tmp_path):
   assert "lacking, metrics: lacks 'random21/label_0'" in partly
   done = run_scripts.run(SCRIPT, f"--golden={tmp_path}", "--groups=metrics")
   assert done.returncode == 0
-  assert "metrics: mean IU" in done.stdout
+  assert "metrics: mean IoU" in done.stdout
   assert "36 comparisons on cpu: all within tolerance" in done.stdout

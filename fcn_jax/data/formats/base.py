@@ -1,14 +1,14 @@
 """What every format of a user's data has: its flags, and what it finds."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from fcn_jax.data.classes import read_class_names
+from fcn_jax.data.classes import parse_color, read_class_names
 from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.formats.voc_tree import Tree
-from fcn_jax.data.labels import LabelReader, parse_color, read_color_map
+from fcn_jax.data.labels import LabelReader, read_color_map
 from fcn_jax.files import DataError
 
 
@@ -34,6 +34,9 @@ class Found:
     reader: how the label files are read.
     name: what the data set is called by default; None: the user has to say.
     tree: the VOC tree, where it is one.
+    decided: what the user has settled of how images are read: 'exif',
+      'grey_range', 'color_range'.
+    record: what the data set keeps of that.
   """
 
   splits: Mapping[str, Sequence[Pair]]
@@ -42,6 +45,8 @@ class Found:
   reader: LabelReader
   name: str | None = None
   tree: Tree | None = None
+  decided: Collection[str] = frozenset()
+  record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def summary(self) -> str:
     """One line: how many pairs and classes there are to look at."""
@@ -73,7 +78,7 @@ class Format:
   busy: ClassVar[str | None] = None
 
   class_names: str | None = flag(
-    None, "text file, line i (from 0) names label i"
+    None, "text file, line i (from 0) names label i; or a table of classes"
   )
   colormap: str | None = flag(
     None, "for labels in colours: line i holds 'R G B' of label i"
@@ -82,6 +87,22 @@ class Format:
   binary_masks: bool = flag(
     False, "labels are masks of 0 and 255, and 255 is class 1"
   )
+  threshold: int | None = flag(
+    None,
+    "of binary masks, the least value of class 1 (as 128, for JPEG masks)",
+    lower_bound=1,
+    upper_bound=65535,
+  )
+  exif: str | None = flag(
+    None,
+    "images whose EXIF orientation their labels lack: apply turns the image, "
+    "ignore neither, both turns both",
+  )
+  value_range: str | None = flag(
+    None,
+    "of 16-bit grey images, as 0,4095; auto: lowest and highest value of the "
+    "training images",
+  )
 
   def given_names(self) -> tuple[str, ...] | None:
     """The names in the file --class_names; None without it."""
@@ -89,10 +110,16 @@ class Format:
 
   def reader(self, class_names: tuple[str, ...]) -> LabelReader:
     """How labels are read, as --colormap and the like say."""
+    if self.colormap and self.binary_masks:
+      raise DataError(
+        "--colormap and --binary_masks both say what labels mean; give one"
+      )
+    if self.threshold and not self.binary_masks:
+      raise DataError("--threshold belongs to --binary_masks; give that too")
     void = self.void_color and parse_color(self.void_color)
     if void and not self.colormap:
       raise DataError("--void_color belongs to --colormap; give that too")
     color_map = self.colormap and read_color_map(
       self.colormap, class_names, void
     )
-    return LabelReader(color_map or None, self.binary_masks)
+    return LabelReader(color_map or None, self.binary_masks, self.threshold)

@@ -25,7 +25,7 @@ class Shapes(Format):
   def find(self) -> Found:
     """Pairs, class names and how to read labels, see `Format`.
 
-    The images lie in a temporary tar, which goes when what is returned goes.
+    The images lie in a temporary tar, which goes when the tree goes.
     """
     folder = tempfile.mkdtemp(prefix="shapes_")
     try:
@@ -40,5 +40,5 @@ class Shapes(Format):
     except BaseException:
       shutil.rmtree(folder)
       raise
-    weakref.finalize(found, shutil.rmtree, folder)
+    weakref.finalize(found.tree, shutil.rmtree, folder)
     return found

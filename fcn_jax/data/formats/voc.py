@@ -1,17 +1,23 @@
 """The format of PASCAL VOC: its class names, lists of images, and pairs."""
 
 import dataclasses
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
-from fcn_jax.data.classes import parse_class_names
+from fcn_jax.data.classes import parse_class_file
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.findings import Finding, report
 from fcn_jax.data.formats.base import Format, Found, flag
+from fcn_jax.data.formats.folder import divide
+from fcn_jax.data.formats.lists import columns, known_as, read_list
 from fcn_jax.data.formats.voc_tree import LISTS, YEARS, Tree, open_tree
+from fcn_jax.data.labels import ColorMap, color_map
 from fcn_jax.files import DataError
+
+AUGMENTED = "SegmentationClassAug"  # labels of SBD, beside VOC's own
 
 CLASS_NAMES = (
   "background",
@@ -42,14 +48,15 @@ CLASS_NAMES = (
 class Voc(Format):
   """A tree laid out as PASCAL VOC's, in a tar or a folder.
 
-  Every list in ImageSets/Segmentation is a split.  Class names are those of
-  --class_names, else of classes.txt beside ImageSets, else VOC's.
+  Every list in ImageSets/Segmentation is a split; what is no letter or digit
+  in its name becomes '_'.  Class names are those of --class_names, else of
+  classes.txt or CVAT's labelmap.txt beside ImageSets, else VOC's.
   """
 
   title: ClassVar[str] = "a tree laid out as PASCAL VOC's"
 
   archive: str | None = flag(
-    None, "the tar, as downloaded; it is read in place"
+    None, "the tar or zip, as downloaded; it is read in place"
   )
   devkit: str | None = flag(None, "the unpacked folder, instead of --archive")
   year: int | None = flag(
@@ -58,32 +65,53 @@ class Voc(Format):
     lower_bound=YEARS[0],
     upper_bound=YEARS[-1],
   )
+  val_percent: float | None = flag(
+    None, "draw the validation set from the training one"
+  )
+  seed: int = flag(0, "of the draw of the validation set")
 
   def find(self) -> Found:
     """Pairs, class names and how to read labels, see `Format`."""
     if bool(self.archive) == bool(self.devkit):
       raise DataError("--dataset=voc: give --archive=FILE.tar or --devkit=DIR")
     tree = open_tree(self.archive, self.devkit, self.year)
-    names = self.given_names() or class_names(tree)
+    given = self.given_names()
+    names = given or class_names(tree)
     splits, findings = find_pairs(tree)
+    if self.val_percent is not None:
+      splits = _divided(splits, self.val_percent, self.seed, tree.place)
     if not splits:
       raise DataError(
         f"{report(findings)}\n{tree.place}: no list in ImageSets/Segmentation "
         "has images with labels"
       )
+    if not {"train", "val"} & splits.keys():
+      findings.append(
+        Finding(
+          "no list called train",
+          tree.place,
+          f"there: {', '.join(splits)}",
+          "to train on one list, divide it with --val_percent=10",
+          warning=True,
+        )
+      )
+    reader = self.reader(names)
+    if not given and not self.colormap and not self.binary_masks:
+      reader = dataclasses.replace(reader, color_map=_labelmap(tree))
     name = f"voc{tree.year}" if tree.year else None
-    return Found(splits, findings, names, self.reader(names), name, tree)
+    return Found(splits, findings, names, reader, name, tree)
 
 
 def class_names(tree: Tree) -> tuple[str, ...]:
-  """The names in classes.txt beside ImageSets, else VOC's 21.
+  """The names in classes.txt or labelmap.txt beside ImageSets, else VOC's 21.
 
   Raises:
-    DataError: no classes.txt, and the tree is none of VOC2007 to VOC2012.
+    DataError: neither, and the tree is none of VOC2007 to VOC2012.
   """
-  if "classes.txt" in tree.files:
-    file = tree.files["classes.txt"]
-    return parse_class_names(file.read().decode("utf-8-sig"), file.name)
+  for key in ("classes.txt", "labelmap.txt"):
+    if key in tree.files:
+      file = tree.files[key]
+      return parse_class_file(file.text(), file.name).names
   if tree.year is not None:
     return CLASS_NAMES
   raise DataError(
@@ -92,102 +120,154 @@ def class_names(tree: Tree) -> tuple[str, ...]:
   )
 
 
+def _labelmap(tree: Tree) -> ColorMap | None:
+  """The colours of CVAT's labelmap.txt, where it names the classes."""
+  file = tree.files.get("labelmap.txt")
+  if file is None or "classes.txt" in tree.files:
+    return None
+  found = parse_class_file(file.text(), file.name)
+  if found.colors is None:
+    return None
+  return color_map(found.colors, found.names, None, file.name)
+
+
+def _divided(
+  splits: Mapping[str, list[Pair]], val_percent: float, seed: int, place: str
+) -> dict[str, list[Pair]]:
+  """Train and val of the list train, or of the only one, and other lists."""
+  if "val" in splits:
+    raise DataError(f"{place} has a list val; leave out --val_percent")
+  whole = "train" if "train" in splits else next(iter(splits), "")
+  if whole != "train" and len(splits) != 1:
+    raise DataError(
+      f"--val_percent: {place} has no list train, and {len(splits)} others "
+      f"({', '.join(splits)}); leave one, or call one train"
+    )
+  train, val = divide(splits[whole], val_percent, seed)
+  others = {split: pairs for split, pairs in splits.items() if split != whole}
+  return {"train": train, "val": val, **others}
+
+
 def find_pairs(tree: Tree) -> tuple[dict[str, list[Pair]], list[Finding]]:
   """The pairs of every list in ImageSets/Segmentation, in the list's order.
 
-  A list none of whose images has a label (a test set) is left out, with a
-  warning; train and val never are.
+  A line is an id, whose label is in SegmentationClass or, if it is not, in
+  SegmentationClassAug; or the paths of an image and its label. A list none of
+  whose images has a label (a test set) is left out, with a warning; train and
+  val never are.
 
   Returns:
     Pairs by split, and what is wrong with the lists.
   """
-  images, labels = tree.folder("JPEGImages"), tree.folder("SegmentationClass")
+  images = tree.folder("JPEGImages")
+  labels = {**tree.folder(AUGMENTED), **tree.folder("SegmentationClass")}
   splits, findings = {}, []
   for key, file in tree.files.items():
     if not key.startswith(LISTS + "/") or file.extension != ".txt":
       continue
-    if not re.fullmatch(r"\w+", file.stem) or file.stem.lower() == "all":
+    split = re.sub(r"\W", "_", file.stem)
+    if split in ("", "all") or split in splits or not file.stem.isascii():
       findings.append(
         Finding(
           "list whose name cannot name a split",
           file.name,
           repr(file.stem),
-          "rename it: letters, digits and underscores, and not 'all'",
+          "rename it: letters, digits and underscores, not 'all', and not as "
+          "another list",
         )
       )
       continue
-    ids = read_list(file)
-    twice = [image_id for image_id, n in Counter(ids).items() if n > 1]
+    lines = read_list(file)
+    twice = [line for line, n in Counter(lines).items() if n > 1]
     findings += [
-      Finding("id listed twice", file.name, image_id, "take one line out")
-      for image_id in twice
+      Finding("id listed twice", file.name, line, "take one line out")
+      for line in twice
     ]
-    if not ids:
+    if not lines:
       findings.append(
         Finding("empty list", file.name, "no image id", "fill or remove it")
       )
       continue
-    if file.stem not in ("train", "val") and not labels.keys() & set(ids):
+    rows = [_row(line, tree, images, labels) for line in lines]
+    if split not in ("train", "val") and not any(row.labels for row in rows):
       findings.append(
         Finding(
           "list left out",
           file.name,
-          f"none of its {len(ids)} images has a label",
+          f"none of its {len(lines)} images has a label",
           "nothing, if these are the unlabelled test images",
           warning=True,
         )
       )
       continue
-    splits[file.stem] = []
-    for image_id in ids:
+    splits[split] = []
+    for row in rows:
       problems = [
-        *_problems(images, image_id, "JPEGImages", file.name),
-        *_problems(labels, image_id, "SegmentationClass", file.name),
+        *_problems(row.images, row.image_id, row.image_name, file.name),
+        *_problems(row.labels, row.image_id, row.label_name, file.name),
       ]
       findings += problems
       if not problems:
-        splits[file.stem].append(
-          Pair(image_id, images[image_id][0], labels[image_id][0])
-        )
+        splits[split].append(Pair(row.image_id, row.images[0], row.labels[0]))
   order = sorted(
     splits, key=lambda split: (split != "train", split != "val", split)
   )
   return {split: splits[split] for split in order}, findings
 
 
-def read_list(file: File) -> list[str]:
-  """Image ids of a list, one per line.
+class _Row(NamedTuple):
+  """A line of a list: what it names, and the files of that name."""
 
-  Raises:
-    DataError: not a text file.
-  """
-  try:
-    lines = file.read().decode("utf-8-sig").splitlines()
-  except UnicodeDecodeError:
-    raise DataError(f"{file.name}: not a text file in UTF-8") from None
-  return [line.strip() for line in lines if line.strip()]
+  image_id: str
+  images: list[File]
+  labels: list[File]
+  image_name: str
+  label_name: str
+
+
+def _row(
+  line: str,
+  tree: Tree,
+  images: Mapping[str, list[File]],
+  labels: Mapping[str, list[File]],
+) -> _Row:
+  parts = columns(line)
+  if len(parts) == 1 or line in images:
+    # An id, or the path of an image.
+    path = known_as(line, tree.files)
+    name = os.path.splitext(os.path.basename(path))[0] if path else line
+    return _Row(
+      name,
+      images.get(name, []),
+      labels.get(name, []),
+      f"JPEGImages/{name}.*",
+      f"SegmentationClass/{name}.*",
+    )
+  paths = [known_as(part, tree.files) for part in parts]
+  found = [[tree.files[path]] if path else [] for path in paths]
+  stem = os.path.splitext(os.path.basename(parts[0]))[0]
+  return _Row(stem, *found, *parts)
 
 
 def _problems(
-  files: Mapping[str, list[File]], image_id: str, folder: str, list_name: str
+  files: Sequence[File], image_id: str, what: str, list_name: str
 ) -> list[Finding]:
-  found = files.get(image_id, [])
-  if len(found) == 1:
+  if len(files) == 1:
     return []
-  if not found:
+  if not files:
     return [
       Finding(
         "listed file that is missing",
         list_name,
-        f"{image_id}: no {folder}/{image_id}.*",
+        f"{image_id}: no {what}",
         "fetch the archive again, or take the line out of the list",
       )
     ]
   return [
     Finding(
       "several files of one stem",
-      ", ".join(file.name for file in found),
-      f"{len(found)} files for {image_id}",
+      ", ".join(file.name for file in files),
+      f"{len(files)} files for {image_id}",
       "keep one of them",
     )
   ]

@@ -6,7 +6,7 @@ import pathlib
 import re
 from collections.abc import Mapping
 
-from fcn_jax.data.files import File, list_folder, list_tar
+from fcn_jax.data.files import File, list_files
 from fcn_jax.files import DataError
 
 YEARS = tuple(range(2007, 2013))
@@ -50,15 +50,16 @@ def open_tree(
   """The VOC tree in a tar or below a folder.
 
   Args:
-    archive: an uncompressed tar; it is read in place.
-    devkit: a folder; the tree may begin there or further down.
+    archive: a tar or zip (see `files.list_files`), or a folder; the tree may
+      begin there or further down.
+    devkit: the same, of a folder.
     year: which one, where there are several (VOC2007 to VOC2012).
 
   Raises:
     DataError: none there, or several and no year.
   """
   place = str(archive or devkit)
-  files = list_tar(archive) if archive else list_folder(devkit)
+  files = list_files(place)
   roots = sorted(
     {
       str(path.parents[2])

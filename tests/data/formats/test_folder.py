@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,7 +73,7 @@ def test_wrong_folders(tmp_path):
   for images, labels, part in (
     ("i", "i", "images and labels"),
     ("i", "l", "no image in it"),
-    ("none", "l", "no such folder"),
+    ("none", "l", "no such file or folder"),
   ):
     with pytest.raises(DataError, match=part):
       find_pairs(str(tmp_path / images), str(tmp_path / labels))
@@ -84,7 +86,7 @@ def _pairs(count):
 
 @given(
   st.integers(2, 60),
-  st.floats(0, 100, exclude_min=True, exclude_max=True),
+  st.floats(1, 100, exclude_max=True),
   st.integers(0, 99),
 )
 def test_divide_parts_without_loss(count, percent, seed):
@@ -110,6 +112,8 @@ def test_divide_refuses():
   for percent in (0.0, 100.0, -1.0, float("nan")):
     with pytest.raises(DataError, match="val_percent"):
       divide(_pairs(4), percent, 0)
+  with pytest.raises(DataError, match=r"0\.25: did you mean 25\? Give 1"):
+    divide(_pairs(4), 0.25, 0)
   with pytest.raises(DataError, match="1 pairs"):
     divide(_pairs(1), 10.0, 0)
 
@@ -148,3 +152,78 @@ def test_no_image_has_a_label(tmp_path):
   write(tmp_path, files)
   with pytest.raises(DataError, match="train: no image has a label of its"):
     folder_format(tmp_path).find()
+
+
+def one_folder(root, **lists):
+  """The format of one folder of images a to d, one of labels, and lists."""
+  files = {"classes.txt": "ground\nthing\n", "labels/unused.png": label(0)}
+  for i, name in enumerate("abcd"):
+    files[f"images/{name}.jpg"] = photo(i)
+    files[f"labels/{name}_mask.png" if name == "d" else f"labels/{name}.png"] = (
+      label(i)
+    )
+  files |= {f"{split}.txt": text for split, text in lists.items()}
+  write(root, files)
+  return folder_format(
+    root,
+    train_images=str(root / "images"),
+    train_labels=str(root / "labels"),
+    val_images=None,
+    val_labels=None,
+    **{f"{split}_list": str(root / f"{split}.txt") for split in lists},
+  )
+
+
+def test_lists_say_what_is_in_a_split(tmp_path):
+  source = one_folder(
+    tmp_path,
+    train="b\n/data/images/a.jpg\n\n",
+    val="images/d.jpg labels/d_mask.png\nc.jpg,c.png\n",
+  )
+  found = source.find()
+  ids = {s: [p.image_id for p in pairs] for s, pairs in found.splits.items()}
+  assert ids == {"train": ["b", "a"], "val": ["d", "c"]}
+  assert found.splits["val"][0].label.read() == label(3)
+  assert found.findings == []
+
+
+def test_lists_with_faults(tmp_path):
+  source = one_folder(tmp_path, train="a\na\nghost\nd\n", val="b\n")
+  found = source.find()
+  assert [(f.kind, f.value) for f in found.findings] == [
+    ("id listed twice", "a"),
+    ("listed file that is missing", f"ghost: not in {tmp_path}/images"),
+    ("image without label", f"ghost: not in {tmp_path}/labels"),
+    ("image without label", f"d: not in {tmp_path}/labels"),
+  ]
+  empty = one_folder(tmp_path / "2", train="\n", val="b\n")
+  with pytest.raises(DataError, match="names no image"):
+    empty.find()
+
+
+def test_a_list_needs_folders(tmp_path):
+  write(tmp_path, folder_files() | {"val.txt": "a\n"})
+  source = folder_format(
+    tmp_path,
+    train_images=None,
+    train_labels=None,
+    val_images=None,
+    val_labels=None,
+    val_list=str(tmp_path / "val.txt"),
+  )
+  with pytest.raises(DataError, match="give --train_images and --train_labels"):
+    source.find()
+
+
+def test_folders_in_archives(tmp_path):
+  write(tmp_path, folder_files())
+  archives = {
+    f"train_{kind}": shutil.make_archive(
+      str(tmp_path / kind), form, tmp_path / "train" / kind
+    )
+    for kind, form in (("images", "zip"), ("labels", "gztar"))
+  }
+  pairs = folder_format(tmp_path, **archives).find().splits["train"]
+  assert [pair.image_id for pair in pairs] == ["a", "b"]
+  assert pairs[0].image.read() == photo(1)
+  assert pairs[0].label.read() == label(0, 1)
