@@ -34,7 +34,7 @@ from fcn_jax.weights import (
 from fcn_jax.weights.source import WeightFileError
 
 
-def check(path, model=FCN, tolerance=0.0, mean=None):
+def check(path, model=FCN, tolerance=0.0):
   """Reads, converts, proves; the kernels are those that were saved."""
   source = readers.read(path)
   model = dict(model)
