@@ -47,7 +47,7 @@ def fcn_alexnet8s(
   order: str = "pool_norm",
   mean_bgr: tuple[float, float, float] = (116.0, 116.0, 116.0),
 ) -> d.Layers:
-  """FCN-AlexNet with scores of pool2 and pool1, of stride 8: a cousin of FCN-8s.
+  """FCN-AlexNet with scores of pool2 and pool1: its stride is 8, as FCN-8s'.
 
   What is added is scaled down: pool1's values are some forty times fc7's, and
   a head that reads them would learn so much faster.  With zero scores of pool2

@@ -291,7 +291,7 @@ def test_skips_of_zero_change_nothing():
   assert [*geometry.crop_offsets(declared).values()] == [5, 10, 18]
   other = models.build(declared)
   surgery.surgery(export.to_caffe(one), other)
-  image = random_image(np.random.default_rng(0), 75, 93)[None]
+  image = jnp.asarray(random_image(np.random.default_rng(0), 75, 93)[None])
   assert_near(other(image), one(image))
   for n in range(1, 701):
     geometry.sizes(declared, n)
