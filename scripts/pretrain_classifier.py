@@ -24,9 +24,9 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> int:
-  from fcn_jax.training.pretrain import train_classifier
+  from fcn_jax.training.loop import train_and_evaluate
 
-  outcome = train_classifier(_CONFIG.value, _WORKDIR.value)
+  outcome = train_and_evaluate(_CONFIG.value, _WORKDIR.value)
   return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
 
 

@@ -29,10 +29,13 @@ class Cost(NamedTuple):
 
   Attributes:
     seconds: from its start to its end.
+    busy: seconds of all processor cores together, which others' work on the
+      machine changes less.
     peak: most bytes it held.
   """
 
   seconds: float
+  busy: float
   peak: int
 
 
@@ -79,7 +82,8 @@ def cost(script: str, *arguments: str) -> Cost:
       said.seek(0)
       end = said.read().decode(errors="replace")[-2000:]
       raise RuntimeError(f"{script}: exit code {process.returncode}\n{end}")
-  return Cost(seconds, used.ru_maxrss * 1024)
+  busy = used.ru_utime + used.ru_stime
+  return Cost(seconds, busy, used.ru_maxrss * 1024)
 
 
 def costs(images: int) -> dict[str, Cost]:
@@ -106,11 +110,11 @@ def costs(images: int) -> dict[str, Cost]:
 
 
 def main(numbers: list[int]) -> None:
-  rows = [["images", "work", "seconds", "peak MB"]]
+  rows = [["images", "work", "seconds", "CPU seconds", "peak MB"]]
   for images in numbers:
     for work, one in costs(images).items():
-      seconds, peak = f"{one.seconds:.1f}", f"{one.peak / 1e6:,.0f}"
-      rows.append([count(images), work, seconds, peak])
+      seconds = f"{one.seconds:.1f}", f"{one.busy:.1f}"
+      rows.append([count(images), work, *seconds, f"{one.peak / 1e6:,.0f}"])
   print(table(rows, left=2))
 
 

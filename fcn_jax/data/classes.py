@@ -155,9 +155,7 @@ def _rows(
     guesses = {_guess(_cells(line, mark)) for _, line in filled}
     if len(guesses - {None}) == 1:
       (columns,) = guesses - {None}
-      found = sum(
-        _guess(_cells(line, mark)) is not None for _, line in filled
-      )
+      found = sum(_guess(_cells(line, mark)) is not None for _, line in filled)
       if 2 * found > len(filled):
         columns = dict(columns)
         return [

@@ -16,6 +16,7 @@ from jaxtyping import Int32, UInt8
 
 from fcn_jax.data.augment import Augmentation
 from fcn_jax.data.files import File, Pair
+from fcn_jax.data.images import decode_image, decode_label
 from fcn_jax.files import DataError
 
 VERSION = "1.0.0"
@@ -104,6 +105,14 @@ class Dataset:
     """Height and width of each label: those of its image, or one pixel."""
     sizes = self.sizes(split)
     return np.ones_like(sizes) if self.square else sizes
+
+  def example(
+    self, split: str, index: int
+  ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """One decoded image, RGB, and its label: class ids, 255 = void."""
+    record = self.source(split)[index]
+    image = decode_image(record.image, record.image_id)
+    return image, decode_label(record.label)
 
   def source(self, split: str) -> "Source":
     """The records of a split, in random access."""

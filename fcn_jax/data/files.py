@@ -18,6 +18,7 @@ from typing import Any
 
 from fcn_jax.files import DataError
 
+_ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 MOST_TEXT = 64 << 20  # bytes of a list or a file of names
 
 
@@ -111,7 +112,7 @@ def list_files(place: str | os.PathLike) -> dict[str, File]:
   if os.path.isdir(place):
     return list_folder(place)
   if not os.path.isfile(place):
-    raise DataError(f"{place}: no such file or folder; check the path")
+    raise DataError(f"{place}: no such folder or archive; check the path")
   return list_zip(place) if zipfile.is_zipfile(place) else list_tar(place)
 
 
@@ -276,7 +277,10 @@ def list_zip(archive: str | os.PathLike) -> dict[str, File]:
           raise DataError(
             f"{archive}: {key} is encrypted; unpack it and give the folder"
           )
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if member.compress_type not in (
+          zipfile.ZIP_STORED,
+          zipfile.ZIP_DEFLATED,
+        ):
           raise DataError(
             f"{archive}: {key} is compressed by another method than deflate; "
             "unpack it and give the folder"

@@ -130,15 +130,15 @@ def read_header(data: bytes, page: int = 0) -> Header:
     page: whose orientation it is.
   """
   try:
-    image = open_header(io.BytesIO(data))
-    deep = image.mode in SIXTEEN_BIT, _is_deep_color(image)
-    pages = _pages(image)
-    image.seek(page)
-    # Pillow decodes a PNG to find a tag behind its pixels.
-    untagged = image.format == "PNG" and not any(
-      mark in data for mark in _PNG_TAGS
-    )
-    return Header(pages, 1 if untagged else _tag(image), *deep)
+    with open_header(io.BytesIO(data)) as image:
+      deep = image.mode in SIXTEEN_BIT, _is_deep_color(image)
+      pages = _pages(image)
+      image.seek(page)
+      # Pillow decodes a PNG to find a tag behind its pixels.
+      untagged = image.format == "PNG" and not any(
+        mark in data for mark in _PNG_TAGS
+      )
+      return Header(pages, 1 if untagged else _tag(image), *deep)
   except Exception:  # decoding will tell
     return Header()
 
@@ -176,9 +176,7 @@ def turned(image: Image.Image, how: int) -> Image.Image:
   return image.transpose(_TURNS[how]) if how in _TURNS else image
 
 
-def as_stored(
-  data: bytes, name: str, page: int = 0
-) -> tuple[Image.Image, int]:
+def as_stored(data: bytes, name: str, page: int = 0) -> tuple[Image.Image, int]:
   """An image with its pixels as they are in the file, and its orientation.
 
   Raises:
@@ -232,7 +230,10 @@ def without_orientation(data: bytes, name: str) -> bytes:
   edited = bytearray(data)
   place = 2
   while place + 4 <= len(data) and data[place] == 0xFF:
-    marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4])
+    marker, length = (
+      data[place + 1],
+      int.from_bytes(data[place + 2 : place + 4]),
+    )
     if marker == 0xDA:  # pixels begin
       break
     start, end = place + 4, place + 2 + length
@@ -347,7 +348,9 @@ def stretched(
   if (low, high) == FULL_RANGE:
     return values
   offset = values.astype(np.int64).clip(low, high) - low
-  return ((offset * 65535 + (high - low) // 2) // (high - low)).astype(np.uint16)
+  return ((offset * 65535 + (high - low) // 2) // (high - low)).astype(
+    np.uint16
+  )
 
 
 def oriented(image: Image.Image) -> Image.Image:

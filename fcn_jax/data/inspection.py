@@ -165,7 +165,7 @@ def check_classes(
           what,
           "no label has it",
           "look whether the class names are in the labels' order; without "
-          "pixels it is never learnt, and left out of mean IU",
+          "pixels it is never learnt, and left out of mean IoU",
           warning=True,
         )
       )

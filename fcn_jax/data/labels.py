@@ -107,9 +107,7 @@ def read_color_map(
   return color_map(colors, class_names, void, os.fspath(path))
 
 
-def _of_lines(
-  text: str, path: str | os.PathLike
-) -> list[tuple[int, int, int]]:
+def _of_lines(text: str, path: str | os.PathLike) -> list[tuple[int, int, int]]:
   colors = []
   for number, line in enumerate(text.rstrip().splitlines(), 1):
     try:

@@ -371,8 +371,8 @@ def inspect(
     FileNotFoundError: there is no such checkpoint.
     ValueError: the image cannot be read, or there is no such layer.
   """
-  image = as_rgb(path)
   net, card, number = checkpoints.load_model(checkpoint, step)
+  image = as_rgb(path, card.value_range and tuple(card.value_range))
   side, note = net.layers[0].size, ""
   if side and image.shape[:2] != (side, side):
     note = (

@@ -77,8 +77,8 @@ def images_of(dataset: Dataset, split: str) -> list[ImageFile]:
     parts = image_id.split("/")
     if {"", ".", ".."} & set(parts) or "\\" in image_id or "\0" in image_id:
       raise DataError(
-        f"{dataset.name}, {split}: the id {image_id!r} cannot name a file below "
-        "the output folder; prepare the data again with other names"
+        f"{dataset.name}, {split}: the id {image_id!r} cannot name a file "
+        "below the output folder; prepare the data again with other names"
       )
   folder = pathlib.Path(dataset.name, split)
   return [
@@ -129,9 +129,7 @@ def find_images(
   common = os.path.commonpath(roots)
   ids = _ids([os.path.relpath(path, common) for path in found])
   files = [
-    file
-    for i, path in zip(ids, found, strict=True)
-    for file in _pages(i, path)
+    file for i, path in zip(ids, found, strict=True) for file in _pages(i, path)
   ]
   return files, list(others)
 

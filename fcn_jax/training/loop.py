@@ -28,7 +28,14 @@ from fcn_jax.reports import live
 from fcn_jax.runs import config as config_lib
 from fcn_jax.runs import run as run_lib
 from fcn_jax.runs.record import Schedule, Writer
-from fcn_jax.training import input, memory, optimizers, progress, recipe
+from fcn_jax.training import (
+  input,
+  memory,
+  optimizers,
+  pretrain,
+  progress,
+  recipe,
+)
 from fcn_jax.training.input import make_loader
 from fcn_jax.training.optimizers import make_solver
 from fcn_jax.training.progress import Stopping
@@ -48,12 +55,19 @@ class Outcome:
     evaluation: the last one made, None if none was.
     stopped_by: number of the signal that ended the run early, or None.
     card: of the run's checkpoints.
+    graphdef: of the network.
   """
 
   state: TrainState
   evaluation: Evaluation | None
   stopped_by: int | None
   card: checkpoints.ModelCard
+  graphdef: nnx.GraphDef
+
+  @property
+  def network(self) -> models.Network:
+    """The network with the parameters of the last step."""
+    return nnx.merge(self.graphdef, self.state.params, self.state.frozen)
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
@@ -63,6 +77,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
     config: see the files in configs/.
     workdir: where checkpoints, metrics.jsonl, tensorboard/, config.json,
       receipt.txt, report.html and what it is drawn from go; made if absent.
+      Of a classifier also classifier.caffemodel and classes.txt, at its end.
 
   Raises:
     ValueError: a field of the config is unknown or out of range, the network
@@ -72,6 +87,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
   """
   config = recipe.check(config)
   folder = pathlib.Path(workdir).expanduser()
+  pretrain.check_unclaimed(folder)
   begun = checkpoints.has_checkpoint(folder)
   config_lib.claim_workdir(config, folder, begun, recipe.complete)
   dataset = input.load_data(config)
@@ -80,7 +96,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
     checkpoints.Checkpoints(folder, config.keep_latest) as saved,
     Stopping() as stop,
   ):
-    return run(saved, stop)
+    outcome = run(saved, stop)
+  if dataset.square and outcome.stopped_by is None:
+    pretrain.write_classifier(outcome.network, outcome.card, folder)
+  return outcome
 
 
 def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
@@ -202,8 +221,9 @@ class _Run:
       title = METRICS[self.measure].title
       score = writer.validations[step][self.measure]
       _log.info("finished: step %d, %s %.4f", step, title, score)
-      return Outcome(state, evaluation, None, self.about)
-    return Outcome(state, evaluation, stop.signal, self.about)
+    signal = None if finished else stop.signal
+    graphdef = training.graphdef
+    return Outcome(state, evaluation, signal, self.about, graphdef)
 
   def dry(self, say: Callable[[str], None]) -> None:
     """The first step of a new run, and what it cost."""

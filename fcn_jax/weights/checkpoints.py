@@ -65,7 +65,7 @@ class Checkpoints:
 
   Args:
     directory: the model directory.
-    keep_latest: how many of the latest are kept; the best by mean IU is kept
+    keep_latest: how many of the latest are kept; the best by mean IoU is kept
       besides.
   """
 
@@ -112,7 +112,7 @@ class Checkpoints:
     """Writes a checkpoint, complete or not at all.
 
     A checkpoint of this step that is there already is left alone, unless it
-    lacks the mean IU that is given now.
+    lacks the mean IoU that is given now.
 
     Args:
       step: updates made.
@@ -242,7 +242,7 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
 
   Args:
     directory: the model directory.
-    step: 'best' (by mean IU; the latest where none was scored), 'latest', or a
+    step: 'best' (by mean IoU; the latest where none was scored), 'latest', or a
       number.
 
   Raises:

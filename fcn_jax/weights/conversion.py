@@ -15,19 +15,47 @@ from fcn_jax.weights.receipt import Receipt
 _MOST_CLASSES = 255  # of a label image, whose value 255 is void
 
 
-def make_model(
-  path: pathlib.Path,
-  output: pathlib.Path,
+class Origin(NamedTuple):
+  """Where the weight file is from: one of the first two.
+
+  Attributes:
+    source: a file.
+    download: name of a published file, see `published.FILES`.
+    mirrors: URLs that are tried first for it.
+  """
+
+  source: str | None = None
+  download: str | None = None
+  mirrors: Sequence[str] = ()
+
+  def path(self) -> pathlib.Path:
+    """The file; one that is published is fetched.
+
+    Raises:
+      DataError: not one of source and download is given.
+      OSError: it cannot be fetched.
+    """
+    if (self.source is None) == (self.download is None):
+      raise DataError("give either --source=FILE or --download=NAME")
+    if self.download:
+      return published.fetch(self.download, self.mirrors)
+    return pathlib.Path(self.source).expanduser()
+
+
+def convert(
+  source: str | os.PathLike | Origin,
+  output: str | os.PathLike | None,
   name: str,
   class_names: Sequence[str],
   palette: Sequence[Sequence[int]],
-  given: Mapping[str, Any],
+  given: Mapping[str, Any] | None = None,
   **options,
 ) -> Receipt:
   """Converts a weight file and writes OUTPUT, complete or not at all.
 
   Args:
-    path: the file, of any format that `readers.read` knows.
+    source: the file, of any format that `readers.read` knows, or where it
+      comes from.
     output: the directory to write; must not exist.
     name: of the network, a key of `models.NETWORKS`.
     class_names: one a class.
@@ -40,9 +68,14 @@ def make_model(
     The receipt, which lies in the directory, too.
 
   Raises:
-    DataError: the output exists, or more classes than label images have.
+    DataError: the output exists or is None, no one source is given, or more
+      classes than label images have.
     ValueError: see `readers.read`, `proof.convert`, and an unknown option.
   """
+  origin = source if isinstance(source, Origin) else Origin(os.fspath(source))
+  if output is None:
+    raise DataError("--output= is missing: the model directory to write")
+  output = pathlib.Path(output).expanduser()
   if output.exists():
     raise DataError(
       f"{output} exists and is not overwritten; name another --output"
@@ -53,13 +86,14 @@ def make_model(
       f"{len(class_names)} classes: a label image has values for "
       f"{_MOST_CLASSES}, and void; only a classifier may have more"
     )
+  path = origin.path()
   source = readers.read(path)
   known = models.options(name)
   if source.mean_bgr is not None and "mean_bgr" in known:
     known["mean_bgr"] = source.mean_bgr
   model = {
     key: list(value) if isinstance(value, tuple) else value
-    for key, value in (known | dict(given)).items()
+    for key, value in (known | dict(given or {})).items()
   }
   card = checkpoints.ModelCard(
     model={"name": name, "classes": len(class_names), **model},
@@ -86,52 +120,6 @@ def make_model(
     shutil.rmtree(unfinished)
     raise
   return receipt
-
-
-class Origin(NamedTuple):
-  """Where the weight file is from: one of the first two.
-
-  Attributes:
-    source: a file.
-    download: name of a published file, see `published.FILES`.
-    mirrors: URLs that are tried first for it.
-  """
-
-  source: str | None = None
-  download: str | None = None
-  mirrors: Sequence[str] = ()
-
-  def path(self) -> pathlib.Path:
-    """The file; one that is published is fetched.
-
-    Raises:
-      OSError: it cannot be.
-    """
-    if self.download:
-      return published.fetch(self.download, self.mirrors)
-    return pathlib.Path(self.source).expanduser()
-
-
-def convert(
-  origin: Origin, output: str | os.PathLike | None, *args: Any, **options: Any
-) -> Receipt:
-  """`make_model` of a file that may have to be fetched.
-
-  Args:
-    origin: the file.
-    output: the directory to write; must not exist.
-    *args, **options: see `make_model`.
-
-  Raises:
-    DataError: not one of source and download is given, or no output.
-    And what `make_model` raises.
-  """
-  if (origin.source is None) == (origin.download is None):
-    raise DataError("give either --source=FILE or --download=NAME")
-  if output is None:
-    raise DataError("--output= is missing: the model directory to write")
-  output = pathlib.Path(output).expanduser()
-  return make_model(origin.path(), output, *args, **options)
 
 
 def options_given(

@@ -73,7 +73,10 @@ def test_faults_of_one_pair_come_together(make):
   ]
 
 
-def with_tag(how, array=np.zeros((6, 8, 3)), form="JPEG"):
+BLACK = np.zeros((6, 8, 3), np.uint8)
+
+
+def with_tag(how, array=BLACK, form="JPEG"):
   stream, exif = io.BytesIO(), Image.Exif()
   exif[0x0112] = how
   image = Image.fromarray(np.asarray(array, np.uint8))
@@ -93,7 +96,9 @@ def test_every_orientation_but_1_is_told(make, how, form):
   assert all("--exif=apply" in f.remedy for f in found)
   assert check_pair(pair, LabelReader(), 3, exif_decided=True)[1] == []
   # A label with a tag of its own was drawn on the image as it is stored.
-  alike = make("b", with_tag(how, square, form), with_tag(how, np.eye(6), "PNG"))
+  alike = make(
+    "b", with_tag(how, square, form), with_tag(how, np.eye(6), "PNG")
+  )
   assert check_pair(alike, LabelReader(), 3)[1] == []
 
 

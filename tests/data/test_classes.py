@@ -145,8 +145,10 @@ def test_useless_palettes_are_not_taken():
   [
     ("Pixel Value, Class\n0, background\n1, cat\n", "background cat"),
     ("__ignore__\n_background_\ncat\n", "_background_ cat"),
-    ("# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:9,0,0::\n",)
-    + ("background cat",),
+    (
+      "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:9,0,0::\n",
+      "background cat",
+    ),
     (
       "Idx\tRatio\tTrain\tVal\tStuff\tName\n1\t.2\t8\t9\t1\twall\n"
       "2\t.1\t8\t9\t1\tsky\n",

@@ -195,9 +195,9 @@ def test_ranges_that_mean_nothing(tmp_path):
   for text in ("4095", "5,5", "0,65536", "-1,5", "a,b", ""):
     with pytest.raises(DataError, match="give two numbers"):
       parse_range(text)
+  write(tmp_path, folder_files())
+  source = folder_format(tmp_path, value_range="auto")
   with pytest.raises(DataError, match="no image is grey of 16 bits"):
-    write(tmp_path, folder_files())
-    source = folder_format(tmp_path, value_range="auto")
     prepare_dataset(source, tiny_output(tmp_path), lambda line: None)
 
 

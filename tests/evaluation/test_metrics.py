@@ -12,8 +12,13 @@ import hypothesis.strategies as st
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from made_up_evaluation import NAMES, made_up
+from made_up_runs import make_run, val
 
 from fcn_jax.evaluation import metrics
+from fcn_jax.reports import comparison as comparison_page
+from fcn_jax.reports.evaluation import write_evaluation
+from fcn_jax.runs import comparison
 
 
 def near(ours, theirs) -> None:
@@ -177,3 +182,65 @@ def test_only_background_on_voc_2012_val(shared):
   only = metrics.majority_counts(np.diag(counts))
   assert metrics.pixel_accuracy(only) == pytest.approx(0.733, abs=5e-4)
   assert metrics.mean_iu(only) == pytest.approx(0.0349, abs=5e-5)
+
+
+def test_a_metric_in_the_table_is_shown_everywhere(monkeypatch, tmp_path):
+  """With no other edit; also beside a run that was scored without it."""
+  wrong = metrics.Metric(
+    "share of wrong pixels",
+    lambda counts: 1 - metrics.pixel_accuracy(counts),
+    "One minus the pixel accuracy, for tests.",
+  )
+  monkeypatch.setitem(metrics.METRICS, "wrong", wrong)
+  dataset, evaluation = made_up()
+  histogram = evaluation.histogram
+  share = 1 - np.trace(histogram) / histogram.sum()
+  only = 1 - histogram.sum(1).max() / histogram.sum()
+
+  figures = evaluation.figures()
+  assert figures["wrong"] == pytest.approx(share)
+  assert figures["majority_baseline"]["wrong"] == pytest.approx(only)
+  intervals = evaluation.intervals(50)
+  low, high = intervals.scores["wrong"]
+  assert low < share < high
+  assert intervals.figures(NAMES)["wrong"] == [low, high]
+  assert f"share of wrong pixels {share:.4f}" in evaluation.summary()
+  (line,) = (
+    line
+    for line in evaluation.table(intervals).splitlines()
+    if line.startswith("share of wrong pixels")
+  )
+  assert line.split()[4:] == [
+    f"{share:.4f}",
+    f"{low:.4f}-{high:.4f}",
+    f"{only:.4f}",
+  ]
+
+  page = write_evaluation(
+    tmp_path / "page.html",
+    evaluation,
+    dataset,
+    "train",
+    name="net",
+    intervals=intervals,
+    worst=0,
+  ).read_text()
+  assert "Share of wrong pixels" in page
+  assert "One minus the pixel accuracy, for tests." in page
+  for text in (f"{share:.4f}", f"{low:.4f} – {high:.4f}", f"{only:.4f}"):
+    assert f">{text}<" in page
+
+  make_run(tmp_path / "old", [val(20, 0.5)])
+  make_run(tmp_path / "new", [val(20, 0.5, wrong=0.0625)])
+  compared = comparison.compare([tmp_path / "old", tmp_path / "new"])
+  lines = compared.text().splitlines()
+  assert "share of wrong pixels" in lines[0]
+  assert lines[1].split()[-2:] == ["–", "0.7500"]  # the loss is the last
+  assert lines[2].split()[-2:] == ["0.0625", "0.7500"]
+  assert not any("different data" in line for line in compared.warnings)
+  monkeypatch.setattr(comparison_page, "drawings", lambda compared: [])
+  page = comparison_page.write_comparison(
+    tmp_path / "comparison.html", compared
+  ).read_text()
+  assert "Share of wrong pixels" in page
+  assert ">0.0625<" in page

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -9,7 +10,7 @@ from PIL import Image
 from fcn_jax.prediction import predictor
 from fcn_jax.prediction.files import plan, predict_files
 from fcn_jax.prediction.folder import PredictionFolder
-from fcn_jax.prediction.inputs import ImageFile
+from fcn_jax.prediction.inputs import ImageFile, find_images
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +212,21 @@ def test_an_observer_without_labels(net, photos, tmp_path, monkeypatch):
   assert seen.label is None
   assert seen.confusion is None
   assert seen.top_ids.shape == (30, 40, 3)
+
+
+def test_pages_and_the_range_of_the_training_data(tmp_path):
+  about = dataclasses.replace(small_network.about(), value_range=[0, 4095])
+  net = predictor.Predictor(small_network.random(3), about)
+  pages = [
+    Image.fromarray(np.full((9, 64), value, np.uint16)) for value in (0, 4095)
+  ]
+  path = tmp_path / "in/stack.tif"
+  path.parent.mkdir()
+  pages[0].save(path, save_all=True, append_images=pages[1:])
+  files, _ = find_images([str(path)], tmp_path / "out")
+  folder = PredictionFolder(tmp_path / "out", files, {})
+  onlooker = Onlooker()
+  onlooker.label_of = lambda file: None
+  assert predict_files(net, files, folder, observer=onlooker) == {}
+  shown = {i: s.result.image[0, 0, 0] for i, s in onlooker.told.items()}
+  assert shown == {"stack#001": 0, "stack#002": 255}

@@ -283,3 +283,45 @@ def test_labels_of_a_data_set():
     DataError, match=r"not the network's \(ground, cat\).*none"
   ):
     labels_of(dataset, ("ground", "cat"))
+
+
+def several(path, values):
+  first, *rest = (Image.new("L", (4, 3), value) for value in values)
+  first.save(path, save_all=True, append_images=rest)
+
+
+def test_every_page_is_an_image(tmp_path):
+  write(tmp_path, {"in/a.jpg": photo(1, 3, 4)})
+  several(tmp_path / "in/b.tif", (10, 20))
+  files, _ = find_images([str(tmp_path / "in")], "nowhere")
+  assert [file.id for file in files] == ["a", "b#001", "b#002"]
+  assert files[2].path == tmp_path / "in/b.tif#002"
+  assert (decode_image(files[2].read()) == 20).all()
+  assert inputs.image_sizes(files).tolist() == [[3, 4]] * 3
+  write(tmp_path, {"labels/a.png": label(0, height=3, width=4)})
+  several(tmp_path / "labels/b.tif", (0, 1))
+  label_of = find_labels(tmp_path / "labels", files, ("ground", "thing"))
+  assert [label_of(file)[0, 0] for file in files] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("form", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("how", [1, 3, 6, 8])
+def test_sizes_are_of_turned_images(tmp_path, form, how):
+  exif = Image.Exif()
+  exif[0x0112] = how
+  path = tmp_path / f"a.{form}"
+  Image.new("RGB", (4, 3)).save(path, exif=exif)
+  size = decode_image(path.read_bytes()).shape[:2]
+  assert size == ((4, 3) if how > 4 else (3, 4))
+  assert inputs.image_sizes([ImageFile("a", path)]).tolist() == [list(size)]
+
+
+@pytest.mark.parametrize(
+  "name", ["../x", "/x", "a//b", "a/../../x", "", "a\\b"]
+)
+def test_ids_of_a_data_set_stay_below_the_output(name):
+  sample = Sample(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8))
+  data = StoredDataset([sample], ("a", "b"))
+  data._ids["train"] = (name,)
+  with pytest.raises(DataError, match="cannot name a file below the output"):
+    images_of(data, "train")

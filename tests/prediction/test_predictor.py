@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import pathlib
 
@@ -160,6 +161,16 @@ def test_unusual_modes(light):
   assert sixteen[0, :, 1].tolist() == [0, 32, 64, 96, 128, 159, 191, 223]
   cmyk = Image.new("CMYK", (4, 3), (0, 255, 255, 0))
   assert light(encoded(cmyk, "TIFF")).image[0, 0].tolist() == [255, 0, 0]
+
+
+def test_the_range_of_the_training_data_is_used(light):
+  about = dataclasses.replace(light.about, value_range=[0, 4095])
+  net = predictor.Predictor(light.network, about)
+  camera = np.array([[0, 2048, 4095, 9999]], np.uint16)
+  # 255 * 2048 / 4095 = 127.5; what lies beyond the range is limited to it.
+  data = encoded(Image.fromarray(camera))
+  assert net(data).image[0, :, 0].tolist() == [0, 128, 255, 255]
+  assert light(data).image[0, :, 0].tolist() == [0, 8, 16, 39]
 
 
 def test_exif_orientation_is_respected(light):

@@ -1,5 +1,7 @@
 """fcn_jax.initial: where a run starts from, and what its receipt says of it."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -318,3 +320,45 @@ def test_a_checkpoint_of_another_width_is_refused(config, tmp_path):
   config.model.width = 0.03
   with pytest.raises(surgery.SurgeryError, match="the width is not the file"):
     network(config)
+
+
+def test_what_tells_training_data_from_others(config):
+  stored = dataset()
+  (ids,) = start._digest(stored, "train").split()
+  assert ids.startswith("ids:")
+  object.__setattr__(stored, "record", {"digests": {"train": "abc"}})
+  assert start._digest(stored, "train") == f"bytes:abc {ids}"
+
+
+@pytest.mark.parametrize(
+  ("ours", "stored", "same"),
+  [
+    ("bytes:a ids:1", "bytes:a ids:1", True),
+    ("bytes:b ids:1", "bytes:a ids:1", False),  # labels were mended
+    ("bytes:a ids:2", "bytes:a ids:1", True),  # files were renamed
+    ("bytes:a ids:1", "1", True),  # of version 0.1.0
+    ("bytes:a ids:2", "1", False),
+    ("ids:1", "bytes:a ids:1", True),  # prepared by an older version
+    ("ids:1", "ids:2", False),
+    ("ids:1", "", False),
+  ],
+)
+def test_digests_are_compared_by_what_both_have(
+  config, tmp_path, ours, stored, same
+):
+  card = start.about(config, dataset())
+  ours, stored = (
+    dataclasses.replace(card, data_digest=digest) for digest in (ours, stored)
+  )
+  if same:
+    start.check_resumed(ours, stored, tmp_path)
+  else:
+    with pytest.raises(ValueError, match="its data_digest differs"):
+      start.check_resumed(ours, stored, tmp_path)
+
+
+def test_the_range_of_the_data_goes_into_the_card(config):
+  stored = dataset()
+  assert start.about(config, stored).value_range is None
+  object.__setattr__(stored, "record", {"value_range": [0, 4095]})
+  assert start.about(config, stored).value_range == [0, 4095]

@@ -36,13 +36,13 @@ def test_random_weights_are_reproducible_and_differ_by_seed():
 def test_heads_start_at_zero_or_small():
   net = network()
   head = next(x for x in net.layers if x.name == "score_fr")
-  (kernel, bias), rows = initialise.draw(head, net, "zero", 0)
-  assert not kernel.any()
-  assert not bias.any()
+  arrays, rows = initialise.draw(head, net, "zero", 0)
+  assert not arrays["kernel"].any()
+  assert not arrays["bias"].any()
   assert [row.note for row in rows] == ["head: zero", "zero"]
-  (kernel, _), rows = initialise.draw(head, net, "gaussian", 3)
+  arrays, rows = initialise.draw(head, net, "gaussian", 3)
   # 20 x 21 draws: the standard deviation is known to 3.5 %.
-  assert np.std(kernel) == pytest.approx(0.01, rel=0.12)
+  assert np.std(arrays["kernel"]) == pytest.approx(0.01, rel=0.12)
   assert rows[0].note == "head: gaussian, std 0.01, seed 3"
   with pytest.raises(ValueError, match="there is zero and gaussian"):
     initialise.draw(head, net, "one", 0)

@@ -140,9 +140,7 @@ def find_listed(
         Finding("id listed twice", file.name, line, "take one line out")
       )
     elif image and label:
-      found[image] = Pair(
-        image, image_files[image][0], label_files[label][0]
-      )
+      found[image] = Pair(image, image_files[image][0], label_files[label][0])
       findings += _several(image_files, [image])
       findings += _several(label_files, [label])
   return list(found.values()), findings
@@ -214,8 +212,8 @@ def divide(
   """
   if 0 < val_percent < 1:
     raise DataError(
-      f"--val_percent={val_percent:g}: did you mean {100 * val_percent:g}? Give "
-      "1 or more, in percent"
+      f"--val_percent={val_percent:g}: did you mean {100 * val_percent:g}? "
+      "Give 1 or more, in percent"
     )
   if not 0 < val_percent < 100:
     raise DataError(f"--val_percent={val_percent}: give more than 0, below 100")
@@ -234,9 +232,7 @@ def divide(
   )
 
 
-def _by_stem(
-  folder: str, findings: list[Finding]
-) -> dict[str, list[File]]:
+def _by_stem(folder: str, findings: list[Finding]) -> dict[str, list[File]]:
   known = Image.registered_extensions()
   found: dict[str, list[File]] = {}
   for key, file in list_files(folder).items():

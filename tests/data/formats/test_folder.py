@@ -73,7 +73,7 @@ def test_wrong_folders(tmp_path):
   for images, labels, part in (
     ("i", "i", "images and labels"),
     ("i", "l", "no image in it"),
-    ("none", "l", "no such file or folder"),
+    ("none", "l", "no such folder or archive"),
   ):
     with pytest.raises(DataError, match=part):
       find_pairs(str(tmp_path / images), str(tmp_path / labels))
@@ -159,9 +159,9 @@ def one_folder(root, **lists):
   files = {"classes.txt": "ground\nthing\n", "labels/unused.png": label(0)}
   for i, name in enumerate("abcd"):
     files[f"images/{name}.jpg"] = photo(i)
-    files[f"labels/{name}_mask.png" if name == "d" else f"labels/{name}.png"] = (
-      label(i)
-    )
+    files[
+      f"labels/{name}_mask.png" if name == "d" else f"labels/{name}.png"
+    ] = label(i)
   files |= {f"{split}.txt": text for split, text in lists.items()}
   write(root, files)
   return folder_format(
