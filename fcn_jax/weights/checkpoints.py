@@ -14,11 +14,9 @@ import shutil
 from typing import Any
 
 import jax
-import orbax.checkpoint.experimental.v1 as ocp
-from flax import nnx
 
 from fcn_jax import models
-from fcn_jax.weights import caffemodel, safetensors_file, surgery
+from fcn_jax.weights import safetensors_file
 from fcn_jax.weights.source import WeightFileError
 
 FOLDER = "checkpoints"
@@ -55,6 +53,13 @@ class ModelCard:
     return models.declare(**self.model)
 
 
+def _orbax():
+  """Orbax and Flax take a second to import: only where they are used."""
+  import orbax.checkpoint.experimental.v1
+
+  return orbax.checkpoint.experimental.v1
+
+
 class Checkpoints:
   """The checkpoints of a directory: the latest few, and the best one.
 
@@ -67,8 +72,8 @@ class Checkpoints:
   def __init__(self, directory: str | pathlib.Path, keep_latest: int = 1):
     self.directory = _absolute(directory)
     self._put_back()
-    policies = ocp.training.preservation_policies
-    self._orbax = ocp.training.Checkpointer(
+    policies = _orbax().training.preservation_policies
+    self._orbax = _orbax().training.Checkpointer(
       self.directory / FOLDER,
       preservation_policy=policies.AnyPreservationPolicy(
         [
@@ -182,6 +187,8 @@ def has_checkpoint(directory: str | pathlib.Path) -> bool:
 
 
 def _model(params: Any, frozen: Any) -> dict[str, Any]:
+  from flax import nnx
+
   return {
     "params": nnx.to_pure_dict(params),
     "frozen": nnx.to_pure_dict(frozen),
@@ -202,20 +209,24 @@ def _abstract(x):
   return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
 
-def _filled(state: nnx.State, values: dict) -> nnx.State:
+def _filled(state: Any, values: dict) -> Any:
+  from flax import nnx
+
   state = jax.tree.map(lambda x: x, state)
   nnx.replace_by_pure_dict(state, values)
   return state
 
 
 def save_model(
-  directory: str | pathlib.Path, net: models.Network, about: ModelCard
+  directory: str | pathlib.Path, net: "models.Network", about: ModelCard
 ) -> None:
   """Writes a network as a model directory with one checkpoint, step 0.
 
   Raises:
     FileExistsError: the directory already holds checkpoints.
   """
+  from flax import nnx
+
   directory = _absolute(directory)
   if (directory / FOLDER).exists():
     raise FileExistsError(
@@ -244,7 +255,7 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
       "of a training run or the output directory of convert_weights.py"
     )
   with contextlib.closing(
-    ocp.training.Checkpointer(directory / FOLDER)
+    _orbax().training.Checkpointer(directory / FOLDER)
   ) as orbax:
     found = list(orbax.checkpoints)
   steps = [checkpoint.step for checkpoint in found]
@@ -269,7 +280,7 @@ def load_about(directory: str | pathlib.Path, step: str | int = "best"):
     return config["step"], ModelCard(**config["card"])
   number = find_step(directory, step)
   path = _absolute(directory) / FOLDER / str(number)
-  found = ocp.checkpointables_metadata(path).custom_metadata
+  found = _orbax().checkpointables_metadata(path).custom_metadata
   return number, ModelCard(**found)
 
 
@@ -277,12 +288,14 @@ def load_model(
   directory: str | pathlib.Path,
   step: str | int = "best",
   precision: str = "float32",
-) -> tuple[models.Network, ModelCard, int]:
+) -> "tuple[models.Network, ModelCard, int]":
   """The network of a model directory, what it says of itself, and its step.
 
   Raises:
     FileNotFoundError: there is no such checkpoint.
   """
+  from flax import nnx
+
   if (_absolute(directory) / CLASSIFIER).is_file() and not has_checkpoint(
     directory
   ):
@@ -291,10 +304,14 @@ def load_model(
   if _is_folder(directory):
     return _load_folder(_absolute(directory), about, precision), about, number
   path = _absolute(directory) / FOLDER / str(number)
-  net = models.build(about.declaration(), precision)
+  net = nnx.eval_shape(lambda: models.build(about.declaration(), precision))
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
-  like = jax.tree.map(_abstract, _model(params, frozen))
-  values = ocp.load_checkpointables(path, {"model": like})["model"]
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  like = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+    _model(params, frozen),
+  )
+  values = _orbax().load_checkpointables(path, {"model": like})["model"]
   params = _filled(params, values["params"])
   frozen = _filled(frozen, values["frozen"])
   return nnx.merge(graphdef, params, frozen), about, number
@@ -306,7 +323,7 @@ def mean_iu(directory: str | pathlib.Path, step: int) -> float | None:
   if not (directory / FOLDER).is_dir():
     return None
   with contextlib.closing(
-    ocp.training.Checkpointer(directory / FOLDER)
+    _orbax().training.Checkpointer(directory / FOLDER)
   ) as orbax:
     for checkpoint in orbax.checkpoints:
       if checkpoint.step == step:
@@ -335,12 +352,14 @@ def _folder_config(directory: pathlib.Path) -> dict[str, Any]:
 
 def _load_folder(
   directory: pathlib.Path, about: ModelCard, precision: str
-) -> models.Network:
+) -> "models.Network":
   """The network of a folder that `model_folder` wrote.
 
   Raises:
     WeightFileError: its tensors are not those of the network.
   """
+  from flax import nnx
+
   path = directory / SAFETENSORS
   tensors = safetensors_file.load(path)
   net = models.build(about.declaration(), precision)
@@ -365,13 +384,15 @@ def _load_folder(
 
 def _load_classifier(
   directory: pathlib.Path, precision: str
-) -> tuple[models.Network, ModelCard]:
+) -> "tuple[models.Network, ModelCard]":
   """What pretrain_classifier.py of version 0.1.0 wrote: no checkpoint.
 
   Raises:
     FileNotFoundError: a file is missing.
     SurgeryError: the files do not belong together.
   """
+  from fcn_jax.weights import caffemodel, surgery
+
   for name in ("classes.txt", "config.json"):
     if not (directory / name).is_file():
       raise FileNotFoundError(
