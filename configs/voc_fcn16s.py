@@ -5,7 +5,7 @@
 
 voc-fcn16s of Shelhamer, Long and Darrell (PAMI 2017): one image an update, its
 loss not normalised, momentum 0.99. They train on SBD's 8498 images and score
-65.0 mean IU on the 736 of seg11valid; this recipe trains on VOC's own 1464.
+65.0 mean IoU on the 736 of seg11valid; this recipe trains on VOC's own 1464.
 
 It starts from a trained FCN-32s; the scores of pool4 start at zero.
 

@@ -5,7 +5,7 @@
 
 voc-fcn32s of Shelhamer, Long and Darrell (PAMI 2017): one image an update, its
 loss not normalised, momentum 0.99. They train on SBD's 8498 images and score
-63.6 mean IU on the 736 of seg11valid; this recipe trains on VOC's own 1464.
+63.6 mean IoU on the 736 of seg11valid; this recipe trains on VOC's own 1464.
 
 VGG-16 is converted by scripts/convert_weights.py --model=fcn32s
 --download=vgg16 --output=converted/vgg16.

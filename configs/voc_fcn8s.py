@@ -5,7 +5,7 @@
 
 voc-fcn8s of Shelhamer, Long and Darrell (PAMI 2017): one image an update, its
 loss not normalised, momentum 0.99. They train on SBD's 8498 images and score
-65.5 mean IU on the 736 of seg11valid, and 67.2 on the test set of VOC 2012;
+65.5 mean IoU on the 736 of seg11valid, and 67.2 on the test set of VOC 2012;
 this recipe trains on VOC's own 1464.
 
 It starts from a trained FCN-16s; the scores of pool3 start at zero.

@@ -5,8 +5,8 @@
 
 voc-fcn8s-atonce of Shelhamer, Long and Darrell (PAMI 2017): one image an
 update, its loss not normalised, momentum 0.99. They train on SBD's 8498 images
-and score 65.4 mean IU on the 736 of seg11valid; this recipe trains on VOC's own
-1464.
+and score 65.4 mean IoU on the 736 of seg11valid; this recipe trains on VOC's
+own 1464.
 
 It starts from VGG-16 itself, converted by scripts/convert_weights.py
 --model=fcn8s_atonce --download=vgg16 --output=converted/vgg16_atonce: pool4 and

@@ -5,7 +5,7 @@
 
 voc-fcn-alexnet of Shelhamer, Long and Darrell (PAMI 2017): sampling with
 replacement, 20 images an update, 100,000 updates.  They train on SBD's 8498
-images and score 48.0 mean IU on the 736 of seg11valid; this recipe trains on
+images and score 48.0 mean IoU on the 736 of seg11valid; this recipe trains on
 VOC's own 1464.
 
 Data      1464 train, 1449 val

@@ -8,7 +8,7 @@
 What a notebook needs is here, and imported when it is first asked for:
 
   prepare_dataset, load_dataset          a data set
-  declare, build, convert                a network, and its pretrained weights
+  declare, build, describe, convert      a network, and its pretrained weights
   default_recipe, read_recipe            a training recipe
   train_and_evaluate, read_run           a training, and what it recorded
   evaluate, load, Predictor, Result      a trained network at work
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
   from fcn_jax.data.prepare import prepare_dataset
   from fcn_jax.evaluation.evaluator import evaluate
   from fcn_jax.models import build, declare
+  from fcn_jax.models.describe import describe
   from fcn_jax.prediction.predictor import Predictor, load
   from fcn_jax.prediction.result import Result
   from fcn_jax.runs.run import read_run
   from fcn_jax.training.loop import train_and_evaluate
   from fcn_jax.training.recipe import default_recipe, read_recipe
-  from fcn_jax.weights.proof import convert
+  from fcn_jax.weights.conversion import convert
 
 __all__ = [
   "Predictor",
@@ -36,6 +37,7 @@ __all__ = [
   "convert",
   "declare",
   "default_recipe",
+  "describe",
   "evaluate",
   "load",
   "load_dataset",
@@ -49,9 +51,10 @@ _HOMES = {
   "Predictor": "fcn_jax.prediction.predictor",
   "Result": "fcn_jax.prediction.result",
   "build": "fcn_jax.models",
-  "convert": "fcn_jax.weights.proof",
+  "convert": "fcn_jax.weights.conversion",
   "declare": "fcn_jax.models",
   "default_recipe": "fcn_jax.training.recipe",
+  "describe": "fcn_jax.models.describe",
   "evaluate": "fcn_jax.evaluation.evaluator",
   "load": "fcn_jax.prediction.predictor",
   "load_dataset": "fcn_jax.data",

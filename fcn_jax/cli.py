@@ -3,18 +3,23 @@
 import dataclasses
 import logging
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable
 
-import jax
 from absl import app, flags
 from absl import logging as absl_logging
 
-from fcn_jax.data.formats import FORMATS, Format
 from fcn_jax.files import DataError, cache_dir
 
+if typing.TYPE_CHECKING:
+  from fcn_jax.data.formats import Format
+
 T = typing.TypeVar("T")
+
+# Of models.network, whose import takes a second longer than --help may.
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 def start(main: Callable[..., int | None], arguments: str = "") -> None:
@@ -74,12 +79,37 @@ def _parse(arguments: list[str]) -> list[str]:
 def keep_compiled_programs() -> None:
   """Keeps programs in `cache_dir()`/compiled, unless JAX was told a place.
 
+  To be called before JAX is imported, which reads the environment then.
   JAX_COMPILATION_CACHE_DIR names another place, JAX_ENABLE_COMPILATION_CACHE=0
   turns it off.
   """
-  if jax.config.jax_compilation_cache_dir is None:
-    place = os.fspath(cache_dir() / "compiled")
-    jax.config.update("jax_compilation_cache_dir", place)
+  place = os.fspath(cache_dir() / "compiled")
+  os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", place)
+
+
+def repeated(argv: list[str], flag: str) -> list[str]:
+  """`--flag a b` as `--flag=a --flag=b`: shells expand patterns so."""
+  result, inside = [], False
+  for argument in argv:
+    if argument.startswith("-"):
+      inside = argument in (f"--{flag}", f"-{flag}")
+      result += [] if inside else [argument]
+    else:
+      result.append(f"--{flag}={argument}" if inside else argument)
+  return result
+
+
+def image_size(given: str) -> tuple[int, int]:
+  """(height, width) of what --size says: '375x500'.
+
+  Raises:
+    ValueError: it says something else.
+  """
+  sides = re.fullmatch(r"(\d+)x(\d+)", given, re.ASCII)
+  height, width = map(int, sides.groups()) if sides else (0, 0)
+  if not height * width:
+    raise ValueError(f"--size={given}: write it as 375x500, height first")
+  return height, width
 
 
 flags.disclaim_key_flags()  # --help shows them as the script's own
@@ -115,6 +145,8 @@ def define_format_flags(required: bool = False) -> flags.FlagHolder[str]:
   Returns:
     --dataset.
   """
+  from fcn_jax.data.formats import FORMATS
+
   for fields in _fields_of_formats().values():
     formats_of_help: dict[str, list[str]] = {}
     for name, field in fields.items():
@@ -133,12 +165,14 @@ def define_format_flags(required: bool = False) -> flags.FlagHolder[str]:
   )
 
 
-def format_given() -> Format | None:
+def format_given() -> "Format | None":
   """The format that --dataset names, as its flags say; None without it.
 
   Raises:
     DataError: a flag was given that belongs to other formats.
   """
+  from fcn_jax.data.formats import FORMATS
+
   chosen = flags.FLAGS["dataset"].value
   strange = [
     f"--{flag} goes with --dataset={' or '.join(fields)}; give that, or leave "
@@ -156,6 +190,8 @@ def _fields_of_formats() -> dict[str, dict[str, dataclasses.Field]]:
 
   Fields of one name are one flag, so their types and defaults are the same.
   """
+  from fcn_jax.data.formats import FORMATS
+
   found: dict[str, dict[str, dataclasses.Field]] = {}
   for name, kind in FORMATS.items():
     for field in dataclasses.fields(kind):

@@ -1,11 +1,12 @@
 """Files written whole, and never over a stranger's."""
 
 import contextlib
+import functools
 import json
 import math
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 
@@ -61,12 +62,26 @@ def claim(path: str | os.PathLike, mark: str, what: str) -> pathlib.Path:
     DataError: it holds something else, which is not overwritten.
     OSError: its folder cannot be made.
   """
+  return _claim(path, functools.partial(_has_mark, mark=mark), what)
+
+
+def claim_json(
+  path: str | os.PathLike, keys: Collection[str], what: str
+) -> pathlib.Path:
+  """The same for a JSON file to come, whose object has these keys."""
+  return _claim(path, functools.partial(_has_keys, keys=keys), what)
+
+
+def _claim(
+  path: str | os.PathLike, is_ours: Callable[[pathlib.Path], bool], what: str
+) -> pathlib.Path:
   path = pathlib.Path(path).expanduser().absolute()
-  if path.exists() and not _has_mark(path, mark):
+  if path.exists() and not is_ours(path):
     raise DataError(
       f"{path} is no {what} that fcn_jax has written; name another file, so "
       "that nothing of yours is overwritten"
     )
+  check_writable(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   return path
 
@@ -76,6 +91,14 @@ def _has_mark(path: pathlib.Path, mark: str) -> bool:
     return False
   with path.open("rb") as stream:
     return mark.encode() in stream.read(1000)
+
+
+def _has_keys(path: pathlib.Path, keys: Collection[str]) -> bool:
+  try:
+    found = json.loads(path.read_bytes())
+  except (OSError, ValueError):
+    return False
+  return isinstance(found, dict) and found.keys() >= set(keys)
 
 
 def without_nan(value: Any) -> Any:

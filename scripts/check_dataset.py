@@ -16,11 +16,6 @@ which may be intended (--output tells them apart).
 from absl import flags
 
 from fcn_jax import cli
-from fcn_jax.data import DataError, load_dataset
-from fcn_jax.data.findings import report, verdict
-from fcn_jax.data.formats import FORMATS
-from fcn_jax.data.inspection import inspect_dataset, inspect_files
-from fcn_jax.files import check_writable
 
 _DATASET = cli.define_format_flags()
 _DATA = flags.DEFINE_string("data", None, "Instead: a prepared data set.")
@@ -31,23 +26,26 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the findings.")
 
 
 def main() -> int:
+  from fcn_jax import data
+  from fcn_jax.data import findings, inspection
+  from fcn_jax.data.formats import FORMATS
+
   if bool(_DATASET.value) == bool(_DATA.value):
-    raise DataError(
+    raise ValueError(
       f"give --dataset={' or '.join(FORMATS)} and its files, or --data=NAME of "
       "a prepared data set"
     )
-  if _OUTPUT.value:
-    check_writable(_OUTPUT.value)
-  source = cli.format_given()
-  if source:
-    found = inspect_files(source)
+  output = _OUTPUT.value and inspection.claim(_OUTPUT.value)
+  if source := cli.format_given():
+    found = inspection.inspect_files(source)
   else:
-    found = inspect_dataset(load_dataset(_DATA.value, _DATA_DIR.value))
+    dataset = data.load_dataset(_DATA.value, _DATA_DIR.value)
+    found = inspection.inspect_dataset(dataset)
   if found.findings:
-    print(report(found.findings))
-  print(verdict(found.findings))
-  if _OUTPUT.value:
-    found.write(_OUTPUT.value)
+    print(findings.report(found.findings))
+  print(findings.verdict(found.findings))
+  if output:
+    found.write(output)
   return int(found.errors > 0)
 
 

@@ -9,7 +9,6 @@ Caffe's largest value, what is allowed, and whether it is kept. The exit code is
 1 if anything is beyond its tolerance.
 """
 
-import jax
 from absl import flags
 
 from fcn_jax import cli, parity
@@ -23,19 +22,15 @@ _GROUPS = flags.DEFINE_list(
 
 
 def main() -> int:
+  from fcn_jax.parity import comparison
+
   if strange := [name for name in _GROUPS.value if name not in parity.GROUPS]:
     raise ValueError(
       f"--groups={','.join(strange)}: there is {', '.join(parity.GROUPS)}"
     )
   found = list(parity.compare(_GOLDEN.value, tuple(_GROUPS.value)))
-  print(parity.table(found))
-  compared = [one for one in found if not one.left_out]
-  beyond = [one for one in compared if not one.holds]
-  print(
-    f"\n{len(compared)} comparisons on {jax.devices()[0].device_kind}: "
-    + (f"{len(beyond)} BEYOND tolerance" if beyond else "all within tolerance")
-  )
-  return 1 if beyond else 0
+  print(f"{comparison.table(found)}\n\n{comparison.verdict(found)}")
+  return int(comparison.beyond(found) > 0)
 
 
 if __name__ == "__main__":

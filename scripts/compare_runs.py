@@ -9,10 +9,6 @@ import json
 from absl import flags
 
 from fcn_jax import cli, files
-from fcn_jax.reports import comparison as page
-from fcn_jax.reports import training
-from fcn_jax.runs import comparison
-from fcn_jax.training import recipe
 
 _OUTPUT = flags.DEFINE_string("output", None, "HTML file for the page.")
 _PNG = flags.DEFINE_string(
@@ -24,6 +20,11 @@ _FORMAT = flags.DEFINE_enum(
 
 
 def main(workdirs: list[str]) -> None:
+  from fcn_jax.reports import comparison as page
+  from fcn_jax.reports import training
+  from fcn_jax.runs import comparison
+  from fcn_jax.training import recipe
+
   compared = comparison.compare(workdirs, recipe.complete)
   if _FORMAT.value == "json":
     figures = files.without_nan(compared.figures())

@@ -1,4 +1,4 @@
-r"""Makes a network of a .caffemodel, with a receipt and a proof.
+r"""Makes a network of a weight file, with a receipt and a proof.
 
   python scripts/convert_weights.py --download=bvlc_alexnet \
     --output=converted/bvlc_alexnet
@@ -9,27 +9,23 @@ r"""Makes a network of a .caffemodel, with a receipt and a proof.
   python scripts/convert_weights.py --model=fcn8s \
     --source=fcn8s-heavy-pascal.caffemodel --output=converted/fcn8s
 
-The file is a classifier's, or a whole FCN's, which can be scored as it is. The
+The file (.caffemodel, .onnx, .h5, .keras, .safetensors, .pth or .npz) is a
+classifier's, or a whole FCN's, which can be scored as it is. --list shows what
+--download knows; docs/weights.md says what is done to each format. The
 output is a model directory: a training config names it in
 config.init.path, with config.init.source='checkpoint'. Every tensor of the file
 has to find its place; what may be missing is named in --allow_missing.
 """
 
-import dataclasses
-import pathlib
-import shutil
-import tempfile
-
 from absl import flags
 
 from fcn_jax import cli, models
-from fcn_jax.data import classes
-from fcn_jax.data.formats import voc
-from fcn_jax.weights import caffemodel, checkpoints, proof, published
+from fcn_jax.weights import published
 
 S = flags.DEFINE_string
 
-S("source", None, "the .caffemodel, V1 or new format")
+S("source", None, "the weight file")
+flags.DEFINE_boolean("list", False, "print what --download knows, and stop")
 flags.DEFINE_enum(
   "download",
   None,
@@ -39,10 +35,10 @@ flags.DEFINE_enum(
 flags.DEFINE_multi_string(
   "mirror", [], "with --download: a URL to try first; may be given often"
 )
-S("output", None, "model directory to write; must not exist", required=True)
+S("output", None, "model directory to write; must not exist")
 S("model", "fcn_alexnet", f"the network: {', '.join(models.NETWORKS)}")
 flags.DEFINE_integer(
-  "num_classes", 21, "classes, background included, void not", 1, 255
+  "num_classes", 21, "classes, background included, void not", 1
 )
 S("class_names", None, "text file, line i (from 0) names class i")
 flags.DEFINE_list(
@@ -72,119 +68,35 @@ flags.DEFINE_enum(
 flags.DEFINE_list(
   "mean",
   None,
-  "subtracted from the image: one value, or blue,green,red; default: 116 for "
-  "FCN-AlexNet (as DIGITS), 104.00699,116.66877,122.67892 for FCN-32s to 8s",
+  "subtracted from the image: one value, or blue,green,red; default: the "
+  "file's where it tells, else 116 for FCN-AlexNet (as DIGITS) and "
+  "104.00699,116.66877,122.67892 for FCN-32s to 8s",
 )
 FLAGS = flags.FLAGS
 
 
-def _model() -> dict:
-  """The arguments of `models.declare`, as a checkpoint stores them."""
-  given = {"width": _width(), "order": FLAGS.order, "mean_bgr": _mean()}
-  given = {key: value for key, value in given.items() if value is not None}
-  known = models.options(FLAGS.model)
-  if "order" in given and "order" not in known:
-    raise ValueError(f"--order={FLAGS.order}: {FLAGS.model} does not normalise")
-  options = {
-    key: list(value) if isinstance(value, tuple) else value
-    for key, value in (known | given).items()
-  }
-  return {"name": FLAGS.model, "classes": FLAGS.num_classes, **options}
-
-
-def _width() -> float | list[int] | None:
-  """--width as a checkpoint stores it."""
-  if FLAGS.width is None:
-    return None
-  try:
-    if len(FLAGS.width) == 1:
-      return float(FLAGS.width[0])
-    return [int(n) for n in FLAGS.width]
-  except ValueError:
-    raise ValueError(
-      f"--width={','.join(FLAGS.width)}: one share, or whole numbers"
-    ) from None
-
-
-def _mean() -> list[float] | None:
-  """--mean as blue, green, red."""
-  if FLAGS.mean is None:
-    return None
-  try:
-    mean = [float(value) for value in FLAGS.mean]
-  except ValueError:
-    mean = []
-  if len(mean) not in (1, 3) or not all(0 <= value <= 255 for value in mean):
-    raise ValueError(
-      f"--mean={','.join(FLAGS.mean)}: one number in 0..255, or three"
-    )
-  return mean * 3 if len(mean) == 1 else mean
-
-
-def _class_names() -> list[str]:
-  """--class_names, or VOC's for 21 classes, or numbers."""
-  if FLAGS.class_names is None:
-    if FLAGS.num_classes == len(voc.CLASS_NAMES):
-      return list(voc.CLASS_NAMES)
-    return list(classes.unnamed_classes(FLAGS.num_classes))
-  names = list(classes.read_class_names(FLAGS.class_names))
-  if len(names) != FLAGS.num_classes:
-    raise ValueError(
-      f"{FLAGS.class_names} names {len(names)} classes, --num_classes is "
-      f"{FLAGS.num_classes}"
-    )
-  return names
-
-
 def main() -> None:
   """Does what the flags say."""
-  if (FLAGS.source is None) == (FLAGS.download is None):
-    raise ValueError("give either --source=FILE or --download=NAME")
-  output = pathlib.Path(FLAGS.output).expanduser()
-  if output.exists():
-    raise ValueError(
-      f"{output} exists and is not overwritten; name another --output"
-    )
-  about = checkpoints.ModelCard(
-    model=_model(),
-    class_names=_class_names(),
-    palette=classes.voc_palette().tolist(),
-  )
-  network = models.build(about.declaration())
-  if FLAGS.download:
-    path = published.fetch(FLAGS.download, FLAGS.mirror)
-  else:
-    path = pathlib.Path(FLAGS.source).expanduser()
-  source = caffemodel.read_caffemodel(path)
-  receipt = proof.convert(
-    source,
-    network,
-    about.model,
-    file=str(path),
+  if FLAGS.list:
+    print(published.listing())
+    return
+  from fcn_jax.data import classes
+  from fcn_jax.data.formats import voc
+  from fcn_jax.weights import conversion as c
+
+  receipt = c.convert(
+    c.Origin(FLAGS.source, FLAGS.download, FLAGS.mirror),
+    FLAGS.output,
+    FLAGS.model,
+    voc.names_for(FLAGS.num_classes, FLAGS.class_names),
+    classes.voc_palette().tolist(),
+    c.options_given(FLAGS.model, FLAGS.width, FLAGS.order, FLAGS.mean),
     allow_missing=FLAGS.allow_missing,
     allow_unknown=FLAGS.allow_unknown,
     head_init=FLAGS.head_init,
     seed=FLAGS.seed,
   )
-  print(receipt)
-  about = dataclasses.replace(
-    about, source=f"{path.name}, SHA-1 {receipt.sha1}"
-  )
-  output.parent.mkdir(parents=True, exist_ok=True)
-  # Made under another name, so that a half-made model is never taken for one.
-  unfinished = pathlib.Path(
-    tempfile.mkdtemp(prefix=f"{output.name}.", dir=output.parent)
-  )
-  try:
-    checkpoints.save_model(unfinished, network, about)
-    (unfinished / "receipt.txt").write_text(f"{receipt}\n")
-    (unfinished / "receipt.json").write_text(receipt.to_json())
-    unfinished.chmod(0o755)
-    unfinished.rename(output)
-  except BaseException:
-    shutil.rmtree(unfinished)
-    raise
-  print(f"written to {output}")
+  print(f"{receipt}\nwritten to {FLAGS.output}")
 
 
 if __name__ == "__main__":

@@ -7,19 +7,9 @@ The page shows the confusion matrix, the scores of the classes with 95 %
 intervals, and the images the network does worst on, with their errors.
 """
 
-import json
-import pathlib
-
 from absl import flags
 
 from fcn_jax import cli, files
-from fcn_jax.data import load_dataset
-from fcn_jax.evaluation.evaluator import evaluate
-from fcn_jax.files import DataError, replacing
-from fcn_jax.reports import page
-from fcn_jax.reports.evaluation import write_evaluation
-from fcn_jax.training.step import shown_loss
-from fcn_jax.weights import checkpoints
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -48,7 +38,7 @@ _BOOTSTRAP_SEED = flags.DEFINE_integer(
   "bootstrap_seed", 0, "Of the resamples.", lower_bound=0
 )
 _PRECISION = flags.DEFINE_enum(
-  "precision", "float32", ["float32", "tf32", "bfloat16"], "Of the products."
+  "precision", "float32", cli.PRECISIONS, "Of the products."
 )
 _PART_SIZE = flags.DEFINE_integer(
   "part_size", 1, "Images per forward pass.", lower_bound=1
@@ -56,96 +46,46 @@ _PART_SIZE = flags.DEFINE_integer(
 flags.mark_flag_as_required("checkpoint")
 
 
+def resamples() -> int:
+  """--bootstrap, or what is due without it."""
+  if _BOOTSTRAP.value is None:
+    return 1000 if _REPORT.value else 0
+  return _BOOTSTRAP.value
+
+
+def write_page(path, scored) -> None:
+  from fcn_jax.reports.evaluation import write_evaluation
+
+  options = {"name": scored.title, "intervals": scored.intervals}
+  found = (scored.evaluation, scored.dataset, scored.split)
+  write_evaluation(path, *found, **options, worst=_WORST.value)
+
+
 def main() -> None:
-  net, about, step = checkpoints.load_model(
-    _CHECKPOINT.value, _STEP.value, _PRECISION.value
-  )
-  trained_on = about.config.get("data", {})
-  name = _DATA.value or trained_on.get("name")
-  if not name:
-    raise ValueError(
-      f"{_CHECKPOINT.value} was not trained on a data set: name one with --data"
-    )
-  data_dir = _DATA_DIR.value or trained_on.get("data_dir")
-  dataset = load_dataset(name, data_dir or None)
-  if list(dataset.class_names) != about.class_names:
-    raise ValueError(
-      f"the network's classes ({', '.join(about.class_names)}) are not those "
-      f"of {name} ({', '.join(dataset.class_names)}); name another --data, or "
-      "give convert_weights.py the names with --class_names"
-    )
-  if _REPORT.value:
-    page.claim(_REPORT.value)
-  output = _claim(_OUTPUT.value) if _OUTPUT.value else None
-  evaluation = evaluate(
-    net,
-    dataset,
-    _SPLIT.value,
-    worst=_WORST.value if _REPORT.value else 0,
-    loss=shown_loss(about.config),
+  from fcn_jax.prediction import scoring
+  from fcn_jax.reports import page
+  from fcn_jax.training.step import shown_loss
+
+  report = _REPORT.value and page.claim(_REPORT.value)
+  output = _OUTPUT.value and scoring.claim(_OUTPUT.value)
+  found = scoring.score(
+    _CHECKPOINT.value,
+    _STEP.value,
+    data=_DATA.value,
+    data_dir=_DATA_DIR.value,
+    split=_SPLIT.value,
+    precision=_PRECISION.value,
+    loss_of=shown_loss,
     part_size=_PART_SIZE.value,
+    worst=_WORST.value if report else 0,
+    bootstrap=resamples(),
+    bootstrap_seed=_BOOTSTRAP_SEED.value,
   )
-  resamples = _BOOTSTRAP.value
-  if resamples is None:
-    resamples = 1000 if _REPORT.value else 0
-  intervals = None
-  if resamples:
-    intervals = evaluation.intervals(resamples, _BOOTSTRAP_SEED.value)
-  title = f"{_CHECKPOINT.value}, step {step}"
-  print(
-    f"{title}, on {len(evaluation.image_ids)} images of {name}/{_SPLIT.value}"
-    f"\n\n{evaluation.table(intervals)}"
-  )
+  print(found.text())
   if output:
-    figures = evaluation.figures()
-    if intervals:
-      figures["intervals"] = intervals.figures(evaluation.class_names)
-    _write(
-      output,
-      {
-        "checkpoint": _CHECKPOINT.value,
-        "step": step,
-        "data": name,
-        "split": _SPLIT.value,
-        **figures,
-      },
-    )
-  if _REPORT.value:
-    write_evaluation(
-      _REPORT.value,
-      evaluation,
-      dataset,
-      _SPLIT.value,
-      name=title,
-      intervals=intervals,
-      worst=_WORST.value,
-    )
-
-
-def _claim(output: str) -> pathlib.Path:
-  """The path of the figures, where nothing but figures is overwritten."""
-  path = pathlib.Path(output).expanduser()
-  path.parent.mkdir(parents=True, exist_ok=True)
-  if path.exists() and not _holds_figures(path):
-    raise DataError(
-      f"--output={path} holds no figures of evaluate.py; name another file, so "
-      "that nothing of yours is overwritten"
-    )
-  return path
-
-
-def _holds_figures(path: pathlib.Path) -> bool:
-  try:
-    return "majority_baseline" in json.loads(path.read_text())
-  except (OSError, ValueError, TypeError):
-    return False
-
-
-def _write(path: pathlib.Path, figures: dict) -> None:
-  """Writes JSON, NaN as null, complete or not at all."""
-  text = json.dumps(files.without_nan(figures), indent=2) + "\n"
-  with replacing(path) as temporary:
-    temporary.write_text(text)
+    files.write_json(output, found.figures())
+  if report:
+    write_page(report, found)
 
 
 if __name__ == "__main__":

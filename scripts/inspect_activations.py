@@ -14,16 +14,9 @@ scripts/convert_weights.py, or the workdir of scripts/pretrain_classifier.py.
 import json
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from fcn_jax import cli
-from fcn_jax.prediction import activations
-from fcn_jax.prediction.predictor import as_rgb
-from fcn_jax.prediction.result import Result
-from fcn_jax.reports import page
-from fcn_jax.reports.activations import Subject, write_activations
-from fcn_jax.weights import checkpoints
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, a converted model or a classifier."
@@ -41,72 +34,30 @@ _FORMAT = flags.DEFINE_enum(
 flags.mark_flags_as_required(["checkpoint", "image"])
 
 
+def write_page(path, found) -> None:
+  from fcn_jax.reports.activations import Subject, write_activations
+
+  image = pathlib.Path(found.path).name
+  subject = Subject(found.card.model["name"], found.title, image, found.note)
+  write_activations(path, subject, found.layers, found.image, found.result)
+
+
 def main() -> None:
-  if _OUTPUT.value:
-    page.claim(_OUTPUT.value)
-  net, about, step = checkpoints.load_model(_CHECKPOINT.value, _STEP.value)
-  known = about.value_range and tuple(about.value_range)
-  image = as_rgb(_IMAGE.value, known)
-  named = f"{_CHECKPOINT.value}, step {step}"
-  side = net.layers[0].size
-  note = ""
-  if side and image.shape[:2] != (side, side):
-    note = (
-      f"A classifier takes images of {side} × {side} pixels. It sees the "
-      f"middle square of this image of {image.shape[1]} × {image.shape[0]}, "
-      "scaled."
-    )
-    image = activations.classifier_image(image, side)
-  last = net.layers[-1].name
-  asked = _LAYERS.value and [*_LAYERS.value, last]
-  found = activations.activity(net, image, about.class_names, asked)
-  scores = found[-1].blob
-  shown = [x for x in found if not asked or x.name in _LAYERS.value]
-  if _OUTPUT.value:
-    subject = Subject(
-      network=about.model["name"],
-      checkpoint=named,
-      image=pathlib.Path(_IMAGE.value).name,
-      note=note,
-    )
-    result = (
-      _likeliest(scores, about) if side else _result(image, scores, about)
-    )
-    path = write_activations(_OUTPUT.value, subject, shown, image, result)
-  if _FORMAT.value == "json":
-    figures = {
-      "checkpoint": _CHECKPOINT.value,
-      "step": step,
-      "image": _IMAGE.value,
-      "layers": [layer.figures() for layer in shown],
-    }
-    print(json.dumps(figures))
-  elif _FORMAT.value == "text" or not _OUTPUT.value:
-    print(f"{named}, on {_IMAGE.value}\n")
-    print(activations.table(shown))
-  if _OUTPUT.value and _FORMAT.value != "json":
-    print(f"written to {path}")
+  from fcn_jax.prediction import activations
+  from fcn_jax.reports import page
 
-
-def _result(image, scores, about: checkpoints.ModelCard) -> Result:
-  def probabilities():
-    shares = np.exp(scores - scores.max(-1, keepdims=True))
-    return shares / shares.sum(-1, keepdims=True)
-
-  return Result(
-    image=image,
-    labels=scores.argmax(-1).astype(np.uint8),
-    class_names=tuple(about.class_names),
-    palette=np.array(about.palette, np.uint8),
-    compute_probabilities=probabilities,
+  output = _OUTPUT.value and page.claim(_OUTPUT.value)
+  found = activations.inspect(
+    _CHECKPOINT.value, _IMAGE.value, step=_STEP.value, only=_LAYERS.value
   )
-
-
-def _likeliest(scores, about: checkpoints.ModelCard, most: int = 5):
-  shares = np.exp(scores[0, 0] - scores.max())
-  shares /= shares.sum()
-  order = np.argsort(-shares, kind="stable")[:most].tolist()
-  return [(about.class_names[i], float(shares[i])) for i in order]
+  if output:
+    write_page(output, found)
+  if _FORMAT.value == "json":
+    print(json.dumps(found.figures()))
+  elif _FORMAT.value == "text" or not output:
+    print(found.text())
+  if output and _FORMAT.value != "json":
+    print(f"written to {output}")
 
 
 if __name__ == "__main__":

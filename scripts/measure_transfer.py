@@ -6,15 +6,9 @@ and from random weights, several seeds each; run scripts/quickstart.sh first.
 A measurement that was interrupted is taken up again by the same command.
 """
 
-import importlib.util
-import pathlib
-import statistics
-
 from absl import flags
 
 from fcn_jax import cli
-from fcn_jax.runs import record
-from fcn_jax.training import loop
 
 _CONVERTED = flags.DEFINE_string(
   "converted", "runs/quickstart/converted", "The converted classifier."
@@ -28,33 +22,13 @@ _CONFIG = flags.DEFINE_string(
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Runs from each start.")
 
 
-def measure(start: str, seed: int) -> float:
-  """Mean IU on val after the last step."""
-  spec = importlib.util.spec_from_file_location("recipe", _CONFIG.value)
-  recipe = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(recipe)
-  config = recipe.get_config()
-  config.seed = seed
-  config.init.source = "checkpoint" if start == "pretrained" else "random"
-  config.init.path = _CONVERTED.value if start == "pretrained" else ""
-  workdir = pathlib.Path(_OUTPUT_DIR.value) / f"{start}_{seed}"
-  result = loop.train_and_evaluate(config, str(workdir))
-  if result.stopped_by is not None:
-    raise KeyboardInterrupt
-  records = record.read_metrics(workdir)
-  return [r["mean_iu"] for r in records if r["kind"] == "val"][-1]
-
-
 def main() -> None:
-  rows = []
-  for start in ("pretrained", "random"):
-    scores = [measure(start, seed) for seed in range(_SEEDS.value)]
-    spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    each = ", ".join(f"{score:.3f}" for score in scores)
-    mean = statistics.mean(scores)
-    rows.append(f"| {start} | {mean:.3f} ± {spread:.3f} | {each} |")
-  print("| start | mean IU on val | each seed |\n|---|---|---|")
-  print("\n".join(rows))
+  from fcn_jax.training import recipe, transfer
+
+  config = recipe.read_recipe(_CONFIG.value)
+  print(
+    transfer.measure(config, _CONVERTED.value, _OUTPUT_DIR.value, _SEEDS.value)
+  )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ once, and nothing is written then.
 
 from absl import flags
 
-from fcn_jax import cli
-from fcn_jax.data import load_dataset
+from fcn_jax import cli, data
 from fcn_jax.data.formats import voc
 from fcn_jax.prediction import voc_submission
 
@@ -51,7 +50,7 @@ flags.mark_flags_as_mutual_exclusive(["ids", "data"], required=True)
 
 def main() -> None:
   if _DATA.value:
-    dataset = load_dataset(_DATA.value, _DATA_DIR.value)
+    dataset = data.load_dataset(_DATA.value, _DATA_DIR.value)
     images = voc_submission.image_set_of(dataset, _SPLIT.value)
   else:
     images = voc_submission.read_image_set(_IDS.value, _IMAGES.value)

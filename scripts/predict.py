@@ -27,15 +27,8 @@ import os
 import sys
 
 from absl import flags
-from tqdm import tqdm
 
-import fcn_jax
 from fcn_jax import cli
-from fcn_jax.prediction import inputs
-from fcn_jax.prediction.files import predict_files
-from fcn_jax.prediction.folder import PredictionFolder, read_palette
-from fcn_jax.reports.predictions import PredictionsReport
-from fcn_jax.weights import checkpoints
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -62,7 +55,7 @@ _PALETTE = flags.DEFINE_string(
   "are grey images of class ids), or a file with 'R G B' of class i on line i.",
 )
 _PRECISION = flags.DEFINE_enum(
-  "precision", "float32", ["float32", "tf32", "bfloat16"], "Of the products."
+  "precision", "float32", cli.PRECISIONS, "Of the products."
 )
 _MAX_CANVASES = flags.DEFINE_integer(
   "max_canvases",
@@ -93,103 +86,47 @@ _LABELS = flags.DEFINE_string(
 flags.mark_flags_as_required(["checkpoint", "output_dir"])
 flags.mark_flags_as_mutual_exclusive(["images", "data"], required=True)
 
-_LISTED = 10  # of the files that are no images
+
+def source():
+  from fcn_jax.prediction.job import Source
+
+  if _LABELS.value and not _REPORT.value:
+    raise ValueError("--labels are for the page: give --report=PAGE.html")
+  where = {"data_dir": _DATA_DIR.value, "split": _SPLIT.value}
+  return Source(_IMAGES.value, _DATA.value, **where, labels=_LABELS.value)
+
+
+def observer(job):
+  from fcn_jax.reports.predictions import PredictionsReport
+
+  return PredictionsReport.of_job(_REPORT.value, job, _REPORT_IMAGES.value)
 
 
 def main() -> int:
-  if _LABELS.value and not _REPORT.value:
-    raise ValueError("--labels are for the page: give --report=PAGE.html")
-  dataset = None
-  if _DATA.value:
-    _, about = checkpoints.load_about(_CHECKPOINT.value, _STEP.value)
-    trained_in = about.config.get("data", {}).get("data_dir")
-    dataset = fcn_jax.load_dataset(
-      _DATA.value, _DATA_DIR.value or trained_in or None
-    )
-    files, others = inputs.images_of(dataset, _SPLIT.value), []
-  else:
-    files, others = inputs.find_images(_IMAGES.value, _OUTPUT_DIR.value)
-  if others:
-    named = ", ".join(others[:_LISTED]) + ", ..." * (len(others) > _LISTED)
-    print(f"left out {len(others)} files that are no images: {named}")
-  net = fcn_jax.load(_CHECKPOINT.value, _STEP.value, _PRECISION.value)
-  palette = read_palette(_PALETTE.value, net.palette, net.class_names)
-  report = None
-  if _REPORT.value:
-    report = PredictionsReport(
-      _REPORT.value,
-      files,
-      checkpoint=f"{_CHECKPOINT.value}, step {net.step}",
-      class_names=net.class_names,
-      palette=net.palette if palette is None else palette,
-      label_of=_label_of(dataset, files, net.class_names),
-      number=_REPORT_IMAGES.value,
-    )
-  folder = PredictionFolder(
-    _OUTPUT_DIR.value,
-    files,
-    {
-      "checkpoint": _CHECKPOINT.value,
-      "step": net.step,
-      "class_names": list(net.class_names),
-    },
-    palette_in_masks=palette is not None,
-    save_probabilities=_SAVE_PROBABILITIES.value,
+  from fcn_jax.prediction import job
+
+  planned = job.plan(
+    source(),
+    _CHECKPOINT.value,
+    _STEP.value,
+    _PRECISION.value,
+    output_dir=_OUTPUT_DIR.value,
+    palette=_PALETTE.value,
+    num_threads=_NUM_THREADS.value,
   )
-  with tqdm(
-    total=len(files), desc="predicting", unit="image", disable=None
-  ) as bar:
-    failed = predict_files(
-      net,
-      files,
-      folder,
-      palette=palette,
-      max_canvases=_MAX_CANVASES.value,
-      num_threads=_NUM_THREADS.value,
-      observer=report,
-      progress=bar.update,
-    )
+  report = observer(planned) if _REPORT.value else None
+  failed = planned.run(
+    report,
+    save_probabilities=_SAVE_PROBABILITIES.value,
+    max_canvases=_MAX_CANVASES.value,
+  )
   for message in failed.values():
     print(f"error: {message}", file=sys.stderr)
-  print(
-    f"{_CHECKPOINT.value}, step {net.step}: {len(files) - len(failed)} of "
-    f"{len(files)} images segmented; {folder.directory}/overlays"
-  )
   if report:
     print(f"page: {report.write(failed)}")
-  return 1 if failed else 0
-
-
-def _label_of(dataset, files, class_names) -> inputs.LabelOf | None:
-  """The labels that --labels and --data stand for, None if none."""
-  if _LABELS.value == "none":
-    return None
-  if dataset:
-    if _LABELS.value:
-      raise ValueError(
-        f"--labels={_LABELS.value}: with --data the labels are its own; give "
-        "--images, or --labels=none to leave them out"
-      )
-    return inputs.labels_of(dataset, class_names)
-  if not _LABELS.value:
-    return None
-  return inputs.find_labels(
-    _LABELS.value, files, class_names, _NUM_THREADS.value
-  )
-
-
-def with_repeated_images(argv: list[str]) -> list[str]:
-  """`--images a b` as `--images=a --images=b`: shells expand patterns so."""
-  result, in_images = [], False
-  for argument in argv:
-    if argument.startswith("-"):
-      in_images = argument in ("--images", "-images")
-      result += [] if in_images else [argument]
-    else:
-      result.append(f"--images={argument}" if in_images else argument)
-  return result
+  return int(bool(failed))
 
 
 if __name__ == "__main__":
-  sys.argv = with_repeated_images(sys.argv)
+  sys.argv = cli.repeated(sys.argv, "images")
   cli.start(main)

@@ -15,7 +15,6 @@ from absl import flags
 from ml_collections import config_flags
 
 from fcn_jax import cli
-from fcn_jax.training.pretrain import train_classifier
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
 _WORKDIR = flags.DEFINE_string(
@@ -25,7 +24,9 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main() -> int:
-  outcome = train_classifier(_CONFIG.value, _WORKDIR.value)
+  from fcn_jax.training.loop import train_and_evaluate
+
+  outcome = train_and_evaluate(_CONFIG.value, _WORKDIR.value)
   return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
 
 

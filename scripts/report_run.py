@@ -10,7 +10,6 @@ off; this is for runs without one, for a run that was killed, and for charts.
 from absl import flags
 
 from fcn_jax import cli
-from fcn_jax.reports import training
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of the training.")
 _OUTPUT = flags.DEFINE_string(
@@ -23,6 +22,8 @@ flags.mark_flag_as_required("workdir")
 
 
 def main() -> None:
+  from fcn_jax.reports import training
+
   print(training.write_training(_WORKDIR.value, _OUTPUT.value))
   if _PNG.value:
     for path in training.write_charts(_WORKDIR.value, _PNG.value):

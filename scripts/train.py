@@ -10,22 +10,19 @@ Any field of the config can be given on the command line, as in
     --preview_lr --preview_output=rate.html
 
 shows the learning rate of every step instead, and trains nothing; the output
-may end in .html, .svg or .png.
+may end in .html, .svg or .png. Nor do these train:
+
+  --dry_run        reads the data and the weights, says what a step needs of
+                   the memory and takes one, to tell how long a run would be
+  --print_config   prints every field of the config, as JSON
 """
+
+import json
 
 from absl import flags
 from ml_collections import config_flags
 
-from fcn_jax import cli, devices
-from fcn_jax.data import load_dataset
-from fcn_jax.files import DataError
-from fcn_jax.reports import learning_rate
-from fcn_jax.training import input, loop, recipe
-from fcn_jax.training.optimizers import (
-  images_per_update,
-  needs_epochs,
-  preview_rates,
-)
+from fcn_jax import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
 _WORKDIR = flags.DEFINE_string(
@@ -43,62 +40,57 @@ _IMAGES_PER_EPOCH = flags.DEFINE_integer(
   "With --preview_lr: training images, where the data set is not prepared.",
   1,
 )
+_DRY_RUN = flags.DEFINE_boolean(
+  "dry_run", False, "Take one step, say what it costs, and leave nothing."
+)
+_PRINT_CONFIG = flags.DEFINE_boolean(
+  "print_config", False, "Print the whole config, and train nothing."
+)
 flags.mark_flag_as_required("config")
 
 
-def steps_per_epoch() -> int | None:
-  """As training has them; None: neither known nor needed."""
-  config = _CONFIG.value
-  if _IMAGES_PER_EPOCH.value:
-    images = images_per_update(config)
-    return -(-_IMAGES_PER_EPOCH.value // images)
-  try:
-    data = load_dataset(config.data.name, config.data.data_dir or None)
-  except DataError as error:
-    needed = needs_epochs(config)
-    if not needed:
-      return None
-    fields = ", ".join(f"config.{name}" for name in needed)
-    raise DataError(
-      f"{fields} is in epochs, and {error}; or say how many training images "
-      "there are with --images_per_epoch=N"
-    ) from None
-  loader = input.make_loader(config, data, devices.data_mesh())
-  return loader.sampler.steps_per_epoch
-
-
 def preview_learning_rate() -> None:
-  recipe.check(_CONFIG.value)
-  output = _PREVIEW_OUTPUT.value
-  if output:
-    learning_rate.claim(output)
-  epoch = steps_per_epoch()
-  rates = preview_rates(_CONFIG.value, epoch)
-  preview = learning_rate.Preview(_CONFIG.value.lr_policy, rates, epoch)
-  print(preview.text())
-  if output:
-    name = f"{_CONFIG.value.model.name} on {_CONFIG.value.data.name}"
-    path = learning_rate.write_learning_rate(output, preview, name)
-    print(f"\nwritten to {path}")
+  from fcn_jax.reports import learning_rate as page
+  from fcn_jax.training import input, optimizers
+
+  output = _PREVIEW_OUTPUT.value and page.claim(_PREVIEW_OUTPUT.value)
+  epoch = input.steps_per_epoch(_CONFIG.value, _IMAGES_PER_EPOCH.value)
+  rates = optimizers.preview_rates(_CONFIG.value, epoch)
+  name = f"{_CONFIG.value.model.name} on {_CONFIG.value.data.name}"
+  preview = page.Preview(_CONFIG.value.lr_policy, rates, epoch)
+  print(page.show(preview, name, output))
+
+
+def refuse_flags_that_do_not_go_together() -> None:
+  chosen = [f for f in (_PREVIEW_LR, _DRY_RUN, _PRINT_CONFIG) if f.value]
+  if len(chosen) > 1:
+    raise ValueError(f"give one of {', '.join(f'--{f.name}' for f in chosen)}")
+  for flag in (_PREVIEW_OUTPUT, _IMAGES_PER_EPOCH):
+    if flag.value and not _PREVIEW_LR.value:
+      raise ValueError(f"--{flag.name} goes with --preview_lr")
+  if not (chosen or _WORKDIR.value):
+    where = "where checkpoints and figures go"
+    raise ValueError(f"--workdir=FOLDER is missing: {where}")
 
 
 def main() -> int:
-  """Trains, or shows the learning rate."""
+  """Trains, or does what was asked for instead."""
+  from fcn_jax.training import loop, recipe
+
+  refuse_flags_that_do_not_go_together()
+  config = recipe.check(_CONFIG.value)
   if _PREVIEW_LR.value:
     preview_learning_rate()
-    return 0
-  for flag in (_PREVIEW_OUTPUT, _IMAGES_PER_EPOCH):
-    if flag.value:
-      raise ValueError(f"--{flag.name} goes with --preview_lr")
-  if not _WORKDIR.value:
-    raise ValueError(
-      "--workdir=FOLDER is missing: where checkpoints and figures go"
-    )
-  result = loop.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
-  if result.stopped_by is None:
-    return 0
-  print("Stopped; the same command resumes.")
-  return 128 + result.stopped_by
+  elif _PRINT_CONFIG.value:
+    print(json.dumps(config.to_dict(), indent=2))
+  elif _DRY_RUN.value:
+    loop.dry_run(config)
+  else:
+    result = loop.train_and_evaluate(config, _WORKDIR.value)
+    if result.stopped_by is not None:
+      print("Stopped; the same command resumes.")
+      return 128 + result.stopped_by
+  return 0
 
 
 if __name__ == "__main__":

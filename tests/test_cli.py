@@ -12,6 +12,7 @@ from places import ROOT
 from fcn_jax import cli
 from fcn_jax.data import formats
 from fcn_jax.data.formats.base import flag
+from fcn_jax.models.network import PRECISIONS
 
 SCRIPT = """
 import logging
@@ -116,6 +117,29 @@ def test_arguments_stand_before_flags_or_after():
   done = said("--size=2")
   assert done.returncode == 1
   assert "missing: FILE ..." in done.stderr
+
+
+def test_images_that_a_shell_has_spread():
+  given = ["p.py", "--images", "a", "b", "--step", "latest", "--images=c"]
+  assert cli.repeated(given, "images") == [
+    "p.py",
+    "--images=a",
+    "--images=b",
+    "--step",
+    "latest",
+    "--images=c",
+  ]
+
+
+def test_sizes_are_written_height_first():
+  assert cli.image_size("375x500") == (375, 500)
+  for wrong in ("375", "0x500", "375X500", "-3x4", "3x4x5", "²x3", ""):
+    with pytest.raises(ValueError, match="write it as 375x500, height first"):
+      cli.image_size(wrong)
+
+
+def test_precisions_are_those_of_networks():
+  assert tuple(PRECISIONS) == cli.PRECISIONS
 
 
 PROGRAM = """
@@ -232,9 +256,9 @@ def test_fields_of_one_name_are_one_flag(monkeypatch):
 
 
 CACHE_SCRIPT = """
-import jax
 from fcn_jax import cli
 cli.keep_compiled_programs()
+import jax
 print(jax.config.jax_compilation_cache_dir)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 print(jax.jit(lambda x: x + 1)(1.0))

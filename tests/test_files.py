@@ -26,6 +26,28 @@ def test_another_file_is_left_alone(tmp_path, content):
   assert path.read_text() == content
 
 
+@pytest.mark.parametrize(
+  ("content", "ours"),
+  [
+    ('{"scores": 1, "step": 2, "more": 3}', True),
+    ('{"scores": 1}', False),
+    ('["scores", "step"]', False),
+    ("scores: 1, step: 2", False),
+    ("\xff\x00", False),
+    ("", False),
+  ],
+)
+def test_json_of_ours_is_known_by_its_keys(tmp_path, content, ours):
+  path = tmp_path / "scores.json"
+  path.write_bytes(content.encode("latin-1"))
+  if ours:
+    assert files.claim_json(path, {"scores", "step"}, "file") == path
+  else:
+    with pytest.raises(DataError, match=r"scores\.json is no file that fcn"):
+      files.claim_json(path, {"scores", "step"}, "file")
+  assert path.read_bytes() == content.encode("latin-1")
+
+
 def test_a_folder_is_no_file_of_ours(tmp_path):
   with pytest.raises(DataError, match="name another file"):
     files.claim(tmp_path, "<ours>", "picture")

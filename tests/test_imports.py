@@ -60,6 +60,10 @@ ROOT_FILES = {"__init__", "files", "text", "devices", "cli"}
 ONLY = {
   "orbax": {"weights.checkpoints"},
   "google": {"weights.caffemodel"},
+  "onnx": {"weights.onnx_file"},
+  "onnxruntime": {"weights.runtimes"},
+  "h5py": {"weights.keras_file"},
+  "safetensors": {"weights.safetensors_file"},
   "matplotlib": {"reports.charts"},
   "tensorboardX": {"runs.record"},
   "optax": {"training", "benchmark"},
@@ -148,7 +152,7 @@ def test_configs_know_the_recipe_alone():
 )
 def test_packages_have_their_rooms(name, path):
   tops = {imported.split(".")[0] for imported in imports(path)}
-  peer = name in ("scripts.torch_peer", "benchmark.torch_peer")
+  peer = name == "benchmark.torch_peer"
   assert not tops & (NEVER - {"torch"} if peer else NEVER)
   for package, rooms in ONLY.items():
     known = any(is_below(name, room) for room in rooms)
@@ -172,8 +176,9 @@ def test_the_package_needs_nothing_that_is_not_asked_for():
   """
   load = (
     "import sys, fcn_jax.training.loop, fcn_jax.prediction.predictor, "
-    "fcn_jax.reports.charts; "
-    "print(*{'tensorflow', 'matplotlib'} & set(sys.modules))"
+    "fcn_jax.reports.charts, fcn_jax.weights.model_export; "
+    "print(*{'tensorflow', 'matplotlib', 'onnx', 'onnxruntime', 'h5py', "
+    "'safetensors'} & set(sys.modules))"
   )
   done = subprocess.run(
     [sys.executable, "-c", load], capture_output=True, text=True, check=True

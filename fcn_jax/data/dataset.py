@@ -1,4 +1,8 @@
-"""Reading what prepare_dataset wrote, from any process, without TensorFlow."""
+"""Reading what prepare_dataset wrote, from any process, without TensorFlow.
+
+tfds is imported where records are read: that takes a while, and neither --help
+nor a prediction needs it.
+"""
 
 import dataclasses
 import functools
@@ -8,11 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Int32, UInt8
 
 from fcn_jax.data.augment import Augmentation
 from fcn_jax.data.files import File, Pair
+from fcn_jax.data.images import decode_image, decode_label
 from fcn_jax.files import DataError
 
 VERSION = "1.0.0"
@@ -102,6 +106,14 @@ class Dataset:
     sizes = self.sizes(split)
     return np.ones_like(sizes) if self.square else sizes
 
+  def example(
+    self, split: str, index: int
+  ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """One decoded image, RGB, and its label: class ids, 255 = void."""
+    record = self.source(split)[index]
+    image = decode_image(record.image, record.image_id)
+    return image, decode_label(record.label)
+
   def source(self, split: str) -> "Source":
     """The records of a split, in random access."""
     return Source(self.directory, self._known(split))
@@ -126,6 +138,8 @@ class Source(Sequence):
 
   @functools.cached_property
   def _records(self):
+    import tensorflow_datasets as tfds
+
     skip = tfds.decode.SkipDecoding()
     return tfds.builder_from_directory(self.directory).as_data_source(
       self.split, decoders={"image": skip, "label": skip}
@@ -162,6 +176,8 @@ def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
     DataError: no such data set (the message lists those there are), or one
       that something else wrote.
   """
+  import tensorflow_datasets as tfds
+
   root = pathlib.Path(data_dir or default_data_dir()).expanduser()
   directory = root / name / VERSION
   if not name or not (directory / "dataset_info.json").is_file():

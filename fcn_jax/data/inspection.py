@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from fcn_jax import files
 from fcn_jax.data import dataset as dataset_lib
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.classes import VOID
@@ -20,7 +20,6 @@ from fcn_jax.data.fingerprints import find_closest
 from fcn_jax.data.formats import Format
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.data.readings import as_told
-from fcn_jax.files import replacing
 
 Splits = Mapping[str, Sequence[Pair]]
 _COMPARED = (("train", "val"), ("train", "test"), ("val", "test"))
@@ -47,8 +46,6 @@ class Inspection:
 
   def write(self, path: str | os.PathLike) -> None:
     """Writes all of it as JSON, complete or not at all."""
-    path = pathlib.Path(path).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
     figures = {
       "splits": dict(self.splits),
       "class_names": self.class_names,
@@ -56,8 +53,12 @@ class Inspection:
       "warnings": len(self.findings) - self.errors,
       "findings": [dataclasses.asdict(finding) for finding in self.findings],
     }
-    with replacing(path) as temporary:
-      temporary.write_text(json.dumps(figures, indent=2) + "\n")
+    files.write_json(claim(path), figures)
+
+
+def claim(path: str | os.PathLike) -> pathlib.Path:
+  """The path of a JSON file of findings to come, see `files.claim_json`."""
+  return files.claim_json(path, {"findings", "warnings"}, "file of findings")
 
 
 def inspect_files(
@@ -164,7 +165,7 @@ def check_classes(
           what,
           "no label has it",
           "look whether the class names are in the labels' order; without "
-          "pixels it is never learnt, and left out of mean IU",
+          "pixels it is never learnt, and left out of mean IoU",
           warning=True,
         )
       )

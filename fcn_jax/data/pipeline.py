@@ -11,10 +11,9 @@ seed and the step, so a resumed run needs to know the step alone.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import grain.python as grain
 import numpy as np
 from jaxtyping import Int, UInt8
 
@@ -161,14 +160,8 @@ class Loader:
 
   def steps(self, start: int, stop: int) -> Iterator[Batch]:
     """The batches of steps start .. stop - 1, read ahead in threads."""
-    drawn = grain.MapDataset.range(start, stop).map(
-      lambda step: self.batch(int(step))
-    )
-    options = grain.ReadOptions(
-      num_threads=self.num_threads,
-      prefetch_buffer_size=max(2, 2 * self.num_threads),
-    )
-    return iter(drawn.to_iter_dataset(options))
+    ahead = max(2, 2 * self.num_threads)
+    return _read_ahead(range(start, stop), self.batch, self.num_threads, ahead)
 
   def batch(self, step: int) -> Batch:
     """The batch of one step."""
@@ -272,8 +265,21 @@ def in_canvas_order(
     part = place(samples, range(len(samples)), canvas, part_size)
     return Batch(tuple(int(i) for i in indices), (part,))
 
-  options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=4)
-  numbered = grain.MapDataset.range(len(chunks)).map(
-    lambda number: load(chunks[number])
+  numbers = range(len(chunks))
+  return _read_ahead(numbers, lambda n: load(chunks[n]), num_threads, ahead=4)
+
+
+def _read_ahead(
+  numbers: range, make: Callable[[int], Batch], num_threads: int, ahead: int
+) -> Iterator[Batch]:
+  """make(number) of each in order, `ahead` of them being made in threads."""
+  # Imported when first asked for: a prediction reads nothing with it.
+  import grain.python as grain
+
+  made = grain.MapDataset.range(numbers.start, numbers.stop).map(
+    lambda number: make(int(number))
   )
-  return iter(numbered.to_iter_dataset(options))
+  options = grain.ReadOptions(
+    num_threads=num_threads, prefetch_buffer_size=ahead
+  )
+  return iter(made.to_iter_dataset(options))

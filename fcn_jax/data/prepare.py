@@ -4,18 +4,18 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from fcn_jax.data import exports
-from fcn_jax.data.builder import DatasetPlan, check_name, write_dataset
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.classes import VOID, shared_palette, voc_palette
 from fcn_jax.data.dataset import default_data_dir
 from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import Finding, report
-from fcn_jax.data.formats import Format
+from fcn_jax.data.formats import FORMATS, Format
 from fcn_jax.data.formats.base import flag
 from fcn_jax.data.formats.voc_tree import Tree
 from fcn_jax.data.labels import LabelReader
@@ -54,17 +54,40 @@ class Output:
   )
 
 
+def _from_options(
+  format_name: str, options: Mapping[str, Any]
+) -> tuple[Format, Output]:
+  """The format and the output that options by name stand for."""
+  if format_name not in FORMATS:
+    raise DataError(f"no format {format_name!r}; there is {', '.join(FORMATS)}")
+  kind = FORMATS[format_name]
+  of_source, of_output = (
+    [field.name for field in dataclasses.fields(x)] for x in (kind, Output)
+  )
+  if strange := [key for key in options if key not in of_source + of_output]:
+    raise DataError(
+      f"{format_name} has no option {', '.join(strange)}; there is "
+      f"{', '.join(of_source + of_output)}"
+    )
+  source = {key: options[key] for key in of_source if key in options}
+  output = {key: options[key] for key in of_output if key in options}
+  return kind(**source), Output(**output)
+
+
 def prepare_dataset(
-  source: Format,
+  source: Format | str,
   output: Output = Output(),
   say: Callable[[str], None] = print,
+  **options: Any,
 ) -> pathlib.Path | None:
   """Checks the user's files, then writes the data set and what else is asked.
 
   Args:
-    source: where the files are.
+    source: where the files are; or the name of a format, 'voc' or 'folder'.
     output: what is written.
     say: takes the lines meant for the user.
+    **options: with the name of a format: fields of that format and of `Output`,
+      which are the flags of scripts/prepare_dataset.py.
 
   Returns:
     The folder written; None with export_only.
@@ -73,6 +96,13 @@ def prepare_dataset(
     DataError: flags that do not fit together, or findings (all of them in the
       message). Nothing has been written then.
   """
+  # It needs tfds, which takes longer to import than --help may.
+  from fcn_jax.data import builder
+
+  if isinstance(source, str):
+    source, output = _from_options(source, options)
+  elif options:
+    raise DataError(f"{', '.join(options)}: options go with a format's name")
   name = output.name or source.name
   skipped_kinds = _kinds(output.skip)
   if name:  # before files are looked at, which takes long
@@ -138,10 +168,10 @@ def prepare_dataset(
       },
       "skipped": [[f.kind, f.file, f.value] for f in skipped],
     }
-    plan = DatasetPlan(
+    plan = builder.DatasetPlan(
       name, unique_ids(splits), sizes, reader, names, palette, record
     )
-    target = write_dataset(plan, _data_dir(output), output.overwrite)
+    target = builder.write_dataset(plan, _data_dir(output), output.overwrite)
     written.append(f"data set: {name} in {target}")
   say("\n" + summarize(splits, facts, names) + "\n")
   say("\n".join(written))
@@ -231,13 +261,15 @@ def _digest(facts: Iterable[Facts]) -> str:
 
 def _check_output(output: Output, name: str | None) -> None:
   """Refuses output that cannot be written, before files are looked at."""
+  from fcn_jax.data import builder
+
   if output.export_only:
     if not (output.export_folders or output.export_crops):
       raise DataError("--export_only: give --export_folders or --export_crops")
   elif not name:
     raise DataError("give the data set a name with --name")
   else:
-    check_name(name, _data_dir(output), output.overwrite)
+    builder.check_name(name, _data_dir(output), output.overwrite)
   folders = [output.export_folders, output.export_crops]
   if not output.export_only:
     folders.append(_data_dir(output))

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fcn_jax.models import alexnet, fcn, vgg16
+from fcn_jax.models import alexnet, alexnet_owt, fcn, vgg16
 from fcn_jax.models.layers import Layers
 from fcn_jax.models.options import options_of, types_of
 
@@ -30,8 +30,10 @@ class Registered(NamedTuple):
 
 NETWORKS = {
   "alexnet": Registered(alexnet.classifier),
+  "alexnet_owt": Registered(alexnet_owt.classifier),
   "vgg16": Registered(vgg16.classifier),
   "fcn_alexnet": Registered(fcn.fcn_alexnet, "alexnet"),
+  "fcn_alexnet_owt": Registered(fcn.fcn_alexnet_owt, "alexnet_owt"),
   "fcn32s": Registered(fcn.fcn32s, "vgg16"),
   "fcn16s": Registered(fcn.fcn16s, "vgg16"),
   "fcn8s": Registered(fcn.fcn8s, "vgg16"),

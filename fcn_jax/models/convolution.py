@@ -3,7 +3,10 @@
 Which form that is, is decided here and nowhere else.
 """
 
+import contextlib
+import contextvars
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +17,20 @@ Blob = Float[Array, "b h w c"]
 Sides = tuple[tuple[int, int], tuple[int, int]]  # padding of rows, of columns
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
+
+_platform: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+  "platform", default=None
+)
+
+
+@contextlib.contextmanager
+def traced_for(platform: str) -> Iterator[None]:
+  """What is traced within has the form for a platform: 'cpu', 'cuda', 'tpu'."""
+  token = _platform.set(platform)
+  try:
+    yield
+  finally:
+    _platform.reset(token)
 
 
 def conv(
@@ -60,7 +77,7 @@ def _live(n: int, kernel: int, stride: int, pad: int):
 
 
 def _conv_one_group(x, kernel, stride: int, sides: Sides):
-  if jax.default_backend() == "cpu":
+  if (_platform.get() or jax.default_backend()) == "cpu":
     if stride == 1 and sides == ((0, 0), (0, 0)):
       # fc6, fc7 and the scores: one matrix product reaches several times the
       # rate of XLA's convolution.

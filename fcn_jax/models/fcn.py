@@ -4,7 +4,7 @@ Shelhamer, Long and Darrell, PAMI 2017; layers and names as in their code.
 Scores are [b, h, w, classes], at the image's own size.
 """
 
-from fcn_jax.models import alexnet, vgg16
+from fcn_jax.models import alexnet, alexnet_owt, vgg16
 from fcn_jax.models import layers as d
 from fcn_jax.models.layers import score
 
@@ -21,6 +21,20 @@ def fcn_alexnet(
   """FCN-AlexNet, of stride 32; the mean is DIGITS'."""
   return (
     *alexnet.trunk(width, order, mean_bgr, conv1_pad=100),
+    score("score_fr", classes),
+    d.Upscore("upscore", kernel=63, stride=32),
+    d.Crop("score", like="data"),
+  )
+
+
+def fcn_alexnet_owt(
+  classes: int,
+  width: float | tuple[int, ...] = 1.0,
+  mean_bgr: tuple[float, float, float] = alexnet_owt.MEAN_BGR,
+) -> d.Layers:
+  """FCN-AlexNet on torchvision's AlexNet, of stride 32."""
+  return (
+    *alexnet_owt.trunk(width, mean_bgr, conv1_pad=100),
     score("score_fr", classes),
     d.Upscore("upscore", kernel=63, stride=32),
     d.Crop("score", like="data"),

@@ -1,8 +1,9 @@
 """One comparison of ours with theirs, and a table of many."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import jax
 import numpy as np
 
 from fcn_jax import text
@@ -115,6 +116,20 @@ def table(comparisons: Iterable[Comparison]) -> str:
     f"{cells.ljust(width)}  {line[5]}"
     for cells, line in zip(columns, lines, strict=True)
   )
+
+
+def beyond(comparisons: Iterable[Comparison]) -> int:
+  """How many of them are beyond their tolerance."""
+  return sum(not (one.left_out or one.holds) for one in comparisons)
+
+
+def verdict(comparisons: Sequence[Comparison]) -> str:
+  """One line: how many were compared, where, and whether all are near."""
+  compared = sum(not one.left_out for one in comparisons)
+  said = "all within tolerance"
+  if number := beyond(comparisons):
+    said = f"{number} BEYOND tolerance"
+  return f"{compared} comparisons on {jax.devices()[0].device_kind}: {said}"
 
 
 def _worst(members: list[Comparison]) -> Comparison:

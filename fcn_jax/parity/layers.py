@@ -10,7 +10,8 @@ from fcn_jax.evaluation import metrics
 from fcn_jax.models import convolution, losses, ops, pooling
 from fcn_jax.parity.comparison import Comparison, equal, near
 from fcn_jax.parity.golden import BLOB, Golden, hwio, nhwc
-from fcn_jax.weights import caffemodel, initialise
+from fcn_jax.weights import initialise
+from fcn_jax.weights.source import SourceLayer
 
 _FILLER = 1e-6  # of a bilinear kernel
 
@@ -85,7 +86,7 @@ def _convolution(case, array):
 
 def _deconvolution(case, array):
   layer, name = case["layer"], case["name"]
-  stored = caffemodel.CaffeLayer("", "Deconvolution", (array("w"),))
+  stored = SourceLayer("", "Deconvolution", (array("w"),))
   if layer["bias_term"] or not initialise.is_bilinear(stored):
     yield Comparison(
       "upscore", name, left_out="not bilinear; no network here has such a layer"

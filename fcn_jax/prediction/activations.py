@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,6 +13,9 @@ from PIL import Image
 from fcn_jax import models
 from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
+from fcn_jax.prediction.predictor import as_rgb
+from fcn_jax.prediction.result import Result
+from fcn_jax.weights import checkpoints
 
 BINS = 40
 _BLOCK = 2**22  # values held in float64 at a time
@@ -302,3 +306,108 @@ def dead_channels(found: Distribution, most: int = 12) -> str:
   first = ", ".join(map(str, found.dead[:most]))
   more = ", ..." if len(found.dead) > most else ""
   return f"{len(found.dead)} of {found.shape[-1]}: {first}{more}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inspected:
+  """A checkpoint, and what it makes of one image.
+
+  Attributes:
+    checkpoint: the model directory, as it was named.
+    step: of the checkpoint.
+    path: of the image.
+    card: of the network.
+    image: RGB, as the network saw it.
+    note: how the image was made to fit; '': it was not.
+    layers: those that were asked for.
+    result: the segmentation; of a classifier the likeliest classes and their
+      probabilities.
+  """
+
+  checkpoint: str
+  step: int
+  path: str
+  card: checkpoints.ModelCard
+  image: UInt8[np.ndarray, "h w 3"]
+  note: str
+  layers: tuple[LayerActivity, ...]
+  result: Result | list[tuple[str, float]]
+
+  @property
+  def title(self) -> str:
+    """The network in words: where its checkpoint lies, and its step."""
+    return f"{self.checkpoint}, step {self.step}"
+
+  def text(self) -> str:
+    """The figures for a terminal, and what they are of."""
+    return f"{self.title}, on {self.path}\n\n{table(self.layers)}"
+
+  def figures(self) -> dict[str, Any]:
+    """The figures by name, for JSON."""
+    return {
+      "checkpoint": self.checkpoint,
+      "step": self.step,
+      "image": self.path,
+      "layers": [layer.figures() for layer in self.layers],
+    }
+
+
+def inspect(
+  checkpoint: str,
+  path: str,
+  *,
+  step: str | int = "best",
+  only: Sequence[str] = (),
+) -> Inspected:
+  """Runs a checkpoint on an image, and looks into every layer.
+
+  Args:
+    checkpoint: a model directory, or a classifier's workdir.
+    path: of the image; a classifier is given its middle square, scaled.
+    step: 'best', 'latest' or a number.
+    only: names of the layers that are asked for; empty: all.
+
+  Raises:
+    FileNotFoundError: there is no such checkpoint.
+    ValueError: the image cannot be read, or there is no such layer.
+  """
+  net, card, number = checkpoints.load_model(checkpoint, step)
+  image = as_rgb(path, card.value_range and tuple(card.value_range))
+  side, note = net.layers[0].size, ""
+  if side and image.shape[:2] != (side, side):
+    note = (
+      f"A classifier takes images of {side} × {side} pixels. It sees the "
+      f"middle square of this image of {image.shape[1]} × {image.shape[0]}, "
+      "scaled."
+    )
+    image = classifier_image(image, side)
+  asked = only and [*only, net.layers[-1].name]
+  found = activity(net, image, card.class_names, asked)
+  scores = found[-1].blob
+  shown = tuple(x for x in found if not asked or x.name in only)
+  result = _likeliest(scores, card) if side else _result(image, scores, card)
+  return Inspected(checkpoint, number, path, card, image, note, shown, result)
+
+
+def _shares(scores: Float[np.ndarray, "*shape c"]):
+  """The softmax over the last axis."""
+  shares = np.exp(scores - scores.max(-1, keepdims=True))
+  return shares / shares.sum(-1, keepdims=True)
+
+
+def _result(image, scores, card: checkpoints.ModelCard) -> Result:
+  return Result(
+    image=image,
+    labels=scores.argmax(-1).astype(np.uint8),
+    class_names=tuple(card.class_names),
+    palette=np.array(card.palette, np.uint8),
+    compute_probabilities=lambda: _shares(scores),
+  )
+
+
+def _likeliest(
+  scores, card: checkpoints.ModelCard, most: int = 5
+) -> list[tuple[str, float]]:
+  shares = _shares(scores[0, 0])
+  order = np.argsort(-shares, kind="stable")[:most].tolist()
+  return [(card.class_names[i], float(shares[i])) for i in order]

@@ -200,7 +200,7 @@ def load(
   Args:
     directory: the workdir of a training run, or the output directory of
       scripts/convert_weights.py.
-    step: 'best' (by mean IU on the validation set; the latest where none was
+    step: 'best' (by mean IoU on the validation set; the latest where none was
       scored), 'latest', or the number of a step that was kept.
     precision: of the products: 'float32', 'tf32' or 'bfloat16'; the latter two
       are faster on GPUs that have them, and less exact.

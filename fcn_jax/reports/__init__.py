@@ -16,9 +16,9 @@ them, `style` and `script`:
   {% from "macros/viewer.html.j2" import viewer, script %}
   {% block title %}Scores of {{ name }}{% endblock %}
   {% block content %}
-  {{ key_figures([("Mean IU", scores.mean_iu | score, "val")]) }}
-  {{ chart(curve, "Mean IU rises from 0.1 to 0.48 in 30 epochs") }}
-  {{ table("Scores by class", ["Class", "IU"], rows) }}
+  {{ key_figures([("Mean IoU", scores.mean_iu | score, "val")]) }}
+  {{ chart(curve, "Mean IoU rises from 0.1 to 0.48 in 30 epochs") }}
+  {{ table("Scores by class", ["Class", "IoU"], rows) }}
   {{ viewer(view) }}
   {% endblock %}
   {% block script %}{{ script() }}{% endblock %}

@@ -175,6 +175,22 @@ def write_learning_rate(
   )
 
 
+def show(
+  preview: Preview, name: str, path: str | os.PathLike | None = None
+) -> str:
+  """What is printed: the text, and where the curve was written.
+
+  Args:
+    preview: the rates.
+    name: of the recipe.
+    path: see `write_learning_rate`; None: nothing is written.
+  """
+  if path is None:
+    return preview.text()
+  written = write_learning_rate(path, preview, name)
+  return f"{preview.text()}\n\nwritten to {written}"
+
+
 def claim(path: str | os.PathLike) -> pathlib.Path:
   """Refuses a path before work begins, as `write_learning_rate` would."""
   suffix = pathlib.Path(path).suffix.lower()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from fcn_jax import text
+from fcn_jax.files import DataError
 from fcn_jax.models import describe
 from fcn_jax.models.describe import Description, LayerRow
 from fcn_jax.reports import page
@@ -21,10 +22,10 @@ def write_network(
   verdict: str = "",
   warning: str = "",
 ) -> pathlib.Path:
-  """Writes the page; returns its absolute path.
+  """Writes the page, or its picture alone; returns the absolute path.
 
   Args:
-    path: of the HTML file.
+    path: of the HTML file, or of the picture where it ends in .svg.
     description: the network in figures.
     memory: of a train step, a table: its headings, then its rows.
     verdict: whether it fits, in a sentence.
@@ -32,9 +33,11 @@ def write_network(
       own; '' where it fits.
 
   Raises:
-    DataError: the path is refused, see `page.claim`.
-    OSError: the page cannot be written.
+    DataError: the path is refused, see `claim`.
+    OSError: the file cannot be written.
   """
+  if pathlib.Path(path).suffix.lower() == ".svg":
+    return page.write_svg(path, picture(description))
   problem, *remedies = warning.splitlines() or [""]
   offsets = ", ".join(str(offset.cells) for offset in description.offsets)
   return page.write(
@@ -57,6 +60,19 @@ def write_network(
     problem=problem and _capital(problem),
     remedies=[line.strip() for line in remedies],
   )
+
+
+def claim(path: str | os.PathLike) -> pathlib.Path:
+  """The path of a page or picture to come; see `page.claim`.
+
+  Raises:
+    DataError: another ending than .html and .svg, or a file of someone else.
+    OSError: its folder cannot be made.
+  """
+  suffix = pathlib.Path(path).suffix.lower()
+  if suffix not in (".html", ".svg"):
+    raise DataError(f"--output={path}: end it in .html or .svg")
+  return (page.claim if suffix == ".html" else page.claim_picture)(path)
 
 
 def _capital(words: str) -> str:

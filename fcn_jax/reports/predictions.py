@@ -18,6 +18,7 @@ from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.errors import MEASURES
 from fcn_jax.prediction.files import Segmented
 from fcn_jax.prediction.inputs import ImageFile, LabelOf
+from fcn_jax.prediction.job import Job
 from fcn_jax.reports import page, viewer
 
 # What orders images: see `_Shown.rank`.
@@ -88,6 +89,22 @@ class PredictionsReport:
     classes = len(self._class_names)
     self._pixels = np.zeros(classes, np.int64)
     self._histogram = np.zeros((classes, classes), np.int64)
+
+  @classmethod
+  def of_job(
+    cls, path: str | os.PathLike, job: Job, number: int = 50
+  ) -> "PredictionsReport":
+    """The page of what `Job.run` is going to segment."""
+    palette = job.net.palette if job.palette is None else job.palette
+    return cls(
+      path,
+      job.files,
+      checkpoint=job.title,
+      class_names=job.net.class_names,
+      palette=palette,
+      label_of=job.label_of,
+      number=number,
+    )
 
   def label_of(self, file: ImageFile) -> UInt8[np.ndarray, "h w"] | None:
     """The label of an image; None where there are none."""

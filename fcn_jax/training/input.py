@@ -15,6 +15,7 @@ from fcn_jax.data.augment import Augmentation
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.data.class_folders import load_class_folders
 from fcn_jax.devices import MemoryLimit
+from fcn_jax.files import DataError
 from fcn_jax.text import GIB
 from fcn_jax.training import optimizers
 
@@ -114,6 +115,37 @@ def augmentations(
       )
     chosen.append(augment.make(name, **options.get(name, {})))
   return tuple(chosen)
+
+
+def steps_per_epoch(
+  config: ConfigDict, images: int | None = None
+) -> int | None:
+  """Steps in an epoch, as training has them.
+
+  Args:
+    config: the recipe.
+    images: for training; None: those of the recipe's data set.
+
+  Returns:
+    None: neither known nor needed.
+
+  Raises:
+    DataError: there is no such data set, and a field is in epochs.
+  """
+  if images:
+    return -(-images // optimizers.images_per_update(config))
+  try:
+    data = load_data(config)
+  except DataError as error:
+    needed = optimizers.needs_epochs(config)
+    if not needed:
+      return None
+    fields = ", ".join(f"config.{name}" for name in needed)
+    raise DataError(
+      f"{fields} is in epochs, and {error}; or say how many training images "
+      "there are with --images_per_epoch=N"
+    ) from None
+  return make_loader(config, data, devices.data_mesh()).sampler.steps_per_epoch
 
 
 def make_loader(

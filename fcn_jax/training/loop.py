@@ -8,7 +8,9 @@ import dataclasses
 import logging
 import math
 import pathlib
+import tempfile
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from fcn_jax import devices, models
+from fcn_jax import devices, models, text
 from fcn_jax.data import Dataset
 from fcn_jax.data.augment import largest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
@@ -26,7 +28,14 @@ from fcn_jax.reports import live
 from fcn_jax.runs import config as config_lib
 from fcn_jax.runs import run as run_lib
 from fcn_jax.runs.record import Schedule, Writer
-from fcn_jax.training import input, memory, optimizers, progress, recipe
+from fcn_jax.training import (
+  input,
+  memory,
+  optimizers,
+  pretrain,
+  progress,
+  recipe,
+)
 from fcn_jax.training.input import make_loader
 from fcn_jax.training.optimizers import make_solver
 from fcn_jax.training.progress import Stopping
@@ -46,12 +55,19 @@ class Outcome:
     evaluation: the last one made, None if none was.
     stopped_by: number of the signal that ended the run early, or None.
     card: of the run's checkpoints.
+    graphdef: of the network.
   """
 
   state: TrainState
   evaluation: Evaluation | None
   stopped_by: int | None
   card: checkpoints.ModelCard
+  graphdef: nnx.GraphDef
+
+  @property
+  def network(self) -> models.Network:
+    """The network with the parameters of the last step."""
+    return nnx.merge(self.graphdef, self.state.params, self.state.frozen)
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
@@ -61,6 +77,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
     config: see the files in configs/.
     workdir: where checkpoints, metrics.jsonl, tensorboard/, config.json,
       receipt.txt, report.html and what it is drawn from go; made if absent.
+      Of a classifier also classifier.caffemodel and classes.txt, at its end.
 
   Raises:
     ValueError: a field of the config is unknown or out of range, the network
@@ -70,6 +87,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
   """
   config = recipe.check(config)
   folder = pathlib.Path(workdir).expanduser()
+  pretrain.check_unclaimed(folder)
   begun = checkpoints.has_checkpoint(folder)
   config_lib.claim_workdir(config, folder, begun, recipe.complete)
   dataset = input.load_data(config)
@@ -78,7 +96,26 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
     checkpoints.Checkpoints(folder, config.keep_latest) as saved,
     Stopping() as stop,
   ):
-    return run(saved, stop)
+    outcome = run(saved, stop)
+  if dataset.square and outcome.stopped_by is None:
+    pretrain.write_classifier(outcome.network, outcome.card, folder)
+  return outcome
+
+
+def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
+  """Does what training does up to its first step, and leaves nothing behind.
+
+  Args:
+    config: see `train_and_evaluate`.
+    say: takes a line on each of data, weights, memory, the step and the run.
+
+  Raises:
+    What `train_and_evaluate` raises.
+  """
+  config = recipe.check(config)
+  dataset = input.load_data(config)
+  with tempfile.TemporaryDirectory() as folder:
+    _Run(config, pathlib.Path(folder), dataset).dry(say)
 
 
 class _Run:
@@ -184,8 +221,50 @@ class _Run:
       title = METRICS[self.measure].title
       score = writer.validations[step][self.measure]
       _log.info("finished: step %d, %s %.4f", step, title, score)
-      return Outcome(state, evaluation, None, self.about)
-    return Outcome(state, evaluation, stop.signal, self.about)
+    signal = None if finished else stop.signal
+    graphdef = training.graphdef
+    return Outcome(state, evaluation, signal, self.about, graphdef)
+
+  def dry(self, say: Callable[[str], None]) -> None:
+    """The first step of a new run, and what it cost."""
+    loader, total = self.loader, self.total
+    epoch = loader.sampler.steps_per_epoch
+    say(
+      f"data: {self.dataset.name}, {loader.sampler.images} images for training "
+      f"and {len(self.dataset.ids(self.config.data.val_split))} for "
+      f"validation, {len(self.dataset.class_names)} classes"
+    )
+    state, training = self._start(None, None)
+    count = sum(x.size for x in jax.tree.leaves(state.params))
+    init = self.config.init
+    say(f"weights: {count:,} to learn, from {init.path or init.source}")
+    stepper = Stepper(training, self.mesh, loader.one_part)
+    need = memory.of_loader(stepper, state, self.mesh, loader)
+    room = devices.memory_limit()
+    if need and room:
+      problem = memory.problem(need, room, self.config, loader)
+      say(f"memory: {problem or memory.verdict(need, room)}")
+    drawn = loader.batch(0)
+    began = time.monotonic()
+    for part in {part.image.shape: part for part in drawn.parts}.values():
+      stepper.compile(state, devices.shard(part, self.mesh))
+    compiled = time.monotonic()
+    state, each = stepper(state, drawn)
+    loss = sum(float(x.sum()) for x in each) / len(drawn.indices)
+    jax.block_until_ready(state)
+    seconds = time.monotonic() - compiled
+    if not math.isfinite(loss):
+      raise progress.NotFinite(
+        f"step 1: the loss is NaN or infinite. {progress.ADVICE}"
+      )
+    say(
+      f"step: {len(drawn.indices)} images in {seconds:.3g} s, loss {loss:.4f}; "
+      f"compiled before in {compiled - began:.3g} s"
+    )
+    say(
+      f"run: {total} steps would take {text.duration(total * seconds)}, an "
+      f"epoch of {epoch} {text.duration(epoch * seconds)}, without validation"
+    )
 
   def _start(self, saved, start) -> tuple[TrainState, Training]:
     """The state of step 0, or of the checkpoint `start`."""

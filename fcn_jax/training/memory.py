@@ -19,7 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from fcn_jax import devices, models
-from fcn_jax.data.pipeline import Part
+from fcn_jax.data.pipeline import Loader, Part
 from fcn_jax.models import layers as d
 from fcn_jax.models import losses
 from fcn_jax.text import byte_size
@@ -308,8 +308,30 @@ def warn_before_training(
   room = devices.memory_limit()
   if room is None:
     return
+  need = of_loader(stepper, state, mesh, loader)
+  if need is None:
+    return
+  if found := problem(need, room, config, loader):
+    _log.warning("%s", found)
+
+
+def problem(
+  need: MemoryNeed,
+  room: devices.MemoryLimit,
+  config: ConfigDict,
+  loader: Loader,
+) -> str:
+  """The `warning` of a run, which knows the sizes of its images."""
+  sizes = loader.dataset.sizes(loader.split).tolist()
+  return warning(need, room, config, [tuple(size) for size in sizes])
+
+
+def of_loader(
+  stepper: Stepper, state: TrainState, mesh, loader: Loader
+) -> MemoryNeed | None:
+  """What a step needs on the largest canvas of a run, see `of_stepper`."""
   images = loader.sampler.batch_size
-  need = of_stepper(
+  return of_stepper(
     stepper,
     state,
     mesh,
@@ -318,9 +340,12 @@ def warn_before_training(
     parts_of(images, loader.part_size, loader.one_part),
     (1, 1) if loader.dataset.square else None,
   )
-  if need is None:
-    return
-  sizes = loader.dataset.sizes(loader.split).tolist()
-  problem = warning(need, room, config, [tuple(size) for size in sizes])
-  if problem:
-    _log.warning("%s", problem)
+
+
+def verdict(need: MemoryNeed, room: devices.MemoryLimit) -> str:
+  """How much of what there is a step takes, in a sentence."""
+  images = "1 image" if need.part_size == 1 else f"{need.part_size} images"
+  return (
+    f"{images} at a time on {need.canvas[0]}x{need.canvas[1]}: "
+    f"{byte_size(need.total)} of {byte_size(room.bytes)} ({room.of})."
+  )

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from fcn_jax import models
 from fcn_jax.data import Dataset
 from fcn_jax.data.classes import unnamed_classes
-from fcn_jax.weights import caffemodel, checkpoints, export, proof, surgery
+from fcn_jax.weights import checkpoints, export, proof, readers, surgery
 from fcn_jax.weights.receipt import Receipt
 
 _log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def network(
     "seed": config.seed,
   }
   if init.source == "caffemodel":
-    source = caffemodel.read_caffemodel(path)
+    source = readers.read(path)
     return net, proof.convert(
       source, net, what.model, file=str(path), **options
     )

@@ -11,7 +11,6 @@ or not pack it at all, so every blob is also parsed as `repeated float`, which
 counts all of its values, and that count has the last word.
 """
 
-import dataclasses
 import hashlib
 import math
 import os
@@ -26,6 +25,8 @@ from google.protobuf import (
   message_factory,
 )
 from jaxtyping import Float32
+
+from fcn_jax.weights.source import Source, SourceLayer, WeightFileError
 
 # Far above any net; a file with more is not a net, and reading on would cost
 # memory out of proportion to its size.
@@ -106,42 +107,8 @@ _V1_TYPES = {
 }
 
 
-class CaffeModelError(ValueError):
+class CaffeModelError(WeightFileError):
   """A .caffemodel file that cannot be read; the text names file and fault."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CaffeLayer:
-  """One layer: its name, its type (new-format name), its blobs as stored.
-
-  Attributes:
-    name: the layer's name, such as 'conv1'.
-    type: the new format's type name, such as 'Convolution', for V1 files too.
-    blobs: float32, C order, in the stored shapes: weight, then bias.  V1 files
-      give all blobs four axes: a bias is (1, 1, 1, N), an InnerProduct weight
-      (1, 1, O, I).  Empty for layers without parameters.
-  """
-
-  name: str
-  type: str
-  blobs: tuple[Float32[np.ndarray, "..."], ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class CaffeNet:
-  """The content of a .caffemodel.
-
-  Attributes:
-    name: the net's name; may be empty.
-    format: 'V1' (`layers`, enum types) or 'new' (`layer`, string types).
-    sha1: SHA-1 of the file in hexadecimal; empty if it comes from no file.
-    layers: in the file's order, those without blobs included.
-  """
-
-  name: str
-  format: str
-  sha1: str
-  layers: tuple[CaffeLayer, ...]
 
 
 def _message_classes():
@@ -177,7 +144,7 @@ def _message_classes():
 _MESSAGES = _message_classes()
 
 
-def read_caffemodel(path: str | os.PathLike) -> CaffeNet:
+def read_caffemodel(path: str | os.PathLike) -> Source:
   """Reads a .caffemodel of the V1 or the new format.
 
   Args:
@@ -215,10 +182,10 @@ def read_caffemodel(path: str | os.PathLike) -> CaffeNet:
   layers = tuple(
     _read_layer(data, index, form, path) for index, data in enumerate(stored)
   )
-  return CaffeNet(_text(net.name), form, sha1, layers)
+  return Source(_text(net.name), form, sha1, layers)
 
 
-def write_caffemodel(path: str | os.PathLike, net: CaffeNet) -> None:
+def write_caffemodel(path: str | os.PathLike, net: Source) -> None:
   """Writes a net in the new format: packed floats, shapes as BlobShape.
 
   The file appears under its name only when it is complete.
@@ -304,7 +271,7 @@ def _text(name: bytes) -> str:
 
 def _read_layer(
   data: bytes, index: int, form: str, path: pathlib.Path
-) -> CaffeLayer:
+) -> SourceLayer:
   kind = "V1Layer" if form == "V1" else "Layer"
   layer = _parse(kind, data, path, f"layer {index}")
   name = _text(layer.name)
@@ -325,7 +292,7 @@ def _read_layer(
     _read_blob(blob, f"layer {index} {name!r}, blob {i}", path)
     for i, blob in enumerate(layer.blobs)
   )
-  return CaffeLayer(name, type_name, blobs)
+  return SourceLayer(name, type_name, blobs)
 
 
 def _blob_shape(blob, what: str, path: pathlib.Path) -> tuple[int, ...]:

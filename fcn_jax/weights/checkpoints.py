@@ -18,10 +18,12 @@ import orbax.checkpoint.experimental.v1 as ocp
 from flax import nnx
 
 from fcn_jax import models
-from fcn_jax.weights import caffemodel, surgery
+from fcn_jax.weights import caffemodel, safetensors_file, surgery
+from fcn_jax.weights.source import WeightFileError
 
 FOLDER = "checkpoints"
 CLASSIFIER = "classifier.caffemodel"  # of a classifier's workdir
+SAFETENSORS = "model.safetensors"  # of a model that was handed on
 _ASIDE, _COPYING = "aside_", "copying_"
 
 
@@ -58,7 +60,7 @@ class Checkpoints:
 
   Args:
     directory: the model directory.
-    keep_latest: how many of the latest are kept; the best by mean IU is kept
+    keep_latest: how many of the latest are kept; the best by mean IoU is kept
       besides.
   """
 
@@ -105,7 +107,7 @@ class Checkpoints:
     """Writes a checkpoint, complete or not at all.
 
     A checkpoint of this step that is there already is left alone, unless it
-    lacks the mean IU that is given now.
+    lacks the mean IoU that is given now.
 
     Args:
       step: updates made.
@@ -229,7 +231,7 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
 
   Args:
     directory: the model directory.
-    step: 'best' (by mean IU; the latest where none was scored), 'latest', or a
+    step: 'best' (by mean IoU; the latest where none was scored), 'latest', or a
       number.
 
   Raises:
@@ -261,7 +263,10 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
 
 
 def load_about(directory: str | pathlib.Path, step: str | int = "best"):
-  """(step, About) of a model directory, without reading its weights."""
+  """(step, ModelCard) of a model directory, without reading its weights."""
+  if _is_folder(directory):
+    config = _folder_config(_absolute(directory))
+    return config["step"], ModelCard(**config["card"])
   number = find_step(directory, step)
   path = _absolute(directory) / FOLDER / str(number)
   found = ocp.checkpointables_metadata(path).custom_metadata
@@ -283,6 +288,8 @@ def load_model(
   ):
     return *_load_classifier(_absolute(directory), precision), 0
   number, about = load_about(directory, step)
+  if _is_folder(directory):
+    return _load_folder(_absolute(directory), about, precision), about, number
   path = _absolute(directory) / FOLDER / str(number)
   net = models.build(about.declaration(), precision)
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
@@ -291,6 +298,69 @@ def load_model(
   params = _filled(params, values["params"])
   frozen = _filled(frozen, values["frozen"])
   return nnx.merge(graphdef, params, frozen), about, number
+
+
+def mean_iu(directory: str | pathlib.Path, step: int) -> float | None:
+  """The score that a checkpoint was saved with; None: it was not scored."""
+  directory = _absolute(directory)
+  if not (directory / FOLDER).is_dir():
+    return None
+  with contextlib.closing(
+    ocp.training.Checkpointer(directory / FOLDER)
+  ) as orbax:
+    for checkpoint in orbax.checkpoints:
+      if checkpoint.step == step:
+        return (checkpoint.metrics or {}).get("mean_iu")
+  return None
+
+
+def _is_folder(directory: str | pathlib.Path) -> bool:
+  """Whether it is what `model_folder` writes."""
+  there = (_absolute(directory) / SAFETENSORS).is_file()
+  return there and not has_checkpoint(directory)
+
+
+def _folder_config(directory: pathlib.Path) -> dict[str, Any]:
+  path = directory / "config.json"
+  try:
+    config = json.loads(path.read_text())
+    ModelCard(**config["card"])
+    int(config["step"])
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise WeightFileError(
+      f"{path}: does not describe a model of fcn_jax [{error}]"
+    ) from None
+  return config
+
+
+def _load_folder(
+  directory: pathlib.Path, about: ModelCard, precision: str
+) -> models.Network:
+  """The network of a folder that `model_folder` wrote.
+
+  Raises:
+    WeightFileError: its tensors are not those of the network.
+  """
+  path = directory / SAFETENSORS
+  tensors = safetensors_file.load(path)
+  net = models.build(about.declaration(), precision)
+  graphdef, state = nnx.split(net)
+  flat = nnx.to_flat_state(state)
+  wanted = {".".join(map(str, key)): value for key, value in flat}
+  if strange := set(wanted) ^ set(tensors):
+    raise WeightFileError(
+      f"{path}: {', '.join(sorted(strange))}: not in the file, or not in the "
+      "network of config.json"
+    )
+  for name, value in wanted.items():
+    found = tensors[name]
+    if found.shape != value.shape or found.dtype != value.dtype:
+      raise WeightFileError(
+        f"{path}: {name} is {found.dtype} {found.shape}, the network's "
+        f"{value.dtype} {value.shape}"
+      )
+    value[...] = found
+  return nnx.merge(graphdef, state)
 
 
 def _load_classifier(

@@ -13,7 +13,7 @@ import numpy as np
 
 from fcn_jax.models import Network, geometry
 from fcn_jax.models import layers as d
-from fcn_jax.weights import caffemodel
+from fcn_jax.weights.source import Source, SourceLayer
 
 # One layer of a prototxt: field name to value; a list is a repeated field, a
 # dict a message.
@@ -145,7 +145,7 @@ def to_caffe(
   name: str = "",
   inner_products: Iterable[str] = (),
   strict: bool = True,
-) -> caffemodel.CaffeNet:
+) -> Source:
   """The network's weights in Caffe's layout.
 
   Args:
@@ -185,8 +185,8 @@ def to_caffe(
           np.asarray(getattr(getattr(network, other), array)[...])
           for array in own.get(other, {})
         )
-    layers.append(caffemodel.CaffeLayer(fields["name"], kind, blobs))
-  return caffemodel.CaffeNet(name, "new", "", tuple(layers))
+    layers.append(SourceLayer(fields["name"], kind, blobs))
+  return Source(name, "new", "", tuple(layers))
 
 
 def deploy_prototxt(

@@ -14,8 +14,8 @@ from jaxtyping import Float32
 from fcn_jax.models import Network
 from fcn_jax.models import layers as d
 from fcn_jax.models.ops import bilinear_kernel
-from fcn_jax.weights import caffemodel
 from fcn_jax.weights.receipt import Misfit, TensorRow
+from fcn_jax.weights.source import SourceLayer
 
 HEAD_STD = 0.01  # of AlexNet's own last layer
 # About that of image values, 0..255.  Fresh kernels bring it down to one, each
@@ -78,7 +78,7 @@ _BILINEAR_ERROR = 1e-6  # the filler's rounding
 
 
 def check_upscore(
-  found: caffemodel.CaffeLayer | None, layer: d.Upscore
+  found: SourceLayer | None, layer: d.Upscore
 ) -> list[TensorRow]:
   """The row of a fixed kernel; a stored one has to be that very kernel.
 
@@ -111,7 +111,7 @@ def check_upscore(
   return [TensorRow(f"{layer.name}[0]", stored, *target, "copied", note)]
 
 
-def _from_bilinear(found: caffemodel.CaffeLayer) -> float | None:
+def _from_bilinear(found: SourceLayer) -> float | None:
   """Largest difference of a deconvolution's weights from bilinear ones.
 
   Both of Caffe's forms: one kernel per class (classes, 1, k, k), and the FCN
@@ -133,14 +133,14 @@ def _from_bilinear(found: caffemodel.CaffeLayer) -> float | None:
   return float(error) if np.isfinite(error) else float("inf")
 
 
-def is_bilinear(found: caffemodel.CaffeLayer) -> bool:
+def is_bilinear(found: SourceLayer) -> bool:
   """Whether a deconvolution's weights are bilinear, of any stride."""
   error = _from_bilinear(found)
   return error is not None and error <= _BILINEAR_ERROR
 
 
 def check_scale(
-  found: caffemodel.CaffeLayer | None, layer: d.Scale, readers: Sequence[str]
+  found: SourceLayer | None, layer: d.Scale, readers: Sequence[str]
 ) -> list[TensorRow]:
   """The row of a fixed factor; a stored one has to be that very number.
 

@@ -3,9 +3,9 @@
 On an image of the classifier's own size, with the classifier's padding and in
 the order of its layers, fc7 of the converted network is one cell, and it has to
 be the classifier's fc7.  The classifier is computed a second way: from the
-raw tensors of the file, in float64 numpy, NCHW, convolutions as im2col and
-fc6, fc7 as inner products with the flattened C, H, W input.  A kernel with two
-axes swapped cannot pass.
+raw tensors of the file, in the file's own layout and for pixels as its network
+takes them, in float64 numpy, convolutions as im2col and fc6, fc7 as inner
+products with the flattened input.  A kernel with two axes swapped cannot pass.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ from jaxtyping import Float, UInt8
 from fcn_jax import models
 from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
-from fcn_jax.weights import caffemodel, surgery
+from fcn_jax.weights import surgery
+from fcn_jax.weights.float64 import Chw
 from fcn_jax.weights.receipt import Receipt
+from fcn_jax.weights.source import Source
 
 TOLERANCE = 1e-5  # of the blob's maximum; float32 shows about 2e-6
-
-Chw = Float[np.ndarray, "c h w"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Proof:
 
 
 def convert(
-  source: caffemodel.CaffeNet,
+  source: Source,
   network: models.Network,
   model: Mapping[str, Any],
   **options,
@@ -77,7 +77,7 @@ def convert(
   """Net surgery (`weights.surgery`, with its options) and its proof.
 
   Args:
-    source: what `caffe.read_caffemodel` returns.
+    source: what `readers.read` returns.
     network: receives the weights.
     model: arguments of `models.declare` that made the network.
     **options: of `weights.surgery`.
@@ -105,7 +105,7 @@ class ProofError(ValueError):
 
 
 def prove(
-  source: caffemodel.CaffeNet,
+  source: Source,
   network: models.Network,
   model: Mapping[str, Any],
   receipt: Receipt,
@@ -172,35 +172,29 @@ def _copied(
 
 
 def classify(
-  source: caffemodel.CaffeNet,
+  source: Source,
   layers: d.Layers,
   image: UInt8[np.ndarray, "h w 3"],
 ) -> Float[np.ndarray, "c y x"]:
   """The last blob of a chain of layers, from the raw tensors of a file.
 
   Args:
-    source: tensors as Caffe stores them, taken by layer name.
+    source: its layers are taken by name.
     layers: a chain of Data, Conv, MaxPool and LRN.
     image: RGB.
 
   Returns:
     float64.
   """
-  blobs = {layer.name: layer.blobs for layer in source.layers if layer.blobs}
+  stored = {layer.name: layer for layer in source.layers if layer.blobs}
   size = geometry.sizes(layers, image.shape[0])
   x = np.zeros(0)
   for layer in layers:
     match layer:
       case d.Data():
-        bgr = image[..., ::-1].astype(np.float64) - np.array(layer.mean_bgr)
-        x = bgr.transpose(2, 0, 1)
+        x = source.pixels(image, layer.mean_bgr)
       case d.Conv():
-        weight, bias = (b.astype(np.float64) for b in blobs[layer.name])
-        if size[layer.name] == 1 and layer.groups == 1:
-          flat = weight.reshape(layer.features, -1) @ x.reshape(-1)
-          x = (flat + bias.reshape(-1))[:, None, None]
-        else:
-          x = _convolve(x, weight, layer) + bias.reshape(-1, 1, 1)
+        x = stored[layer.name].apply(layer, x)
         x = np.maximum(x, 0) if layer.relu else x
       case d.MaxPool():
         x = _pool(x, layer.kernel, layer.stride, size[layer.name])
@@ -211,24 +205,6 @@ def classify(
       case _:
         raise TypeError(f"{layer.name}: no part of a classifier")
   return x
-
-
-def _convolve(
-  x: Chw, weight: Float[np.ndarray, "o i k k"], layer: d.Conv
-) -> Float[np.ndarray, "o y x"]:
-  """im2col and one matrix product per group."""
-  k, s, p = layer.kernel, layer.stride, layer.pad
-  x = np.pad(x, ((0, 0), (p, p), (p, p)))
-  windows = np.lib.stride_tricks.sliding_window_view(x, (k, k), (1, 2))
-  windows = windows[:, ::s, ::s]  # c y x k k
-  _, height, width = windows.shape[:3]
-  out = []
-  for inputs, kernels in zip(
-    np.split(windows, layer.groups), np.split(weight, layer.groups), strict=True
-  ):
-    columns = inputs.transpose(0, 3, 4, 1, 2).reshape(-1, height * width)
-    out.append(kernels.reshape(len(kernels), -1) @ columns)
-  return np.concatenate(out).reshape(-1, height, width)
 
 
 def _pool(

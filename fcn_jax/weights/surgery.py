@@ -1,4 +1,4 @@
-"""Net surgery: the tensors of a caffemodel become a network's parameters.
+"""Net surgery: the tensors of a weight file become a network's parameters.
 
 Strict, and with a receipt.  Every tensor of the file and of the network gets
 one row that says what became of it; a tensor that is missing, misshapen or
@@ -20,7 +20,6 @@ from jaxtyping import Float32
 
 from fcn_jax.models import Network
 from fcn_jax.models import layers as d
-from fcn_jax.weights import caffemodel, published
 from fcn_jax.weights.initialise import (
   check_scale,
   check_upscore,
@@ -28,6 +27,7 @@ from fcn_jax.weights.initialise import (
   is_bilinear,
 )
 from fcn_jax.weights.receipt import Misfit, Receipt, TensorRow
+from fcn_jax.weights.source import Source, SourceLayer
 
 # Layer types whose first blob is a kernel; some writers leave the type out.
 _WITH_KERNEL = ("Convolution", "InnerProduct", "")
@@ -38,7 +38,7 @@ class SurgeryError(ValueError):
 
 
 def surgery(
-  source: caffemodel.CaffeNet,
+  source: Source,
   network: Network,
   *,
   file: str = "",
@@ -48,7 +48,7 @@ def surgery(
   seed: int = 0,
   head_rows: Mapping[int, int] | None = None,
 ) -> Receipt:
-  """Copies the weights of a caffemodel into a network, in place.
+  """Copies the weights of a file into a network, in place.
 
   The network's own heads (score_fr, score_pool4) may be absent from the source:
   they are then initialised.  The classifier's last layer (fc8...) and bilinear
@@ -56,7 +56,7 @@ def surgery(
   dropped.  All else has to fit.
 
   Args:
-    source: what `caffe.read_caffemodel` returns.
+    source: what `readers.read` returns.
     network: receives the weights; unchanged if an error is raised.
     file: the source's name for receipt and errors.
     allow_missing: layers of the network that are initialised (He-normal, zero
@@ -141,13 +141,12 @@ def surgery(
       f"allow_unknown (now: {','.join(unknown) or 'none'})."
     )
   _assign(network, values)
-  known_as, known_order = published.known_as(source.sha1)
   order = _order([layer.name for layer in source.layers])
   return Receipt(
     source=file,
     sha1=source.sha1,
-    known_as=known_as,
-    source_order=known_order if order == "unknown" else order,
+    known_as=source.known_as,
+    source_order=source.order if order == "unknown" else order,
     target_order=_order([layer.name for layer in network.layers]),
     rows=tuple(rows),
   )
@@ -201,9 +200,7 @@ def _shapes(layer: d.Conv, network: Network):
   return weights.kernel.shape, weights.bias.shape
 
 
-def _both(
-  found: caffemodel.CaffeLayer | None, layer, network, fault: str
-) -> str:
+def _both(found: SourceLayer | None, layer, network, fault: str) -> str:
   """One line with both sides of a tensor pair that does not fit."""
   if found is None:
     left = "nothing"
@@ -224,7 +221,7 @@ def _both(
   )
 
 
-def _fit(found: caffemodel.CaffeLayer | None, layer, network: Network, blobs):
+def _fit(found: SourceLayer | None, layer, network: Network, blobs):
   """(arrays, or None where they are fixed; rows) of one layer.
 
   Raises:
@@ -246,9 +243,7 @@ def _fit(found: caffemodel.CaffeLayer | None, layer, network: Network, blobs):
   return _convert(found, layer, network)
 
 
-def _as_they_are(
-  found: caffemodel.CaffeLayer | None, layer: d.Layer, network: Network
-):
+def _as_they_are(found: SourceLayer | None, layer: d.Layer, network: Network):
   """(arrays, rows) of a layer that no file format knows: this package's own."""
   wanted = {
     name: weight.shape
@@ -268,14 +263,12 @@ def _as_they_are(
   if bad := _not_finite(found):
     raise Misfit(bad)
   return dict(zip(wanted, blobs, strict=True)), [
-    TensorRow(
-      f"{layer.name}[{i}]", shape, f"{layer.name}.{name}", shape, "copied"
-    )
+    TensorRow(*found.tensor(i)[:2], f"{layer.name}.{name}", shape, "copied")
     for i, (name, shape) in enumerate(wanted.items())
   ]
 
 
-def _not_finite(found: caffemodel.CaffeLayer) -> list[str]:
+def _not_finite(found: SourceLayer) -> list[str]:
   return [
     f"not finite: {found.name}[{index}] {blob.shape} holds NaN or infinity"
     for index, blob in enumerate(found.blobs)
@@ -283,7 +276,7 @@ def _not_finite(found: caffemodel.CaffeLayer) -> list[str]:
   ]
 
 
-def _convert(found: caffemodel.CaffeLayer, layer: d.Conv, network: Network):
+def _convert(found: SourceLayer, layer: d.Conv, network: Network):
   """(arrays, rows) of one convolution that the source has."""
   (h, w, i, o), _ = _shapes(layer, network)
   shapes = [blob.shape for blob in found.blobs]
@@ -298,22 +291,30 @@ def _convert(found: caffemodel.CaffeLayer, layer: d.Conv, network: Network):
   if bad := _not_finite(found):
     raise Misfit(bad)
   kernel = weight.reshape(o, i, h, w).transpose(2, 3, 1, 0)
-  note = "OIHW to HWIO"
-  if not convolution:
+  note = found.tensor(0).done or "OIHW to HWIO"
+  if not convolution and not found.tensor(0).done:
     note = f"{o} x ({i} x {h} x {w}) to HWIO"
   elif layer.groups > 1:
     note += f", {layer.groups} groups"
   name = layer.name
+  stored, stored_bias = found.tensor(0), found.tensor(1)
   return {"kernel": kernel, "bias": bias.reshape(o)}, [
     TensorRow(
-      f"{name}[0]",
-      weight.shape,
+      stored.name,
+      stored.shape,
       f"{name}.kernel",
       kernel.shape,
       "copied" if convolution else "reshaped",
       note,
     ),
-    TensorRow(f"{name}[1]", bias.shape, f"{name}.bias", (o,), "copied"),
+    TensorRow(
+      stored_bias.name,
+      stored_bias.shape,
+      f"{name}.bias",
+      (o,),
+      "copied",
+      stored_bias.done,
+    ),
   ]
 
 
@@ -350,8 +351,8 @@ def _of_other_classes(found, layer, network, head_init, seed, head_rows):
   return arrays, [
     dataclasses.replace(
       row,
-      source=f"{layer.name}[{i}]",
-      source_shape=found.blobs[i].shape,
+      source=found.tensor(i).name,
+      source_shape=found.tensor(i).shape,
       action="copied",
       note=f"rows {kept}; others {row.note.removeprefix('head: ')}",
     )
@@ -359,10 +360,10 @@ def _of_other_classes(found, layer, network, head_init, seed, head_rows):
   ]
 
 
-def _dropped(found: caffemodel.CaffeLayer | None, note: str) -> list[TensorRow]:
+def _dropped(found: SourceLayer | None, note: str) -> list[TensorRow]:
   return [
-    TensorRow(f"{found.name}[{index}]", blob.shape, "", None, "dropped", note)
-    for index, blob in enumerate(found.blobs if found else ())
+    TensorRow(*found.tensor(index)[:2], "", None, "dropped", note)
+    for index in range(len(found.blobs) if found else 0)
   ]
 
 

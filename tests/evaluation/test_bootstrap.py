@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from fcn_jax.evaluation import bootstrap, metrics
+from fcn_jax.evaluation.per_image import PerImage
 
 
 def of(confusions, **options) -> bootstrap.Intervals:
   """Where Caffe's rule counts what the matrices do."""
   confusions = np.array(confusions)
   return bootstrap.intervals(
-    confusions,
+    PerImage.of(confusions),
     np.trace(confusions, axis1=1, axis2=2),
     confusions.sum((1, 2)),
     **options,
@@ -23,17 +24,17 @@ def of(confusions, **options) -> bootstrap.Intervals:
 
 
 def test_one_image_leaves_no_doubt():
-  """3 of 4 ground pixels, 1 of 2 cat pixels: IU 3 / 5 and 1 / 3; no dog."""
+  """3 of 4 ground pixels, 1 of 2 cat pixels: IoU 3 / 5 and 1 / 3; no dog."""
   found = of([[[3, 1, 0], [1, 1, 0], [0, 0, 0]]])
-  assert found.pixel_accuracy == pytest.approx((4 / 6, 4 / 6))
-  assert found.mean_accuracy == pytest.approx((5 / 8, 5 / 8))
-  assert found.mean_iu == pytest.approx((7 / 15, 7 / 15))
-  assert found.fw_iu == pytest.approx((23 / 45, 23 / 45))
-  assert found.digits_accuracy == pytest.approx((2 / 3, 2 / 3))
-  assert found.per_class_iu[:2] == pytest.approx(
+  assert found.scores["pixel_accuracy"] == pytest.approx((4 / 6, 4 / 6))
+  assert found.scores["mean_accuracy"] == pytest.approx((5 / 8, 5 / 8))
+  assert found.scores["mean_iu"] == pytest.approx((7 / 15, 7 / 15))
+  assert found.scores["fw_iu"] == pytest.approx((23 / 45, 23 / 45))
+  assert found.scores["digits_accuracy"] == pytest.approx((2 / 3, 2 / 3))
+  assert found.class_iu[:2] == pytest.approx(
     np.array([[3 / 5, 3 / 5], [1 / 3, 1 / 3]])
   )
-  assert np.isnan(found.per_class_iu[2]).all()
+  assert np.isnan(found.class_iu[2]).all()
 
 
 def test_two_images_by_hand():
@@ -41,29 +42,29 @@ def test_two_images_by_hand():
 
   A quarter of the drawings hold the first image twice, a quarter the second,
   a half both: accuracy 1, 0 and 1 / 2. So the middle 95 % reach from 0 to 1.
-  The cat is seen, never labelled: its IU is 0 or unknown, never more.
+  The cat is seen, never labelled: its IoU is 0 or unknown, never more.
   """
   found = of([[[10, 0], [0, 0]], [[0, 10], [0, 0]]], resamples=2000)
-  assert found.pixel_accuracy == (0, 1)
-  assert found.digits_accuracy == (0, 1)
-  assert found.per_class_iu.tolist() == [[0, 1], [0, 0]]
-  # Mean IU of both: (1 / 2 + 0) / 2; of the first alone 1, of the second 0.
-  assert found.mean_iu == (0, 1)
+  assert found.scores["pixel_accuracy"] == (0, 1)
+  assert found.scores["digits_accuracy"] == (0, 1)
+  assert found.class_iu.tolist() == [[0, 1], [0, 0]]
+  # Mean IoU of both: (1 / 2 + 0) / 2; of the first alone 1, of the second 0.
+  assert found.scores["mean_iu"] == (0, 1)
 
 
 def test_three_images_against_all_drawings():
   """27 drawings, equally likely: their quantiles are the limit."""
   confusions = np.array([[[5, 1], [2, 9]], [[1, 6], [0, 3]], [[30, 0], [1, 1]]])
   every = [
-    metrics.scores(confusions[list(chosen)].sum(0)).mean_iu
+    metrics.mean_iu(metrics.Counts(confusions[list(chosen)].sum(0)))
     for chosen in itertools.product(range(3), repeat=3)
   ]
   # 2.5 % of 27 is less than one drawing: the ends are the extremes.
   found = of(confusions, resamples=4000)
-  assert found.mean_iu == pytest.approx((min(every), max(every)))
+  assert found.scores["mean_iu"] == pytest.approx((min(every), max(every)))
 
 
-def test_it_is_a_plain_loop_made_fast(monkeypatch):
+def test_it_is_a_plain_loop():
   rng = np.random.default_rng(5)
   confusions = rng.integers(0, 50, (7, 3, 3)) * rng.integers(0, 2, (7, 3, 3))
   confusions[:, 2] *= rng.integers(0, 2, (7, 1)) * 3
@@ -77,19 +78,22 @@ def test_it_is_a_plain_loop_made_fast(monkeypatch):
     total = np.zeros((3, 3), int)
     for image in chosen:
       total += confusions[image]
-    scores.append(metrics.scores(total))
+    scores.append(metrics.Counts(total))
     shares = [right[i] / valid[i] for i in chosen if valid[i]]
     digits.append(sum(shares) / len(shares))
-  monkeypatch.setattr(bootstrap, "_MOST_WEIGHTS", 7 * 25)  # 25, 25 and 10
-  found = bootstrap.intervals(confusions, right, valid, resamples=60, seed=11)
+  found = bootstrap.intervals(
+    PerImage.of(confusions), right, valid, resamples=60, seed=11
+  )
   ends = (0.025, 0.975)
   for name in ("pixel_accuracy", "mean_accuracy", "mean_iu", "fw_iu"):
-    values = [getattr(score, name) for score in scores]
-    assert getattr(found, name) == pytest.approx(np.quantile(values, ends))
-  assert found.digits_accuracy == pytest.approx(np.quantile(digits, ends))
-  per_class = np.array([score.per_class_iu for score in scores])
+    values = [metrics.METRICS[name].of(score) for score in scores]
+    assert found.scores[name] == pytest.approx(np.quantile(values, ends))
+  assert found.scores["digits_accuracy"] == pytest.approx(
+    np.quantile(digits, ends)
+  )
+  per_class = np.array([score.class_iu for score in scores])
   np.testing.assert_allclose(
-    found.per_class_iu, np.nanquantile(per_class, ends, axis=0).T
+    found.class_iu, np.nanquantile(per_class, ends, axis=0).T
   )
 
 
@@ -101,7 +105,7 @@ def test_it_holds_the_truth_about_as_often_as_it_says():
     right = rng.binomial(100, rng.beta(7, 3, 60))
     confusions = np.zeros((60, 2, 2), int)
     confusions[:, 0, 0], confusions[:, 0, 1] = right, 100 - right
-    low, high = of(confusions, resamples=80).pixel_accuracy
+    low, high = of(confusions, resamples=80).scores["pixel_accuracy"]
     held += low <= 0.7 <= high
   assert 0.90 <= held / 100 <= 0.99
 
@@ -109,36 +113,51 @@ def test_it_holds_the_truth_about_as_often_as_it_says():
 def test_a_seed_gives_the_same_and_another_one_another():
   confusions = np.random.default_rng(0).integers(0, 9, (12, 2, 2))
   one, same, other = (of(confusions, resamples=50, seed=s) for s in (0, 0, 1))
-  assert one.mean_iu == same.mean_iu != other.mean_iu
+  assert one.scores["mean_iu"] == same.scores["mean_iu"]
+  assert one.scores["mean_iu"] != other.scores["mean_iu"]
 
 
 def test_voc_takes_about_a_second():
   rng = np.random.default_rng(0)
   confusions = rng.integers(0, 10_000, (1449, 21, 21), np.int32)
+  confusions *= rng.random(confusions.shape) < 0.1  # what is confused at all
   began = time.process_time()
   found = of(confusions)
   assert time.process_time() - began < 5
-  whole = metrics.scores(confusions.sum(0, dtype=np.int64)).mean_iu
-  assert found.mean_iu[0] < whole < found.mean_iu[1]
+  whole = metrics.mean_iu(metrics.Counts(confusions.sum(0, dtype=np.int64)))
+  assert found.scores["mean_iu"][0] < whole < found.scores["mean_iu"][1]
 
 
 def test_figures_are_ready_for_json():
   found = of([[[3, 1], [0, 0]]], resamples=3, seed=4)
   figures = found.figures(("ground", "cat"))
-  assert json.loads(json.dumps(figures)) == figures
+  assert json.loads(json.dumps(figures)).keys() == figures.keys()
   assert figures["per_class_iu"] == {"ground": [0.75, 0.75], "cat": [0, 0]}
   assert (figures["resamples"], figures["seed"]) == (3, 4)
   assert figures["pixel_accuracy"] == [0.75, 0.75]
   assert figures["level"] == 0.95
+  # No pixel was counted in bands.
+  assert np.isnan(figures.pop("boundary_iou")).all()
 
 
 def test_images_of_void_alone_have_no_interval():
   found = of(np.zeros((3, 2, 2), int), resamples=5)
-  assert math.isnan(found.pixel_accuracy[0])
-  assert math.isnan(found.digits_accuracy[1])
+  assert math.isnan(found.scores["pixel_accuracy"][0])
+  assert math.isnan(found.scores["digits_accuracy"][1])
 
 
 @pytest.mark.parametrize(("images", "resamples"), [(0, 10), (3, 0)])
 def test_nothing_to_draw(images, resamples):
   with pytest.raises(ValueError, match="give no interval"):
     of(np.zeros((images, 2, 2), int), resamples=resamples)
+
+
+def test_what_counters_found_is_drawn_with_the_images():
+  """Of two images: 1 of 2 band pixels, then 3 of 4 (see the metric)."""
+  bands = np.array([[[2, 1, 1]], [[4, 3, 3]]])
+  confusions = PerImage.of(np.ones((2, 1, 1), int))
+  none = np.zeros(2, int)
+  found = bootstrap.intervals(
+    confusions, none, none, {"boundary": PerImage.of(bands)}, 500
+  )
+  assert found.scores["boundary_iou"] == (1 / 2, 3 / 4)

@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.errors import (
@@ -11,50 +10,60 @@ from fcn_jax.evaluation.errors import (
   Kind,
   confusions,
   error_map,
-  image_scores,
-  worst_by_any,
-  worst_images,
+  rank,
 )
+from fcn_jax.evaluation.per_image import PerImage
 
 # Ground and cat. 0: 8 of 10 right, the cat lost: IU 8 / 10 and 0. 1: 6 of 10
 # right: IU 4 / 8 and 2 / 6. 2: void alone. 3: all right, without a cat. 4: as
 # 0, ten times larger. 5: as 0.
-CONFUSIONS = np.array(
-  [
-    [[8, 0], [2, 0]],
-    [[4, 2], [2, 2]],
-    [[0, 0], [0, 0]],
-    [[9, 0], [0, 0]],
-    [[80, 0], [20, 0]],
-    [[8, 0], [2, 0]],
-  ]
+RANKING = rank(
+  PerImage.of(
+    np.array(
+      [
+        [[8, 0], [2, 0]],
+        [[4, 2], [2, 2]],
+        [[0, 0], [0, 0]],
+        [[9, 0], [0, 0]],
+        [[80, 0], [20, 0]],
+        [[8, 0], [2, 0]],
+      ]
+    )
+  )
 )
 
 
 def test_scores_of_images_by_hand():
   np.testing.assert_allclose(
-    image_scores(CONFUSIONS, "mean_iu"), [0.4, 5 / 12, np.nan, 1, 0.4, 0.4]
+    RANKING.scores["mean_iu"], [0.4, 5 / 12, np.nan, 1, 0.4, 0.4]
   )
   np.testing.assert_allclose(
-    image_scores(CONFUSIONS, "pixel_accuracy"), [0.8, 0.6, np.nan, 1, 0.8, 0.8]
+    RANKING.scores["pixel_accuracy"], [0.8, 0.6, np.nan, 1, 0.8, 0.8]
   )
 
 
 def test_the_worst_first_and_void_never():
-  assert worst_images(CONFUSIONS, "mean_iu", 20) == [4, 0, 5, 1, 3]
-  assert worst_images(CONFUSIONS, "pixel_accuracy", 20) == [1, 4, 0, 5, 3]
-  assert worst_images(CONFUSIONS, "pixel_accuracy", 2) == [1, 4]
-  assert worst_images(CONFUSIONS, "mean_iu", 0) == []
+  assert RANKING.worst("mean_iu", 20) == [4, 0, 5, 1, 3]
+  assert RANKING.worst("pixel_accuracy", 20) == [1, 4, 0, 5, 3]
+  assert RANKING.worst("pixel_accuracy", 2) == [1, 4]
+  assert RANKING.worst("mean_iu", 0) == []
 
 
 def test_the_worst_by_any_measure():
-  assert worst_by_any(CONFUSIONS, 1) == [1, 4]
-  assert worst_by_any(CONFUSIONS, 3) == [0, 1, 4, 5]
+  assert RANKING.worst_by_any(1) == [1, 4]
+  assert RANKING.worst_by_any(3) == [0, 1, 4, 5]
 
 
-def test_another_measure():
-  with pytest.raises(ValueError, match="there is mean_iu, pixel_accuracy"):
-    image_scores(CONFUSIONS, "loss")
+def test_an_image_of_many_classes_is_scored_by_those_it_has():
+  """As with the whole matrix, of 40 classes."""
+  rng = np.random.default_rng(0)
+  dense = rng.integers(0, 9, (5, 40, 40)) * (rng.random((5, 40, 40)) < 0.01)
+  found = rank(PerImage.of(dense))
+  for image, confusion in enumerate(dense):
+    counts = metrics.Counts(confusion)
+    for measure, scores in found.scores.items():
+      assert scores[image] == metrics.METRICS[measure].of(counts)
+    assert found.wrong[image] == confusion.sum() - np.trace(confusion)
 
 
 NAMES = ("ground", "cat", "dog")

@@ -3,13 +3,14 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_nets import random_image, random_net, reference, split
+from small_nets import random_image, random_net, reference, short_net, split
 from stored_data import StoredDataset
 
 from fcn_jax.data.augment import Sample
 from fcn_jax.evaluation import metrics
-from fcn_jax.evaluation.errors import worst_by_any
 from fcn_jax.evaluation.evaluator import Evaluator, evaluate
+from fcn_jax.evaluation.per_image import PerImage
+from fcn_jax.models import losses
 
 NAMES = ("ground", "cat", "dog", "bird", "boat")
 SIZES = ((40, 33), (33, 40), (39, 33), (40, 33), (20, 31))
@@ -37,6 +38,10 @@ def evaluator(dataset) -> Evaluator:
   return Evaluator(dataset, "train", max_canvases=2, part_size=2)
 
 
+def assert_same(one: PerImage, other: PerImage) -> None:
+  np.testing.assert_array_equal(np.stack([*one]), np.stack([*other]))
+
+
 def test_every_image_is_counted_under_its_name(net, dataset, evaluator):
   """Against one image at a time, at its own size, in numpy."""
   told = []
@@ -58,14 +63,17 @@ def test_every_image_is_counted_under_its_name(net, dataset, evaluator):
     shares = np.exp(shifted) / np.exp(shifted).sum(-1, keepdims=True)
     of_label = np.take_along_axis(shares[valid], label[:, None], -1)
     loss = -np.log(of_label).sum()
-    assert found.total_loss[i] == pytest.approx(loss, rel=1e-4)
+    assert found.losses[i] == pytest.approx(
+      loss / max(valid.sum(), 1), rel=1e-4
+    )
 
 
 def test_part_size_and_canvases_change_nothing(net, dataset, evaluator):
   one = evaluator(*split(net))
   other = evaluate(net, dataset, "train", max_canvases=1, part_size=5)
-  assert np.abs(one.confusions - other.confusions).sum() <= 4  # near ties
-  np.testing.assert_allclose(one.total_loss, other.total_loss, rtol=1e-5)
+  off = one.confusions.sum() - other.confusions.sum()
+  assert np.abs(off).sum() <= 8  # near ties
+  np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
   np.testing.assert_array_equal(one.valid, other.valid)
 
 
@@ -74,8 +82,8 @@ def test_what_is_to_be_kept_is_what_was_counted(net, dataset, evaluator):
   plain = evaluator(*split(net))
   assert plain.predictions == {}
   found = evaluator(*split(net), keep={"id1", "id2", "id4"})
-  np.testing.assert_array_equal(found.confusions, plain.confusions)
-  np.testing.assert_array_equal(found.total_loss, plain.total_loss)
+  assert_same(found.confusions, plain.confusions)
+  np.testing.assert_array_equal(found.losses, plain.losses)
   assert sorted(found.predictions) == ["id1", "id2", "id4"]
   for image_id, prediction in found.predictions.items():
     place = found.image_ids.index(image_id)
@@ -92,8 +100,8 @@ def test_the_worst_images_are_predicted_again(net, dataset):
   """They are what was counted, whatever batch mates they had."""
   plain = evaluate(net, dataset, "train", max_canvases=2, part_size=2)
   found = evaluate(net, dataset, "train", worst=2, max_canvases=2, part_size=2)
-  np.testing.assert_array_equal(found.confusions, plain.confusions)
-  places = worst_by_any(plain.confusions, 2)
+  assert_same(found.confusions, plain.confusions)
+  places = plain.ranking.worst_by_any(2)
   assert list(plain.predictions) == []
   assert sorted(found.predictions) == [f"id{place}" for place in places]
   assert 2 <= len(places) <= 4
@@ -131,3 +139,43 @@ def test_it_stops_when_asked(net, evaluator):
 
   assert evaluator(*split(net), stop=stop) is None
   assert len(asked) == 2
+
+
+def test_what_metrics_ask_for_and_the_given_loss(dataset, monkeypatch):
+  """A counter of the labels' area by class; 1 - Dice of each image, in numpy.
+
+  The loss of an image of void alone is 0.
+  """
+
+  def area(label, prediction, classes, extent):
+    ids = jnp.arange(classes)[None, None, None]
+    return (label[..., None] == ids).sum((1, 2))
+
+  ground = metrics.Metric(
+    "ground", lambda counts: float(counts.sums["area"][0]), "", {"area": area}
+  )
+  monkeypatch.setitem(metrics.METRICS, "ground", ground)
+  net = short_net()
+  evaluator = Evaluator(
+    dataset, "train", loss=losses.dice(), max_canvases=1, part_size=2
+  )
+  found = evaluator(*split(net))
+  expected = []
+  for i, sample in enumerate(dataset.samples):
+    area = [(sample.label == k).sum() for k in range(5)]
+    np.testing.assert_array_equal(found.counted["area"][i], area)
+    scores = reference(net, sample.image)
+    shares = np.exp(scores - scores.max(-1, keepdims=True))
+    shares /= shares.sum(-1, keepdims=True)
+    valid = sample.label != 255
+    dice = []
+    for k in np.unique(sample.label[valid]):
+      here = (sample.label == k)[valid]
+      p = shares[valid][:, k]
+      dice.append(2 * p[here].sum() / (p.sum() + here.sum()))
+    expected.append(1 - np.mean(dice) if dice else 0)
+  of_ground = sum((sample.label == 0).sum() for sample in dataset.samples)
+  assert found.figures()["ground"] == of_ground
+  np.testing.assert_allclose(found.losses, expected, atol=1e-5)
+  assert found.loss == pytest.approx(np.mean(expected), abs=1e-5)
+  assert 0 < found.scores["boundary_iou"] < 1

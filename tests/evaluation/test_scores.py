@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from fcn_jax.evaluation.per_image import PerImage
 from fcn_jax.evaluation.scores import Evaluation
 
 
@@ -16,8 +17,8 @@ def evaluation(*confusions, **arrays) -> Evaluation:
   fields = {
     "class_names": ("ground", "cat", "dog"),
     "image_ids": tuple(f"id{i}" for i in range(len(confusions))),
-    "confusions": confusions,
-    "total_loss": 0.5 * valid,
+    "confusions": PerImage.of(confusions),
+    "losses": np.full(len(confusions), 0.5),
     "valid": valid,
     "right": np.trace(confusions, axis1=1, axis2=2),
     "pixels": valid + 3,
@@ -28,8 +29,8 @@ def evaluation(*confusions, **arrays) -> Evaluation:
 def test_figures_by_hand():
   """Two images: 3 of 4 pixels right, then 1 of 2; 3 void pixels in each.
 
-  Together ground 4 of 5 found, and seen once too often: IU 4 / 6; the cat's
-  only pixel is not: IU 0; there is no dog.  DIGITS' mean is over the images.
+  Together ground 4 of 5 found, and seen once too often: IoU 4 / 6; the cat's
+  only pixel is not: IoU 0; there is no dog.  DIGITS' mean is over the images.
   """
   found = evaluation(
     [[3, 1, 0], [0, 0, 0], [0, 0, 0]], [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
@@ -40,7 +41,9 @@ def test_figures_by_hand():
   assert figures["mean_iu"] == pytest.approx((4 / 6 + 0) / 2)
   assert figures["fw_iu"] == pytest.approx(5 / 6 * 4 / 6)
   assert figures["digits_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
+  assert figures["mean_dice"] == pytest.approx((2 * 4 / (5 + 5) + 0) / 2)
   assert figures["loss"] == pytest.approx(0.5)
+  assert math.isnan(figures["majority_baseline"].pop("boundary_iou"))
   assert figures["majority_baseline"] == {
     "class": "ground",
     "pixel_accuracy": pytest.approx(5 / 6),
@@ -48,6 +51,7 @@ def test_figures_by_hand():
     "mean_iu": pytest.approx(5 / 12),
     "fw_iu": pytest.approx(25 / 36),
     "digits_accuracy": pytest.approx((4 / 4 + 1 / 2) / 2),
+    "mean_dice": pytest.approx((2 * 5 / (5 + 6) + 0) / 2),
   }
   ious = figures["per_class_iu"]
   assert list(ious) == ["ground", "cat", "dog"]
@@ -59,45 +63,47 @@ def test_figures_by_hand():
 
 
 def test_the_loss_is_a_mean_over_images():
-  """An image of void alone counts as 0, as in Caffe."""
+  """An image of void alone counts as what its loss is, 0."""
   empty = np.zeros((3, 3), int)
   found = evaluation(
-    np.eye(3, dtype=int) * 2, empty, total_loss=np.array([3, 0.0])
+    np.eye(3, dtype=int) * 2, empty, losses=np.array([0.5, 0.0])
   )
-  assert found.loss == pytest.approx((3 / 6 + 0) / 2)
-  assert found.digits_accuracy == 1
+  assert found.loss == pytest.approx((0.5 + 0) / 2)
+  assert found.scores["digits_accuracy"] == 1
 
 
 def test_the_line_and_the_table_show_the_baseline():
   found = evaluation([[2, 1, 0], [1, 4, 0], [0, 0, 0]])
   line = found.summary()
-  # IU 2 / 4 and 4 / 6; of cats alone: 0 and 5 / 8.
-  assert line.startswith(
-    "mean IU 0.5833, pixel accuracy 0.7500 (only cat: 0.3125, 0.6250)"
+  # IoU 2 / 4 and 4 / 6; of cats alone: 0 and 5 / 8.
+  assert line.startswith("mean IoU 0.5833, pixel accuracy 0.7500, ")
+  assert line.endswith(
+    "loss 0.5000 (only cat: mean IoU 0.3125, pixel accuracy 0.6250)"
   )
   table = found.table().splitlines()
-  assert table[0].split() == ["class", "IU", "found", "pixels"]
+  assert table[0].split() == ["class", "IoU", "class", "accuracy", "pixels"]
   assert table[2].split() == ["cat", "0.6667", "0.8000", "5"]
   assert table[3].split() == ["dog", "-", "-", "0"]
-  assert table[6].split() == ["mean", "IU", "0.5833", "0.3125"]
+  assert table[6].split() == ["mean", "IoU", "0.5833", "0.3125"]
 
 
 def test_intervals_stand_beside_the_scores():
-  """Two images, of ground alone: all right and half right; IU 1 and 1 / 2."""
+  """Two images, of ground alone: all right and half right; IoU 1 and 1 / 2."""
   found = evaluation(
     [[4, 0, 0], [0, 0, 0], [0, 0, 0]], [[2, 2, 0], [0, 0, 0], [0, 0, 0]]
   )
   intervals = found.intervals(resamples=500, seed=3)
-  assert intervals.pixel_accuracy == (0.5, 1)
-  assert intervals.digits_accuracy == (0.5, 1)
+  assert intervals.scores["pixel_accuracy"] == (0.5, 1)
+  assert intervals.scores["digits_accuracy"] == (0.5, 1)
   table = found.table(intervals).splitlines()
   assert table[0].split() == [
     "class",
-    "IU",
+    "IoU",
     "95",
     "%",
     "interval",
-    "found",
+    "class",
+    "accuracy",
     "pixels",
   ]
   ends = "0.5000-1.0000"
@@ -111,7 +117,7 @@ def test_intervals_stand_beside_the_scores():
     "images (seed 3)."
   )
   # Columns stand below their headings.
-  assert {line.index("0.7500") for line in (table[1], *table[7:8])} == {19}
+  assert {line.index("0.7500") for line in (table[1], *table[7:8])} == {25}
 
 
 def test_a_network_that_predicts_one_class_has_collapsed():

@@ -4,6 +4,7 @@ import numpy as np
 from stored_data import StoredDataset
 
 from fcn_jax.data.augment import Sample
+from fcn_jax.evaluation.per_image import PerImage
 from fcn_jax.evaluation.scores import Evaluation
 
 NAMES = ("background", "cat & <dog>", "tree", "never")
@@ -13,7 +14,7 @@ IMAGES = 9
 def made_up() -> tuple[StoredDataset, Evaluation]:
   """Images that are right in blocks, ever less so; one of void alone.
 
-  Image 1 has two wrong pixels, of two classes that are not there: its mean IU
+  Image 1 has two wrong pixels, of two classes that are not there: its mean IoU
   is near 1/3.
   """
   rng = np.random.default_rng(0)
@@ -46,8 +47,8 @@ def made_up() -> tuple[StoredDataset, Evaluation]:
   return dataset, Evaluation(
     class_names=NAMES,
     image_ids=dataset.ids("train"),
-    confusions=confusions,
-    total_loss=0.5 * valid,
+    confusions=PerImage.of(confusions),
+    losses=np.full(len(valid), 0.5),
     valid=valid,
     right=np.trace(confusions, axis1=1, axis2=2),
     pixels=dataset.sizes("train").astype(np.int64).prod(1),

@@ -63,12 +63,15 @@ def count(layers) -> int:
 
 # Classes, and learnable numbers with the published features.  VGG-16: conv1_1
 # to conv5_3 have 14,714,688, fc6 (7 * 7 * 512 + 1) * 4096 = 102,764,544, fc7
-# 4097 * 4096 = 16,781,312, fc8 4097 * 1000; a head of 21 classes has 4097 * 21,
+# 4097 * 4096 = 16,781,312, fc8 4097 * 1000; torchvision counts 61,100,840 in
+# its AlexNet; a head of 21 classes has 4097 * 21,
 # 86,037, that of pool4 513 * 21 = 10,773 more, of pool3 257 * 21 = 5,397.
 PARAMETERS = {
   "alexnet": (1000, 60_965_224),
+  "alexnet_owt": (1000, 61_100_840),
   "vgg16": (1000, 138_357_544),
   "fcn_alexnet": (21, 56_954_261),
+  "fcn_alexnet_owt": (21, 61_100_840 - 4097 * 1000 + 4097 * 21),
   "fcn32s": (21, 134_346_581),
   "fcn16s": (21, 134_346_581 + 10_773),
   "fcn8s": (21, 134_346_581 + 10_773 + 5_397),

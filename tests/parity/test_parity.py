@@ -14,7 +14,7 @@ from small_nets import random_image, randomise, reference_blobs
 
 from fcn_jax import models, parity
 from fcn_jax.models import layers as d
-from fcn_jax.parity import golden
+from fcn_jax.parity import comparison, golden
 
 # Of tests/golden: how many comparisons of each kind, so that none is lost.
 KINDS = {
@@ -87,9 +87,9 @@ KINDS = {
     "confusion matrix": 6,
     "pixel accuracy": 6,
     "mean accuracy": 6,
-    "mean IU": 6,
-    "frequency weighted IU": 6,
-    "IU of each class": 6,
+    "mean IoU": 6,
+    "frequency-weighted IoU": 6,
+    "IoU of each class": 6,
   },
   "geometry": {
     "heights of blobs": 96,
@@ -109,13 +109,13 @@ LEFT_OUT = {
 }
 
 
-def compare(folder, *groups) -> list[parity.Comparison]:
+def compare(folder, *groups) -> list[comparison.Comparison]:
   return list(parity.compare(folder, groups or tuple(parity.GROUPS)))
 
 
 def check(found) -> None:
   beyond = [one for one in found if not one.left_out and not one.holds]
-  assert not beyond, parity.table(beyond)
+  assert not beyond, comparison.table(beyond)
 
 
 def kinds(found) -> dict[str, int]:

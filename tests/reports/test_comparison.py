@@ -38,16 +38,20 @@ def tables(page) -> dict[str, list[list[str]]]:
 def test_figures_are_those_of_the_records(compared, written, open_page):
   page = open_page(written)
   found = tables(page)
-  keys = tuple(comparison.SCORES)
+  keys = tuple(comparison.titles())
   for caption, records in (
     ("At the last validation", [run.latest for run in compared.runs]),
     (
-      "At the best validation by mean IU",
+      "At the best validation by mean IoU",
       [run.best for run in compared.runs],
     ),
   ):
     expected = [
-      [name, str(record["step"]), *(text.score(record[key]) for key in keys)]
+      [
+        name,
+        str(record["step"]),
+        *(text.score(record.get(key)) for key in keys),
+      ]
       for name, record in zip(("one", "<two>"), records, strict=True)
     ]
     assert found[caption][:2] == expected
@@ -76,7 +80,7 @@ def test_every_chart_has_a_curve_of_each_run(compared, written, open_page):
   assert titles == [
     "Training loss",
     "Validation loss",
-    "Mean IU",
+    "Mean IoU",
     "Pixel accuracy",
     "Learning rate",
   ]

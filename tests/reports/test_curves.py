@@ -57,8 +57,8 @@ def test_a_wide_range_of_losses_and_rates_is_logarithmic(tmp_path):
 
 def test_the_baseline_is_said_too(tmp_path):
   there = run(tmp_path, val(0, 0.125))
-  curve = curves.curve("Mean IU", there, curves.MEAN_IU)
-  found = curves.draw("Mean IU", "iu", [curve], ("only cats", 0.25))
-  assert found.description == "Mean IU 0.1250 at step 0; only cats 0.2500"
+  curve = curves.curve("Mean IoU", there, curves.MEAN_IU)
+  found = curves.draw("Mean IoU", "iu", [curve], ("only cats", 0.25))
+  assert found.description == "Mean IoU 0.1250 at step 0; only cats 0.2500"
   labels = [line.get_label() for line in found.chart.figure.axes[0].lines]
-  assert labels == ["Mean IU", "only cats"]
+  assert labels == ["Mean IoU", "only cats"]

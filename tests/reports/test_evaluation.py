@@ -16,9 +16,8 @@ from fcn_jax.evaluation.errors import (
   Kind,
   confusions,
   error_map,
-  image_scores,
-  worst_images,
 )
+from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.reports import evaluation as report
 from fcn_jax.reports.evaluation import show_worst
 
@@ -116,15 +115,18 @@ def test_scores_are_those_of_the_evaluation(open_page, path):
   figures = EVALUATION.figures()
   intervals = EVALUATION.intervals(200, seed=3)
   rows = table(page, "Over all images")
-  assert [row[0] for row in rows] == [
-    "Mean IU",
+  assert [row[0] for row in rows][:5] == [
+    "Mean IoU",
     "Pixel accuracy",
     "Mean accuracy",
-    "Frequency weighted IU",
+    "Frequency-weighted IoU",
     "DIGITS' accuracy",
   ]
-  for row, key in zip(rows, report.SCORES, strict=True):
-    low, high = getattr(intervals, key)
+  for row, key in zip(rows, METRICS, strict=True):
+    low, high = intervals.scores[key]
+    if key == "boundary_iou":  # no bands were counted
+      assert row[1:] == ["–"] * 3
+      continue
     assert row[1:] == [
       f"{figures[key]:.4f}",
       f"{low:.4f} – {high:.4f}",
@@ -134,12 +136,12 @@ def test_scores_are_those_of_the_evaluation(open_page, path):
   assert classes[3][1:] == ["–", "–", "–", "0", "0", "0"]
   histogram = EVALUATION.histogram
   for number, row in enumerate(classes[:3]):
-    low, high = intervals.per_class_iu[number]
-    images = (EVALUATION.confusions[:, number].sum(1) > 0).sum()
+    low, high = intervals.class_iu[number]
+    images = sum(each[number].any() for each in EVALUATION.confusions)
     assert row[1:] == [
-      f"{EVALUATION.scores.per_class_iu[number]:.4f}",
+      f"{EVALUATION.counts.class_iu[number]:.4f}",
       f"{low:.4f} – {high:.4f}",
-      f"{EVALUATION.scores.per_class_accuracy[number]:.4f}",
+      f"{EVALUATION.counts.class_accuracy[number]:.4f}",
       f"{histogram[number].sum():,}",
       f"{histogram[:, number].sum():,}",
       f"{images}",
@@ -151,7 +153,7 @@ def test_scores_are_those_of_the_evaluation(open_page, path):
   assert said.startswith(
     f"{NAMES[label]} predicted as {NAMES[prediction]}: {off.max():,} pixels"
   )
-  assert page.locator(".meanings dd").count() == len(report.SCORES)
+  assert page.locator(".meanings dd").count() == len(METRICS)
 
 
 def test_the_worst_images_come_in_the_order_of_the_arrays(open_page, path):
@@ -162,7 +164,7 @@ def test_the_worst_images_come_in_the_order_of_the_arrays(open_page, path):
     return [text.strip() for text in headings.all_text_contents()]
 
   def expected(measure):
-    order = worst_images(EVALUATION.confusions, measure, NUMBER)
+    order = EVALUATION.ranking.worst(measure, NUMBER)
     return [f"{rank}. id{place}" for rank, place in enumerate(order, 1)]
 
   assert "id1" in expected("mean_iu")[1]
@@ -170,14 +172,14 @@ def test_the_worst_images_come_in_the_order_of_the_arrays(open_page, path):
   assert shown() == expected("mean_iu")
   page.get_by_label("Pixel accuracy").check()
   assert shown() == expected("pixel_accuracy")
-  page.get_by_label("Mean IU").check()
+  page.get_by_label("Mean IoU").check()
   assert shown() == expected("mean_iu")
-  place = worst_images(EVALUATION.confusions, "mean_iu", 1)[0]
+  place = EVALUATION.ranking.worst("mean_iu", 1)[0]
   iu, accuracy = (
-    image_scores(EVALUATION.confusions, measure)[place] for measure in MEASURES
+    EVALUATION.ranking.scores[measure][place] for measure in MEASURES
   )
   said = page.locator(".worst article p").first.text_content()
-  assert said.startswith(f"Mean IU {iu:.4f}, pixel accuracy {accuracy:.4f}.")
+  assert said.startswith(f"Mean IoU {iu:.4f}, pixel accuracy {accuracy:.4f}.")
   sides = page.locator(".worst article").first.locator("img[loading]")
   assert [s.get_attribute("alt") for s in sides.all()] == [
     f"{side} of id{place}"
@@ -187,7 +189,7 @@ def test_the_worst_images_come_in_the_order_of_the_arrays(open_page, path):
 
 def test_a_closer_look_shows_the_errors(open_page, path):
   page = open_page(path)
-  place = worst_images(EVALUATION.confusions, "mean_iu", 1)[0]
+  place = EVALUATION.ranking.worst("mean_iu", 1)[0]
   article = page.locator(".worst article").first
   article.locator("summary").click()
   page.wait_for_selector(".worst article section.viewer[data-painted]")
@@ -228,11 +230,11 @@ def test_another_score_sorts_the_same_images_anew(open_page, tmp_path):
   page = open_page(path)
   for name, measure in (
     ("Pixel accuracy", "pixel_accuracy"),
-    ("Mean IU", "mean_iu"),
+    ("Mean IoU", "mean_iu"),
   ):
     page.get_by_label(name).check()
     found = page.locator(".worst article h3").all_text_contents()
-    order = worst_images(EVALUATION.confusions, measure, 9)
+    order = EVALUATION.ranking.worst(measure, 9)
     assert len(order) == 8  # all but the one of void alone
     assert [text.strip() for text in found] == [
       f"{rank}. id{place}" for rank, place in enumerate(order, 1)
@@ -251,11 +253,10 @@ def decoded(uri: str) -> np.ndarray:
 def test_each_image_once_with_its_ranks():
   shown = show_worst(WORST_EVALUATION, WORST_DATASET, "train", 3)
   first, second = (
-    worst_images(WORST_EVALUATION.confusions, measure, 3)
-    for measure in MEASURES
+    WORST_EVALUATION.ranking.worst(measure, 3) for measure in MEASURES
   )
   more = [place for place in second if place not in first]
-  assert more  # image 1 is among the worst by mean IU alone
+  assert more  # image 1 is among the worst by mean IoU alone
   places = [*first, *more]
   assert [one.view.name for one in shown] == [f"id{place}" for place in places]
   for place, one in zip(places, shown, strict=True):
@@ -265,7 +266,7 @@ def test_each_image_once_with_its_ranks():
       if place in order
     }
     for measure in MEASURES:
-      scores = image_scores(WORST_EVALUATION.confusions, measure)
+      scores = WORST_EVALUATION.ranking.scores[measure]
       assert one.scores[measure] == scores[place]
     largest = confusions(WORST_EVALUATION.confusions[place], NAMES, 1)[0]
     assert one.mistake == largest

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from made_up_runs import LABEL, SCHEDULE, VAL, dataset, make_run, val
 
+from fcn_jax.evaluation.per_image import PerImage
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.reports import live, training
 from fcn_jax.runs import album as album_lib
@@ -53,8 +54,8 @@ def evaluation(**predictions) -> Evaluation:
   return Evaluation(
     class_names=(),
     image_ids=(),
-    confusions=np.zeros((0, 0, 0), int),
-    total_loss=none.astype(float),
+    confusions=PerImage.of(np.zeros((0, 0, 0), int)),
+    losses=none.astype(float),
     valid=none,
     right=none,
     pixels=none,

@@ -11,7 +11,8 @@ import painted
 import pytest
 
 from fcn_jax.evaluation import metrics
-from fcn_jax.evaluation.errors import worst_images
+from fcn_jax.evaluation.errors import rank
+from fcn_jax.evaluation.per_image import PerImage
 from fcn_jax.files import DataError
 from fcn_jax.prediction.files import Segmented
 from fcn_jax.prediction.inputs import ImageFile
@@ -99,18 +100,18 @@ def test_the_worst_come_first_with_their_own_scores(labelled_page, open_page):
   opened = open_page(labelled_page)
   all_seen = [seen(i) for i in range(5)]
   confusions = np.stack([one.confusion for one in all_seen])
-  worst = worst_images(confusions, "mean_iu", 5)
+  worst = rank(PerImage.of(confusions)).worst("mean_iu", 5)
   assert worst == [3, 1, 2, 0]  # without the one that is void alone
   names = opened.locator("h3").all_inner_texts()
   assert names == ["a/3", "a/1", "a/2", "a/0", "a/4"]
   rows = opened.locator("tbody tr").all_inner_texts()
   for row, i in zip(rows, worst, strict=False):
-    scores = metrics.scores(confusions[i])
+    scores = metrics.figures(metrics.Counts(confusions[i]))
     wrong = confusions[i].sum() - np.trace(confusions[i])
     assert row.split() == [
       f"a/{i}",
-      f"{scores.mean_iu:.4f}",
-      f"{scores.pixel_accuracy:.4f}",
+      f"{scores['mean_iu']:.4f}",
+      f"{scores['pixel_accuracy']:.4f}",
       str(wrong),
     ]
   assert rows[-1].split() == ["a/4", "–", "–", "0"]
@@ -121,13 +122,14 @@ def test_the_worst_come_first_with_their_own_scores(labelled_page, open_page):
 def test_figures_are_those_of_all_pixels(labelled_page, open_page):
   opened = open_page(labelled_page)
   histogram = sum(seen(i).confusion for i in range(5))
-  scores = metrics.scores(histogram)
-  _, baseline = metrics.majority_baseline(histogram)
+  scores = metrics.figures(metrics.Counts(histogram))
+  baseline = metrics.figures(metrics.majority_counts(histogram))
   figures = " ".join(opened.inner_text(".key-figures").split())
   assert figures == (
-    f"Images 5 Mean IU {scores.mean_iu:.4f} only dog: {baseline.mean_iu:.4f} "
-    f"Pixel accuracy {scores.pixel_accuracy:.4f} "
-    f"only dog: {baseline.pixel_accuracy:.4f}"
+    f"Images 5 Mean IoU {scores['mean_iu']:.4f} "
+    f"only dog: {baseline['mean_iu']:.4f} "
+    f"Pixel accuracy {scores['pixel_accuracy']:.4f} "
+    f"only dog: {baseline['pixel_accuracy']:.4f}"
   )
   # 24 columns of 18 rows: 6 of class 1, 6 of class 2, without 6 rows.
   found = " ".join(opened.locator(".legend:not(.buttons)").inner_text().split())
@@ -238,7 +240,7 @@ def test_without_labels_the_first_are_shown_in_their_order(tmp_path, open_page):
   text = opened.inner_text("main")
   assert "Shown: the first 3 of 5 images. Left out: 2;" in text
   assert "/photos/b.jpg: not an <image>" in text
-  assert "Mean IU" not in text
+  assert "Mean IoU" not in text
   assert opened.get_by_role("radio").count() == 0
   painted.check(opened, painted.painted(seen(0).result.labels, COLORS))
 

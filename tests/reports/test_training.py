@@ -77,16 +77,16 @@ def test_the_figures_are_those_of_the_records(shown):
   last = VAL[-1]
   rows = {row[0]: row[1:] for row in cells(shown, "At the last validation")}
   for name, key in (
-    ("Mean IU", "mean_iu"),
+    ("Mean IoU", "mean_iu"),
     ("Pixel accuracy", "pixel_accuracy"),
     ("Mean accuracy", "mean_accuracy"),
-    ("Fw IU", "fw_iu"),
+    ("Frequency-weighted IoU", "fw_iu"),
     ("DIGITS' accuracy", "digits_accuracy"),
     ("Loss", "loss"),
   ):
     only = four(last["majority_baseline"].get(key))
     assert rows[name] == [four(last[key]), four(last[key]), only]
-  classes = cells(shown, "IU of each class")
+  classes = cells(shown, "IoU of each class")
   assert [row[0] for row in classes] == list(CLASSES)
   for row, name in zip(classes, CLASSES, strict=True):
     ious = [record["per_class_iu"][name] for record in VAL]
@@ -98,7 +98,7 @@ def test_the_figures_are_those_of_the_records(shown):
       four(record["mean_iu"]),
       four(record["pixel_accuracy"]),
     ]
-    assert row[5:] == [four(record["loss"]), "3 s"]
+    assert row[-2:] == [four(record["loss"]), "3 s"]
   assert shown.locator(".key-figures dd").all_inner_texts() == [
     "0.4375 only background 0.1875",
     "0.4375 step 20",
@@ -110,12 +110,12 @@ def test_the_figures_are_those_of_the_records(shown):
 
 
 def test_a_best_that_is_not_the_last_has_its_own_column(workdir, open_page):
-  """The IU of 'cat & <dog>' is half of the mean IU: 0.4 at best, 0.1 last."""
+  """The IoU of 'cat & <dog>' is half of the mean IoU: 0.4 at best, 0.1 last."""
   make_run(workdir, records=[val(0, 0.8), val(20, 0.2)])
   page = open_page(training.write_training(workdir))
   scores = cells(page, "At the last validation (step 20), at the best (step 0)")
   assert scores[0][1:3] == ["0.2000", "0.8000"]
-  classes = cells(page, "IU of each class")
+  classes = cells(page, "IoU of each class")
   assert classes[1][1:4] == ["0.1000", "0.4000", "0.4000"]
   figures = page.locator(".key-figures dd").all_inner_texts()
   assert figures[0].startswith("0.2000")
@@ -129,7 +129,7 @@ def test_the_charts_say_the_numbers_in_words(shown):
   assert said == [
     "Training loss 1.5000 at step 10, 0.5000 at step 30; Validation loss "
     "1.1250 at step 0, 0.8125 at step 20; all classes alike: ln 3 1.0986",
-    "Mean IU 0.1250 at step 0, 0.4375 at step 20; only background 0.1875",
+    "Mean IoU 0.1250 at step 0, 0.4375 at step 20; only background 0.1875",
     "Pixel accuracy 0.6406 at step 0, 0.6797 at step 20; only background "
     "0.5625",
     "Learning rate 0.00388 at step 10, 0.00138 at step 30",

@@ -4,8 +4,10 @@ import json
 import math
 
 import pytest
+from configs_there import load_config
 from made_up_runs import SCHEDULE, TRAIN, VAL, make_run, val
 from made_up_runs import changed_config as config
+from ml_collections import ConfigDict
 
 from fcn_jax import files
 from fcn_jax.runs import comparison
@@ -53,11 +55,12 @@ def test_figures_are_those_of_the_records(two):
 
 def test_the_table_of_a_terminal(two):
   lines = two.text().splitlines()
-  assert lines[0].split()[:6] == ["run", "step", "best", "mean", "IU", "at"]
-  # Pixel accuracy is 0.625 + mean IU / 8; the loss 1.25 - mean IU.
-  last = "0.2500 0.6562 0.4375 0.5000 0.8750 1.0000"
+  assert lines[0].split()[:6] == ["run", "step", "best", "mean", "IoU", "at"]
+  # Pixel accuracy is 0.625 + mean IoU / 8; the loss 1.25 - mean IoU.
+  # Dice and the bands are not in the records of an older version.
+  last = "0.2500 0.6562 0.4375 0.5000 0.8750 – – 1.0000"
   assert " ".join(lines[2].split()) == f"y/a 40 0.5000 20 {last}"
-  only = "0.1875 0.1875 0.5625 0.3333 0.3164 – –"
+  only = "0.1875 0.1875 0.5625 0.3333 0.3164 – – – –"
   assert " ".join(lines[3].split()) == f"(only background) {only}"
   assert lines[5].split() == ["field", "x/a", "y/a"]
   assert lines[7].split() == ["data.mirror", "True", "False"]
@@ -78,6 +81,43 @@ def test_runs_that_cannot_be_compared_fairly_are_named(tmp_path):
   ]
   assert [only["class"] for only in found.baselines] == ["background", "boat"]
   assert found.text().count("(only ") == 2
+
+
+def test_losses_of_two_kinds_are_not_compared(tmp_path):
+  make_run(tmp_path / "a")
+  dice = config(**{"seed": 1}).to_dict()
+  dice["loss"] = {"name": "dice"}
+  make_run(tmp_path / "b", config=ConfigDict(dice))
+  found = comparison.compare([tmp_path / "a", tmp_path / "b"])
+  assert found.warnings[0] == (
+    "The losses are not the same quantity, so they cannot be compared: "
+    "cross_entropy in a, dice in b."
+  )
+
+
+def test_a_run_of_an_older_version_has_fewer_scores(tmp_path):
+  """Its baseline is the newer one's, as far as both tell."""
+  only = VAL[1]["majority_baseline"]
+  more = only | {"mean_dice": 0.25, "boundary_iou": None}
+  make_run(tmp_path / "old")
+  newer = [val(20, 0.5, majority_baseline=more, mean_dice=0.625)]
+  make_run(tmp_path / "new", newer)
+  make_run(tmp_path / "newest", newer)
+  names = [tmp_path / name for name in ("old", "new", "newest")]
+  found = comparison.compare(names)
+  assert found.baselines == [more]
+  assert not any("different data" in line for line in found.warnings)
+  dice = [line.split()[-3] for line in found.text().splitlines()[1:5]]
+  assert dice == ["–", "0.6250", "0.6250", "0.2500"]
+
+
+def test_classifiers_are_compared_by_accuracy(tmp_path):
+  classifier = load_config("shapes_alexnet_classifier")
+  make_run(tmp_path / "a", [val(20, 0.5, pixel_accuracy=0.5)], classifier)
+  make_run(tmp_path / "b", [val(20, 0.25, pixel_accuracy=0.75)], classifier)
+  found = comparison.compare([tmp_path / "a", tmp_path / "b"])
+  assert (found.measure, found.best) == ("pixel_accuracy", 1)
+  assert "best pixel accuracy" in found.text().splitlines()[0]
 
 
 def test_data_prepared_anew_under_its_name_are_other_data(tmp_path):

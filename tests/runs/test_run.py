@@ -50,6 +50,21 @@ def test_the_best_is_the_checkpoint_that_is_kept(tmp_path):
   assert (empty.best, empty.latest, empty.step) == (None, None, 0)
 
 
+def test_a_classifier_is_best_by_pixel_accuracy(tmp_path):
+  """Its images are of one pixel: that is the share of images."""
+  scored = [
+    val(10, 0.5, pixel_accuracy=0.75),
+    val(20, 0.25, pixel_accuracy=0.875),
+  ]
+  make_run(tmp_path, records=scored)
+  run = read_run(tmp_path)
+  assert (run.measure, run.best["step"]) == ("mean_iu", 10)
+  config = load_config("shapes_alexnet_classifier")
+  make_run(tmp_path, records=scored, config=config)
+  run = read_run(tmp_path)
+  assert (run.measure, run.best["step"]) == ("pixel_accuracy", 20)
+
+
 def test_time_spent_and_left_by_hand(tmp_path):
   """10 updates of 4 images at 2, 4 and 8 images a second: 20, 10 and 5 s.
 

@@ -131,9 +131,9 @@ def test_the_table():
     comparison.near("blobs", "b", [1.0], [1.5], 1e-5).of("net"),
     comparison.equal("labels", "a", [1, 2], [1, 2]).of("net"),
     comparison.equal("labels", "b", [1], [1]).of("net"),
-    parity.Comparison("loss", "c", left_out="capped", group="net"),
+    comparison.Comparison("loss", "c", left_out="capped", group="net"),
   ]
-  lines = [line.split() for line in parity.table(rows).splitlines()]
+  lines = [line.split() for line in comparison.table(rows).splitlines()]
   assert lines[1:] == [
     ["net:", "blobs", "2", "5.0e-01", "3.3e-01", "1e-05", "BEYOND"],
     ["b", "1", "5.0e-01", "3.3e-01", "1e-05", "BEYOND"],
@@ -179,5 +179,5 @@ def test_the_script(tmp_path):
   assert "lacking, metrics: lacks 'random21/label_0'" in partly
   done = run_scripts.run(SCRIPT, f"--golden={tmp_path}", "--groups=metrics")
   assert done.returncode == 0
-  assert "metrics: mean IU" in done.stdout
+  assert "metrics: mean IoU" in done.stdout
   assert "36 comparisons on cpu: all within tolerance" in done.stdout

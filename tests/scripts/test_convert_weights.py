@@ -13,6 +13,7 @@ import fcn_jax
 from fcn_jax import models
 from fcn_jax.models.ops import bilinear_kernel
 from fcn_jax.weights import caffemodel, checkpoints, export, surgery
+from fcn_jax.weights.source import Source, SourceLayer
 
 GOLDEN = ROOT / "tests/golden"
 SCRIPT = str(ROOT / "scripts/convert_weights.py")
@@ -63,9 +64,7 @@ def test_a_partial_file_has_to_be_allowed(tmp_path):
   whole = caffemodel.read_caffemodel(GOLDEN / "alexnet.caffemodel")
   part = tmp_path / "part.caffemodel"
   layers = tuple(x for x in whole.layers if not x.name.startswith("fc"))
-  caffemodel.write_caffemodel(
-    part, caffemodel.CaffeNet("part", "new", "", layers)
-  )
+  caffemodel.write_caffemodel(part, Source("part", "new", "", layers))
   output = tmp_path / "model"
   arguments = [f"--source={part}", f"--output={output}", WIDTH]
   refused, allowed, again = exits(
@@ -112,12 +111,8 @@ def authors_file(path: pathlib.Path, name: str) -> dict[str, np.ndarray]:
     if layer["type"] == "Scale":
       blobs = [np.full(12 if "4" in layer["name"] else 10, 1, np.float32)]
       blobs[0] *= np.float32(layer["filler_value"])
-    layers.append(
-      caffemodel.CaffeLayer(layer["name"], layer["type"], tuple(blobs))
-    )
-  caffemodel.write_caffemodel(
-    path, caffemodel.CaffeNet(name, "new", "", tuple(layers))
-  )
+    layers.append(SourceLayer(layer["name"], layer["type"], tuple(blobs)))
+  caffemodel.write_caffemodel(path, Source(name, "new", "", tuple(layers)))
   return golden
 
 

@@ -246,9 +246,9 @@ def test_the_masks_score_what_the_scores_say(world):
     shares = np.bincount(predicted.ravel(), minlength=classes) / predicted.size
     assert list(image["shares"].values()) == pytest.approx(shares, abs=1e-6)
   scores = json.loads((folder / "metrics.json").read_text())
-  found = metrics.scores(counts)
-  assert found.mean_iu == pytest.approx(scores["mean_iu"])
-  assert found.pixel_accuracy == pytest.approx(scores["pixel_accuracy"])
+  found = metrics.figures(metrics.Counts(counts))
+  for key in ("mean_iu", "pixel_accuracy", "mean_dice"):
+    assert found[key] == pytest.approx(scores[key])
 
 
 @pytest.mark.parametrize("name", ["folder", "data"])

@@ -64,7 +64,7 @@ def test_figures_intervals_and_page(place):
   )
   assert done[:2] == [None] * 2
   assert done[3] is None  # its own figures are written anew
-  assert "classes.txt holds no figures" in done[4]
+  assert "classes.txt is no file of figures" in done[4]
   assert done[5]
   assert (place / "classes.txt").read_text() == "background\nlight\nnone\n"
   assert "nothing of yours is overwritten" in done[2]
@@ -81,12 +81,12 @@ def test_figures_intervals_and_page(place):
   found = json.loads((place / "with.json").read_text())
   told = found.pop("intervals")
   assert found == plain
-  assert plain["mean_iu"] == evaluation.scores.mean_iu
+  assert plain["mean_iu"] == evaluation.scores["mean_iu"]
   expected = evaluation.intervals(1000, seed=2)
   assert (told["resamples"], told["seed"], told["level"]) == (1000, 2, 0.95)
-  assert told["mean_iu"] == list(expected.mean_iu)
+  assert told["mean_iu"] == list(expected.scores["mean_iu"])
   for ends, name in zip(
-    expected.per_class_iu, small_network.CLASS_NAMES, strict=True
+    expected.class_iu, small_network.CLASS_NAMES, strict=True
   ):
     nulls = [None if np.isnan(end) else end for end in ends]
     assert told["per_class_iu"][name] == nulls

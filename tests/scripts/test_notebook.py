@@ -38,7 +38,7 @@ print(json.dumps({
   "sizes": [result.image.shape, result.labels.shape],
   "probabilities": result.probabilities.sum(-1).mean().item(),
   "shares": sum(result.shares.values()),
-  "offset": geometry.crop_offsets(full)["score"],
+  "offset": described.offsets[0].cells,
   "tents": [total[32 + i].item() for i in (0, 100, 400)],
 }))
 """
@@ -108,11 +108,11 @@ def test_its_figures_are_what_it_says(stored):
     matrices, convolutions = map(float, line.split()[1:])
     assert matrices == pytest.approx(convolutions, abs=1e-4)
   table = text_of(stored, "train_and_evaluate(config")
-  (line,) = re.findall(r"^mean IU +(\S+) +(\S+)$", table, re.MULTILINE)
+  (line,) = re.findall(r"^mean IoU +(\S+) +(\S+)$", table, re.MULTILINE)
   score, baseline = map(float, line)
   assert score > baseline + 0.2
   assert "proof   holds" in text_of(stored, "print(receipt)")
-  assert text_of(stored, "crop_offsets").splitlines()[-1] == "crop offset: 18"
+  assert text_of(stored, "crop offset:").splitlines()[-1] == "crop offset: 18"
 
 
 def test_what_it_says_of_networks_without_a_pad(stored):

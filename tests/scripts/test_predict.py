@@ -1,6 +1,5 @@
 """scripts/predict.py as a user runs it."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -104,19 +103,3 @@ def test_the_page_beside_the_predictions(tmp_path):
   assert told[4] == 0
   text = (tmp_path / "first.html").read_text()
   assert "Shown: the first 1 of 2 images. Left out: 1;" in text
-
-
-def test_images_that_a_shell_has_spread():
-  spec = importlib.util.spec_from_file_location("predict_script", SCRIPT)
-  script = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(script)
-  assert script.with_repeated_images(
-    ["predict.py", "--images", "a", "b", "--step", "latest", "--images=c"]
-  ) == [
-    "predict.py",
-    "--images=a",
-    "--images=b",
-    "--step",
-    "latest",
-    "--images=c",
-  ]

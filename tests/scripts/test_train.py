@@ -1,6 +1,11 @@
-"""scripts/train.py --preview_lr, and what it says of wrong flags."""
+"""scripts/train.py where it does not train, and what it says of wrong flags."""
 
+import json
+
+from configs_there import load_config
 from run_scripts import exits, run
+
+from fcn_jax.training import recipe
 
 SCRIPT = "scripts/train.py"
 CONFIG = "--config=configs/voc_fcn_alexnet_digits.py"
@@ -38,6 +43,8 @@ def test_flags_that_do_not_go_together(tmp_path, monkeypatch):
     [CONFIG, "--preview_lr", f"--preview_output={tmp_path / 'rate.gif'}"],
     [CONFIG],
     [CONFIG, "--images_per_epoch=3"],
+    [CONFIG, "--dry_run", "--print_config"],
+    [CONFIG, "--dry_run"],
   )
   assert found[:2] == [0, 0]
   for error, words in zip(
@@ -47,9 +54,29 @@ def test_flags_that_do_not_go_together(tmp_path, monkeypatch):
       "a curve is written as .html, .svg, .png",
       "--workdir=FOLDER is missing",
       "--images_per_epoch goes with --preview_lr",
+      "give one of --dry_run, --print_config",
+      "no data set 'voc2012' in /nowhere",
     ),
     strict=True,
   ):
     assert error.startswith("error: ")
     assert words in error
   assert "--images_per_epoch=N" in found[2]
+
+
+def test_the_whole_config_is_printed_as_it_would_be_stored():
+  """Fields of the command line in it; read back it is the same recipe."""
+  done = run(
+    SCRIPT,
+    CONFIG,
+    "--print_config",
+    "--config.base_lr=0.25",
+    "--config.model.width=0.5",
+  )
+  assert done.returncode == 0, done.stderr
+  told = json.loads(done.stdout)
+  expected = load_config("voc_fcn_alexnet_digits")
+  assert told["base_lr"] == 0.25
+  expected.base_lr, expected.model.width = 0.25, 0.5
+  assert recipe.check(told) == recipe.check(expected)
+  assert told.keys() == recipe.check(expected).to_dict().keys()

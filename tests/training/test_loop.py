@@ -3,7 +3,9 @@
 import json
 import logging
 import os
+import re
 import signal
+import tempfile
 
 import jax
 import numpy as np
@@ -103,6 +105,48 @@ def test_a_run_stopped_and_resumed_is_bit_identical(
   again = run(config, tmp_path / "parts")
   assert int(again.state.step) == 4
   assert again.evaluation is None
+
+
+def test_a_dry_run_takes_the_first_step_and_leaves_nothing(
+  config, tmp_path, monkeypatch
+):
+  """The loss is that of the first step of a run; 3 images, 4 steps."""
+  config.data.max_canvases = 3
+  config.batch_size, config.data.part_size = 3, 2
+  run(config, tmp_path / "run")
+  first = next(
+    r for r in read_metrics(tmp_path / "run") if r["kind"] == "train"
+  )
+  empty = tmp_path / "empty"
+  empty.mkdir()
+  monkeypatch.chdir(empty)
+  monkeypatch.setattr(tempfile, "tempdir", str(empty))
+  said = []
+  loop.dry_run(config, said.append)
+  assert not list(empty.iterdir())
+  data, weights, memory, step, whole = said
+  assert data == (
+    "data: tiny, 3 images for training and 1 for validation, 3 classes"
+  )
+  count = sum(x.size for x in params_of_declared(config).values())
+  assert weights == f"weights: {count:,} to learn, from random"
+  assert re.match(r"memory: .* on 32x32|memory: .* on \d+x\d+", memory)
+  assert f"loss {first['loss']:.4f};" in step
+  assert step.startswith("step: 3 images in ")
+  assert whole.startswith("run: 4 steps would take ")
+  assert ", an epoch of 1 " in whole
+
+
+def test_a_dry_run_stops_at_a_loss_that_is_not_finite(config, monkeypatch):
+  config.model.mean_bgr = (float("inf"),) * 3
+  with pytest.raises(progress.NotFinite, match="step 1: the loss is NaN"):
+    loop.dry_run(config, lambda line: None)
+
+
+def params_of_declared(config):
+  net = models.build(models.declare(**config.model.to_dict(), classes=3))
+  leaves = jax.tree_util.tree_leaves_with_path(nnx.state(net, nnx.Param))
+  return {jax.tree_util.keystr(path): x for path, x in leaves}
 
 
 def test_a_resumed_run_goes_on_with_its_report(
@@ -415,7 +459,7 @@ def test_records_of_a_run_without_a_checkpoint_are_not_taken_for_ours(
   config.duration = "0 steps"
   result = run(config, tmp_path)
   (record,) = read_metrics(tmp_path)
-  assert record["mean_iu"] == result.evaluation.scores.mean_iu != 0.99
+  assert record["mean_iu"] == result.evaluation.scores["mean_iu"] != 0.99
 
 
 def test_no_more_images_go_through_at_once_than_a_batch_has(config, data_dir):

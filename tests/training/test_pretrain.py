@@ -12,7 +12,7 @@ from fcn_jax import models
 from fcn_jax.prediction.activations import activity
 from fcn_jax.runs import album
 from fcn_jax.runs.run import read_run
-from fcn_jax.training import input, pretrain, recipe, start
+from fcn_jax.training import input, loop, recipe, start
 from fcn_jax.weights import caffemodel, checkpoints, surgery
 
 COLORS = {"dark": 20, "light": 230, "middle": 128}
@@ -61,11 +61,14 @@ def declared(config, name="alexnet"):
 
 def test_a_run_leaves_a_classifier_that_surgery_accepts(config, tmp_path):
   workdir = tmp_path / "new/classifier"
-  outcome = pretrain.train_classifier(config, str(workdir))
+  outcome = loop.train_and_evaluate(config, str(workdir))
   # Of val's four images so many are named rightly.
   accuracy = outcome.evaluation.figures()["pixel_accuracy"]
   assert accuracy in (0, 0.25, 0.5, 0.75, 1)
   assert outcome.evaluation.histogram.sum() == 4
+  # A label is one pixel; none of them is void.
+  assert outcome.evaluation.pixels.tolist() == [1, 1, 1, 1]
+  assert outcome.evaluation.figures()["void_pixels"] == 0
   assert (workdir / "classes.txt").read_text() == "dark\nlight\nmiddle\n"
   path = workdir / "classifier.caffemodel"
   source = caffemodel.read_caffemodel(path)
@@ -101,14 +104,14 @@ def test_a_run_leaves_a_classifier_that_surgery_accepts(config, tmp_path):
   np.testing.assert_array_equal(net.fc8.kernel[...][0, 0].T, stored)
 
   # The same command again trains nothing more.
-  again = pretrain.train_classifier(config, str(workdir))
+  again = loop.train_and_evaluate(config, str(workdir))
   assert again.stopped_by is None
   assert caffemodel.read_caffemodel(path).sha1 == source.sha1
 
 
 def test_a_classifier_starts_an_fcn(config, tmp_path):
   """From its checkpoint, without a caffemodel in between."""
-  pretrain.train_classifier(config, str(tmp_path))
+  loop.train_and_evaluate(config, str(tmp_path))
   net, *_ = checkpoints.load_model(tmp_path)
   fcn = recipe.default_recipe("fcn_alexnet", width=0.02)
   fcn.init.path = str(tmp_path)
@@ -123,7 +126,7 @@ def test_a_classifier_starts_an_fcn(config, tmp_path):
 def test_the_classifier_of_an_older_version_is_read(config, tmp_path):
   """It has a caffemodel, class names and a config, and no checkpoint."""
   workdir = tmp_path / "old"
-  pretrain.train_classifier(config, str(tmp_path / "new"))
+  loop.train_and_evaluate(config, str(tmp_path / "new"))
   workdir.mkdir()
   for name in ("classifier.caffemodel", "classes.txt"):
     (workdir / name).write_bytes((tmp_path / "new" / name).read_bytes())
@@ -138,7 +141,7 @@ def test_the_classifier_of_an_older_version_is_read(config, tmp_path):
   found = activity(net, image, card.class_names)
   assert found[-1].blob.shape == (1, 1, 3)
   with pytest.raises(FileExistsError, match="name another --workdir"):
-    pretrain.train_classifier(config, str(workdir))
+    loop.train_and_evaluate(config, str(workdir))
   (workdir / "classes.txt").unlink()
   with pytest.raises(FileNotFoundError, match=r"holds no classes\.txt"):
     checkpoints.load_model(workdir)

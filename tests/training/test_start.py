@@ -13,6 +13,7 @@ from fcn_jax import models
 from fcn_jax.data.augment import Sample
 from fcn_jax.training import start
 from fcn_jax.weights import caffemodel, checkpoints, export, surgery
+from fcn_jax.weights.source import Source, SourceLayer
 
 CLASS_NAMES = ("ground", "cat", "dog")
 CONVS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
@@ -148,7 +149,7 @@ def test_what_a_caffemodel_lacks_has_to_be_allowed(config, tmp_path):
   whole = export.to_caffe(trained())
   layers = tuple(layer for layer in whole.layers if layer.name != "fc7")
   path = tmp_path / "part.caffemodel"
-  caffemodel.write_caffemodel(path, caffemodel.CaffeNet("", "new", "", layers))
+  caffemodel.write_caffemodel(path, Source("", "new", "", layers))
   config.init.source = "caffemodel"
   config.init.path = str(path)
   with pytest.raises(
@@ -286,10 +287,10 @@ def test_a_stage_starts_from_the_one_before(tmp_path, before, after, fresh):
 
 def test_what_a_source_has_besides_has_to_be_allowed(config, tmp_path):
   source = export.to_caffe(trained())
-  extra = caffemodel.CaffeLayer("extra", "Convolution", source.layers[2].blobs)
+  extra = SourceLayer("extra", "Convolution", source.layers[2].blobs)
   path = tmp_path / "more.caffemodel"
   caffemodel.write_caffemodel(
-    path, caffemodel.CaffeNet("", "new", "", (*source.layers, extra))
+    path, Source("", "new", "", (*source.layers, extra))
   )
   config.init.source = "caffemodel"
   config.init.path = str(path)

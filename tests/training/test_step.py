@@ -16,7 +16,7 @@ from fcn_jax.models import layers as d
 from fcn_jax.models import losses
 from fcn_jax.training import optimizers
 from fcn_jax.training.optimizers import make_solver
-from fcn_jax.training.step import Stepper, Training, TrainState
+from fcn_jax.training.step import Stepper, Training, TrainState, shown_loss
 
 VOID = 255
 HEAD = d.Conv(
@@ -308,3 +308,26 @@ def test_what_was_compiled_beforehand_is_what_steps_run(one_part, caplog):
       [1, 0, 0] if one_part else [0, 1, 1]
     )
   assert int(state.step) == 2
+
+
+def test_the_loss_of_a_checkpoint_is_shown_without_class_weights():
+  """Two pixels of scores 0 and ln 3: shares 1/4 and 3/4; focal by gamma 1."""
+  scores = jnp.tile(jnp.array([0.0, np.log(3)]), (1, 1, 2, 1))
+  label = jnp.array([[[0, 1]]], jnp.uint8)
+
+  def shown(config) -> float:
+    loss = shown_loss(config)
+    return float(loss.shown(loss.pixels(scores, label))[0])
+
+  plain = (np.log(4) + np.log(4 / 3)) / 2
+  weighted = {"name": "cross_entropy", "class_weights": "median_frequency"}
+  assert shown({}) == pytest.approx(plain)
+  assert shown({"loss": weighted | {"normalize": False}}) == pytest.approx(
+    plain
+  )
+  focal = (3 / 4 * np.log(4) + 1 / 4 * np.log(4 / 3)) / 2
+  assert shown({"loss": {"name": "focal", "gamma": 1.0}}) == pytest.approx(
+    focal
+  )
+  with pytest.raises(ValueError, match="there is cross_entropy, dice"):
+    shown_loss({"loss": {"name": "mine"}})

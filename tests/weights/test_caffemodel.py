@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from places import GOLDEN, ROOT, SHARED
 
 from fcn_jax.weights import caffemodel
+from fcn_jax.weights.source import Source, SourceLayer
 
 REAL = SHARED / "data/caffemodels"
 
@@ -53,7 +54,7 @@ def shape(*dims: int) -> bytes:
 
 @pytest.fixture
 def read(tmp_path):
-  def read_bytes(data: bytes) -> caffemodel.CaffeNet:
+  def read_bytes(data: bytes) -> Source:
     path = tmp_path / "toy.caffemodel"
     path.write_bytes(data)
     return caffemodel.read_caffemodel(path)
@@ -292,10 +293,10 @@ def test_random_bytes_raise_nothing_else(tmp_path_factory, data):
 def test_what_is_written_reads_back_to_the_same_bits(tmp_path_factory, arrays):
   path = tmp_path_factory.getbasetemp() / "written.caffemodel"
   layers = (
-    caffemodel.CaffeLayer("relu", "ReLU"),
-    caffemodel.CaffeLayer("conv", "Convolution", tuple(arrays)),
+    SourceLayer("relu", "ReLU"),
+    SourceLayer("conv", "Convolution", tuple(arrays)),
   )
-  caffemodel.write_caffemodel(path, caffemodel.CaffeNet("n", "V1", "", layers))
+  caffemodel.write_caffemodel(path, Source("n", "V1", "", layers))
   net = caffemodel.read_caffemodel(path)
   assert (net.name, net.format) == ("n", "new")
   assert [(x.name, x.type) for x in net.layers] == [
@@ -310,10 +311,8 @@ def test_what_is_written_reads_back_to_the_same_bits(tmp_path_factory, arrays):
 def test_the_written_bytes_are_those_of_the_format(tmp_path):
   path = tmp_path / "toy.caffemodel"
   blob = np.array([1, 2], np.float32)
-  layer = caffemodel.CaffeLayer("ip", "InnerProduct", (blob,))
-  caffemodel.write_caffemodel(
-    path, caffemodel.CaffeNet("toy", "new", "", (layer,))
-  )
+  layer = SourceLayer("ip", "InnerProduct", (blob,))
+  caffemodel.write_caffemodel(path, Source("toy", "new", "", (layer,)))
   # Protobuf writes fields by number: data (5) before shape (7).
   expected = new_file(chunk(5, floats(1, 2)) + shape(2))
   assert path.read_bytes() == expected
@@ -321,10 +320,10 @@ def test_the_written_bytes_are_those_of_the_format(tmp_path):
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
-  layer = caffemodel.CaffeLayer("conv", "Convolution", ())
+  layer = SourceLayer("conv", "Convolution", ())
   object.__setattr__(layer, "blobs", (object(),))  # past the type checks
-  net = caffemodel.CaffeNet("n", "new", "", ())
-  bad = caffemodel.CaffeNet("n", "new", "", (layer,))
+  net = Source("n", "new", "", ())
+  bad = Source("n", "new", "", (layer,))
   with pytest.raises(AttributeError):
     caffemodel.write_caffemodel(tmp_path / "a.caffemodel", bad)
   with pytest.raises(FileNotFoundError):

@@ -16,6 +16,7 @@ from places import GOLDEN
 from fcn_jax import models
 from fcn_jax.models import layers as d
 from fcn_jax.weights import caffemodel, export, surgery
+from fcn_jax.weights.source import Source
 
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)
 
@@ -232,7 +233,7 @@ def test_an_exported_network_can_be_taken_in_again(tmp_path):
   caffemodel.write_caffemodel(tmp_path / "a.caffemodel", made)
   stored = caffemodel.read_caffemodel(tmp_path / "a.caffemodel")
   assert dataclasses.replace(stored, sha1="", layers=()) == (
-    caffemodel.CaffeNet("", "new", "", ())
+    Source("", "new", "", ())
   )
   again = models.build(declare())
   receipt = surgery.surgery(stored, again)

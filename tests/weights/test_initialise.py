@@ -6,8 +6,9 @@ import pytest
 from fcn_jax import models
 from fcn_jax.models import layers as d
 from fcn_jax.models import ops
-from fcn_jax.weights import caffemodel, initialise, surgery
+from fcn_jax.weights import initialise, surgery
 from fcn_jax.weights.receipt import Misfit
+from fcn_jax.weights.source import SourceLayer
 
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)
 
@@ -35,13 +36,13 @@ def test_random_weights_are_reproducible_and_differ_by_seed():
 def test_heads_start_at_zero_or_small():
   net = network()
   head = next(x for x in net.layers if x.name == "score_fr")
-  (kernel, bias), rows = initialise.draw(head, net, "zero", 0)
-  assert not kernel.any()
-  assert not bias.any()
+  arrays, rows = initialise.draw(head, net, "zero", 0)
+  assert not arrays["kernel"].any()
+  assert not arrays["bias"].any()
   assert [row.note for row in rows] == ["head: zero", "zero"]
-  (kernel, _), rows = initialise.draw(head, net, "gaussian", 3)
+  arrays, rows = initialise.draw(head, net, "gaussian", 3)
   # 20 x 21 draws: the standard deviation is known to 3.5 %.
-  assert np.std(kernel) == pytest.approx(0.01, rel=0.12)
+  assert np.std(arrays["kernel"]) == pytest.approx(0.01, rel=0.12)
   assert rows[0].note == "head: gaussian, std 0.01, seed 3"
   with pytest.raises(ValueError, match="there is zero and gaussian"):
     initialise.draw(head, net, "one", 0)
@@ -59,9 +60,9 @@ def test_every_layer_takes_its_share_of_the_images_scale():
 UPSCORE = d.Upscore("upscore2", kernel=4, stride=2)
 
 
-def stored(*blobs, kind="Deconvolution") -> caffemodel.CaffeLayer:
+def stored(*blobs, kind="Deconvolution") -> SourceLayer:
   blobs = tuple(np.asarray(blob, np.float32) for blob in blobs)
-  return caffemodel.CaffeLayer("upscore2", kind, blobs)
+  return SourceLayer("upscore2", kind, blobs)
 
 
 def kernel(size=4) -> np.ndarray:

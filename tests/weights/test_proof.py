@@ -11,6 +11,7 @@ from fcn_jax import models
 from fcn_jax.models import layers as d
 from fcn_jax.weights import caffemodel, export, proof
 from fcn_jax.weights import surgery as surgery_lib
+from fcn_jax.weights.source import Source
 
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)
 
@@ -122,7 +123,7 @@ VGG = {"name": "fcn16s", "classes": 3, "width": (4, 4, 6, 6, 8, 10, 12)}
 
 
 @pytest.fixture(scope="module")
-def vgg16() -> caffemodel.CaffeNet:
+def vgg16() -> Source:
   """A classifier's file, whose biases are not zero."""
   net = models.build(models.declare(**(VGG | {"name": "vgg16"})))
   surgery_lib.initialise(net, 0, "gaussian")

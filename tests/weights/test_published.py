@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import pathlib
 import threading
 from typing import ClassVar
 
@@ -11,13 +12,39 @@ import pytest
 from fcn_jax.weights import published
 
 
-def test_a_published_file_is_known_by_its_sha1():
+def test_a_published_file_is_known_by_any_of_its_digests():
+  lengths = {"sha1": (40,), "sha256": (8, 64), "md5": (32,)}
   for name, file in published.FILES.items():
-    assert len(bytes.fromhex(file.sha1)) == 20
-    assert published.known_as(file.sha1) == (name, file.order)
-    assert file.file.endswith(".caffemodel")
     assert all(url.startswith("http") for url in file.urls)
-  assert published.known_as("0" * 40) == ("", "unknown")
+    assert pathlib.Path(file.file).suffix in (
+      *(".caffemodel", ".onnx", ".h5", ".pth", ".safetensors"),
+    )
+    if file.digest:
+      algorithm, _, value = file.digest.partition(":")
+      assert len(value) in lengths[algorithm]
+      int(value, 16)
+      assert published.known_as({algorithm: value.ljust(64, "0")}) == name
+  zeros = {"sha1": "0" * 40, "sha256": "0" * 64, "md5": "0" * 32}
+  assert published.known_as(zeros) == ""
+
+
+def test_digests_by_hand(tmp_path):
+  """Of 'abc', as their standards give them."""
+  path = tmp_path / "abc"
+  path.write_bytes(b"abc")
+  assert published.digests(path) == {
+    "sha1": "a9993e364706816aba3e25717850c26c9cd0d89d",
+    "sha256": "ba7816bf8f01cfea414140de5dae2223"
+    "b00361a396177a9cb410ff61f20015ad",
+    "md5": "900150983cd24fb0d6963f7d28e17f72",
+  }
+
+
+def test_the_listing_names_every_file_once():
+  lines = published.listing().splitlines()
+  assert len(lines) == len(published.FILES) + 1
+  for name in published.FILES:
+    assert sum(line.split()[0] == name for line in lines) == 1
 
 
 CONTENT = np.random.RandomState(0).bytes(600_000)
@@ -74,9 +101,10 @@ def fetch(server, tmp_path, monkeypatch):
   sha1 = hashlib.sha1(CONTENT).hexdigest()
   Server.asked.clear()
 
-  def run(*paths, mirrors=()):
+  def run(*paths, mirrors=(), digest=None):
     urls = tuple(server + path for path in paths)
-    toy = published.Published("toy.caffemodel", sha1, urls)
+    given = f"sha1:{sha1}" if digest is None else digest
+    toy = published.Published("toy.caffemodel", "", "", 1, given, urls)
     monkeypatch.setitem(published.FILES, "toy", toy)
     mirrors = [server + path for path in mirrors]
     return published.fetch("toy", mirrors, cache=tmp_path)
@@ -141,7 +169,24 @@ def test_failure_says_how_to_go_on_offline(fetch, server, tmp_path):
 
 
 def test_an_unreachable_server_is_a_failure_in_words(tmp_path, monkeypatch):
-  toy = published.Published("toy", "0" * 40, ("http://127.0.0.1:9/x",))
+  urls = ("http://127.0.0.1:9/x",)
+  toy = published.Published("toy", "", "", 1, "sha1:" + "0" * 40, urls)
   monkeypatch.setitem(published.FILES, "toy", toy)
   with pytest.raises(published.DownloadError, match="9/x"):
     published.fetch("toy", cache=tmp_path)
+
+
+def test_a_file_of_no_known_digest_is_shown_for_what_it_is(fetch, capsys):
+  path = fetch("/gone", "/good", digest="")
+  assert path.read_bytes() == CONTENT
+  told = capsys.readouterr().err
+  assert "its publisher gives no digest" in told
+  assert hashlib.sha256(CONTENT).hexdigest() in told
+
+
+def test_parts_of_two_sources_are_never_joined(fetch, tmp_path):
+  """Nothing but a digest would tell."""
+  with pytest.raises(published.DownloadError, match="broke after 300000"):
+    fetch("/short", digest="")
+  assert fetch("/other", digest="").read_bytes() == CONTENT[::-1]
+  assert Server.asked[-1] == ("/other", None)

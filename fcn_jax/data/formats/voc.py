@@ -7,7 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
-from fcn_jax.data.classes import parse_class_file
+from fcn_jax.data.classes import (
+  parse_class_file,
+  read_class_names,
+  unnamed_classes,
+)
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.findings import Finding, report
 from fcn_jax.data.formats.base import Format, Found, flag
@@ -42,6 +46,27 @@ CLASS_NAMES = (
   "train",
   "tvmonitor",
 )
+
+
+def names_for(classes: int, path: str | None = None) -> tuple[str, ...]:
+  """Names of so many classes: those of a file, else VOC's, else numbers.
+
+  Args:
+    classes: how many there are; VOC's names are for 21.
+    path: of a text file whose line i (from 0) names class i.
+
+  Raises:
+    DataError: the file cannot be used, or names another number of classes.
+  """
+  if path is None:
+    voc = classes == len(CLASS_NAMES)
+    return CLASS_NAMES if voc else unnamed_classes(classes)
+  names = read_class_names(path)
+  if len(names) != classes:
+    raise DataError(
+      f"{path} names {len(names)} classes, --num_classes is {classes}"
+    )
+  return names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

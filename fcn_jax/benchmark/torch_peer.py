@@ -1,4 +1,4 @@
-"""The same networks in PyTorch, for scripts/benchmark.py; it starts this.
+"""The same networks in PyTorch, for `peer`, which starts this.
 
 A process of its own, so that its threads do not disturb: it makes ready, says
 so in a line of JSON, then does one piece of work for each line it reads and

@@ -1,0 +1,138 @@
+"""A trained network scored on a data set, by default the one it has learned."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fcn_jax import files
+from fcn_jax.data import Dataset, load_dataset
+from fcn_jax.evaluation.bootstrap import Intervals
+from fcn_jax.evaluation.evaluator import evaluate
+from fcn_jax.evaluation.scores import Evaluation
+from fcn_jax.models.losses import Loss
+from fcn_jax.weights import checkpoints
+
+
+def claim(path: str | os.PathLike) -> pathlib.Path:
+  """The path of a JSON file of figures to come, see `files.claim_json`."""
+  return files.claim_json(path, {"majority_baseline"}, "file of figures")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+  """What a checkpoint is worth on a split.
+
+  Attributes:
+    checkpoint: the model directory, as it was named.
+    step: of the checkpoint.
+    dataset: what it was scored on.
+    split: of the data set.
+    evaluation: what was counted.
+    intervals: of the scores, if they were asked for.
+  """
+
+  checkpoint: str
+  step: int
+  dataset: Dataset
+  split: str
+  evaluation: Evaluation
+  intervals: Intervals | None = None
+
+  @property
+  def title(self) -> str:
+    """The network in words: where its checkpoint lies, and its step."""
+    return f"{self.checkpoint}, step {self.step}"
+
+  def text(self) -> str:
+    """A table for a terminal, and what it is of."""
+    return (
+      f"{self.title}, on {len(self.evaluation.image_ids)} images of "
+      f"{self.dataset.name}/{self.split}\n\n"
+      f"{self.evaluation.table(self.intervals)}"
+    )
+
+  def figures(self) -> dict[str, Any]:
+    """All of it by name, for JSON."""
+    figures = self.evaluation.figures()
+    if self.intervals:
+      figures["intervals"] = self.intervals.figures(self.evaluation.class_names)
+    return {
+      "checkpoint": self.checkpoint,
+      "step": self.step,
+      "data": self.dataset.name,
+      "split": self.split,
+      **figures,
+    }
+
+
+def score(
+  checkpoint: str,
+  step: str | int = "best",
+  *,
+  data: str | None = None,
+  data_dir: str | None = None,
+  split: str = "val",
+  precision: str = "float32",
+  loss_of: Callable[[Mapping[str, Any]], Loss] | None = None,
+  part_size: int = 1,
+  worst: int = 0,
+  bootstrap: int = 0,
+  bootstrap_seed: int = 0,
+) -> Scored:
+  """Scores a checkpoint on every image of a split.
+
+  Args:
+    checkpoint: a model directory.
+    step: 'best', 'latest' or a number.
+    data, data_dir: the data set; None: that of its training.
+    split: of the data set.
+    precision: of the products, a name of models.network.PRECISIONS.
+    loss_of: the loss of a recipe (nested); None: the cross entropy.
+    part_size: images in a forward pass.
+    worst: of how many images, worst by each score, predictions are kept.
+    bootstrap: resamples of the images for intervals; 0: no intervals.
+    bootstrap_seed: of the resamples.
+
+  Raises:
+    FileNotFoundError: there is no such checkpoint.
+    ValueError: there is no such data set, or it has other classes.
+  """
+  net, card, number = checkpoints.load_model(checkpoint, step, precision)
+  if not (data or card.config.get("data", {}).get("name")):
+    raise ValueError(
+      f"{checkpoint} was not trained on a data set: name one with --data"
+    )
+  dataset = data_of(card, data, data_dir)
+  if list(dataset.class_names) != card.class_names:
+    raise ValueError(
+      f"the network's classes ({', '.join(card.class_names)}) are not those "
+      f"of {dataset.name} ({', '.join(dataset.class_names)}); name another "
+      "--data, or give convert_weights.py the names with --class_names"
+    )
+  loss = loss_of and loss_of(card.config)
+  found = evaluate(
+    net, dataset, split, worst=worst, loss=loss, part_size=part_size
+  )
+  intervals = found.intervals(bootstrap, bootstrap_seed) if bootstrap else None
+  return Scored(checkpoint, number, dataset, split, found, intervals)
+
+
+def data_of(
+  card: checkpoints.ModelCard, name: str | None, data_dir: str | None
+) -> Dataset:
+  """A data set, by default the one that a network was trained on.
+
+  Args:
+    card: of the network.
+    name: of the data set; None: that of the training.
+    data_dir: where it lies; None: where that of the training does.
+
+  Raises:
+    DataError: there is no such data set.
+  """
+  trained_on = card.config.get("data", {})
+  return load_dataset(
+    name or trained_on.get("name"), data_dir or trained_on.get("data_dir")
+  )
