@@ -155,7 +155,7 @@ def test_what_metrics_ask_for_and_the_given_loss(dataset, monkeypatch):
     "ground", lambda counts: float(counts.sums["area"][0]), "", {"area": area}
   )
   monkeypatch.setitem(metrics.METRICS, "ground", ground)
-  net = short_net()
+  net = random_net()
   evaluator = Evaluator(
     dataset, "train", loss=losses.dice(), max_canvases=1, part_size=2
   )
