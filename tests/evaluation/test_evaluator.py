@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_nets import random_image, random_net, reference, short_net, split
+from small_nets import random_image, random_net, reference, split
 from stored_data import StoredDataset
 
 from fcn_jax.data.augment import Sample
