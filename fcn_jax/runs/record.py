@@ -15,22 +15,32 @@ from typing import Any
 import jax
 from tensorboardX import SummaryWriter
 
-from fcn_jax.files import without_nan
+from fcn_jax.files import DataError, replacing, without_nan
 
 METRICS = "metrics.jsonl"
 
 
 def read_metrics(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
-  """The records of a workdir, in order; NaN is null in the file, nan here."""
+  """The records of a workdir, in order; NaN is null in the file, nan here.
+
+  Raises:
+    DataError: the file holds something else.
+  """
   path = pathlib.Path(workdir) / METRICS
   if not path.exists():
     return []
   records = []
-  for line in path.read_text().splitlines():
+  for number, line in enumerate(path.read_text().splitlines(), 1):
     try:
-      records.append(json.loads(line))
+      record = json.loads(line)
     except json.JSONDecodeError:
       continue  # the last line of a run that was killed while writing
+    if not isinstance(record, dict) or not {"step", "kind"} <= record.keys():
+      raise DataError(
+        f"{path}, line {number}: no record of a training run; move the file "
+        "away"
+      )
+    records.append(record)
   return [
     {k: math.nan if v is None else v for k, v in r.items()} for r in records
   ]
@@ -52,9 +62,8 @@ class Writer:
     self._path = pathlib.Path(workdir) / METRICS
     kept = [r for r in read_metrics(workdir) if r["step"] <= resume_step]
     self.validations = {r["step"]: r for r in kept if r["kind"] == "val"}
-    temporary = self._path.with_suffix(".tmp")
-    temporary.write_text("".join(_line(record) for record in kept))
-    os.replace(temporary, self._path)
+    with replacing(self._path) as temporary:
+      temporary.write_text("".join(_line(record) for record in kept))
     self._file = self._path.open("a")
     self._board = SummaryWriter(
       str(pathlib.Path(workdir) / "tensorboard"), purge_step=resume_step + 1
@@ -86,6 +95,8 @@ class Writer:
         if isinstance(number, int | float) and math.isfinite(number):
           tag = f"{kind}/{name}/{key}" if key else f"{kind}/{name}"
           self._board.add_scalar(tag, number, step)
+    # What is not in the file when a run is killed is never written again.
+    self._board.flush()
 
 
 def _line(record: dict[str, Any]) -> str:

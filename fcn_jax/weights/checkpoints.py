@@ -15,7 +15,7 @@ import math
 import pathlib
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -238,13 +238,10 @@ def _best(scores: dict[int, float]) -> int:
 def _write(path: pathlib.Path, parts: dict, card: dict[str, Any]) -> None:
   """Writes a checkpoint under another name, then gives it its own."""
   metadata = card | {_CRC32: _checksums(parts)}
-  with _orbax_is_quiet():
-    try:
-      ocp.save_checkpointables(path, parts, custom_metadata=metadata)
-    except Exception as error:
-      raise OSError(
-        f"{path}: the checkpoint could not be written [{_first_line(error)}]"
-      ) from None
+  with _one_line_of(
+    lambda why: OSError(f"{path}: the checkpoint cannot be written [{why}]")
+  ):
+    ocp.save_checkpointables(path, parts, custom_metadata=metadata)
 
 
 def _read(path: pathlib.Path, like: dict[str, Any]) -> dict[str, Any]:
@@ -254,13 +251,13 @@ def _read(path: pathlib.Path, like: dict[str, Any]) -> dict[str, Any]:
     DamagedCheckpoint: they are not.
   """
   stored = _metadata(path).get(_CRC32, {})
-  with _orbax_is_quiet():
-    try:
-      found = ocp.load_checkpointables(path, like)
-    except (MemoryError, jax.errors.JaxRuntimeError):
-      raise
-    except Exception as error:  # of many kinds
-      raise _damaged(path, _first_line(error)) from None
+  with _one_line_of(lambda why: _damaged(path, why)):
+    # One by one: of two at once, Orbax leaves the second behind if the first
+    # fails, and Python warns of that.
+    found = {
+      name: ocp.load_checkpointables(path, {name: part})[name]
+      for name, part in like.items()
+    }
   for name, value in _checksums(found).items():
     if stored.get(name, value) != value:
       raise _damaged(path, f"the CRC-32 of {name} is not the one stored")
@@ -273,11 +270,8 @@ def _metadata(path: pathlib.Path) -> dict[str, Any]:
   Raises:
     DamagedCheckpoint: it cannot be read.
   """
-  with _orbax_is_quiet():
-    try:
-      found = ocp.checkpointables_metadata(path).custom_metadata
-    except Exception as error:  # of many kinds
-      raise _damaged(path, _first_line(error)) from None
+  with _one_line_of(lambda why: _damaged(path, why)):
+    found = ocp.checkpointables_metadata(path).custom_metadata
   if not found:
     raise _damaged(path, "its metadata are cut, or none")
   return found
@@ -317,15 +311,24 @@ def _checksums(parts: dict[str, Any]) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def _orbax_is_quiet():
-  """Its log shows the traceback of what is raised as one line here."""
+def _one_line_of(make: Callable[[str], Exception]) -> Iterator[None]:
+  """Turns whatever Orbax raises, of many kinds, into one error.
+
+  Its log shows the traceback, which is kept back.
+  """
   logger = absl_logging.get_absl_logger()
-  before = logger.level
+  before, failure = logger.level, None
   logger.setLevel(logging.CRITICAL + 1)
   try:
     yield
+  except (MemoryError, jax.errors.JaxRuntimeError):
+    raise
+  except Exception as error:
+    failure = make(_first_line(error))
   finally:
     logger.setLevel(before)
+  if failure:
+    raise failure
 
 
 def _absolute(directory: str | pathlib.Path) -> pathlib.Path:

@@ -423,7 +423,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(
   before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
   resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
   try:
-    with pytest.raises(OSError, match="could not be written") as error:
+    with pytest.raises(OSError, match="cannot be written") as error:
       save(saved, states, 2)
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
