@@ -13,7 +13,10 @@ import time
 from typing import Any
 
 import jax
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.summary import scalar
 
 from fcn_jax.files import DataError, replacing, without_nan
 
@@ -65,9 +68,7 @@ class Writer:
     with replacing(self._path) as temporary:
       temporary.write_text("".join(_line(record) for record in kept))
     self._file = self._path.open("a")
-    self._board = SummaryWriter(
-      str(pathlib.Path(workdir) / "tensorboard"), purge_step=resume_step + 1
-    )
+    self._board = _Board(pathlib.Path(workdir) / "tensorboard", resume_step + 1)
 
   def __enter__(self):
     return self
@@ -89,14 +90,44 @@ class Writer:
       self.validations[step] = record
     self._file.write(_line(record))
     self._file.flush()
+    tagged = {}
     for name, value in figures.items():
       many = value if isinstance(value, dict) else {"": value}
       for key, number in many.items():
         if isinstance(number, int | float) and math.isfinite(number):
-          tag = f"{kind}/{name}/{key}" if key else f"{kind}/{name}"
-          self._board.add_scalar(tag, number, step)
-    # What is not in the file when a run is killed is never written again.
-    self._board.flush()
+          tagged[f"{kind}/{name}/{key}" if key else f"{kind}/{name}"] = number
+    self._board.write(step, tagged)
+
+
+class _Board:
+  """A new event file of TensorBoard that has each record as soon as written.
+
+  tensorboardX's SummaryWriter keeps records in a queue, which a kill empties,
+  and names files by the second.
+
+  Args:
+    folder: of the event files; made if absent.
+    purge_step: records from this step on, in earlier files, do not count.
+  """
+
+  def __init__(self, folder: pathlib.Path, purge_step: int):
+    folder.mkdir(exist_ok=True)
+    self._events = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+    start = SessionLog(status=SessionLog.START)
+    self._add(purge_step, session_log=start)
+
+  def write(self, step: int, scalars: dict[str, float]) -> None:
+    summary = Summary()
+    for tag, number in scalars.items():
+      summary.MergeFrom(scalar(tag, number))
+    self._add(step, summary=summary)
+
+  def close(self) -> None:
+    self._events.close()
+
+  def _add(self, step: int, **what: Any) -> None:
+    self._events.write_event(Event(step=step, wall_time=time.time(), **what))
+    self._events.flush()
 
 
 def _line(record: dict[str, Any]) -> str:
