@@ -61,26 +61,37 @@ step train "$run/fcn_alexnet" \
   scripts/train.py --config=configs/shapes_fcn_alexnet.py \
   --workdir="$run/fcn_alexnet" --config.init.path="$run/converted"
 
+step skips "$run/fcn_alexnet8s" \
+  "Add finer scores (skips from pool2 and pool1), and train a little more" \
+  scripts/train.py --config=configs/shapes_fcn_alexnet8s.py \
+  --workdir="$run/fcn_alexnet8s" --config.init.path="$run/fcn_alexnet"
+
+step compare "$run/comparison.html" \
+  "Lay both trainings side by side" \
+  scripts/compare_runs.py "$run/fcn_alexnet" "$run/fcn_alexnet8s" \
+  --output="$run/comparison.html"
+
 step draw "$run/new_images" \
   "Draw twelve images that no network has seen" \
   -m fcn_jax.data.shapes --images="$run/new_images" --seed=1
 
 step predict "" \
   "Segment them" \
-  scripts/predict.py --checkpoint="$run/fcn_alexnet" \
+  scripts/predict.py --checkpoint="$run/fcn_alexnet8s" \
   --images="$run/new_images" --output_dir="$run/predictions" \
   --report="$run/predictions.html"
 
 step evaluate "" \
   "Score the network on the validation images" \
-  scripts/evaluate.py --checkpoint="$run/fcn_alexnet" --split=val \
+  scripts/evaluate.py --checkpoint="$run/fcn_alexnet8s" --split=val \
   --output="$run/metrics.json" --report="$run/evaluation.html"
 
 cat <<END
 
 Pages to look at, in $root/$run:
   data.html                 the data set
-  fcn_alexnet/report.html   the training
+  fcn_alexnet/report.html   the training of FCN-AlexNet
+  comparison.html           the same with finer scores, side by side
   predictions.html          the new images
   evaluation.html           the scores, and the worst images
 The pictures alone lie in predictions, the scores in metrics.json.

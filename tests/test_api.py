@@ -73,3 +73,12 @@ def test_importing_is_cheap():
   told = subprocess.check_output([sys.executable, "-c", code], text=True)
   assert told.startswith("False ")
   assert "'load_dataset'" in told
+
+
+def test_looking_up_load_costs_little_more_than_jax():
+  """What takes long is imported when a network is read, or never."""
+  code = "import sys, fcn_jax; fcn_jax.load; print(*sys.modules)"
+  told = subprocess.check_output([sys.executable, "-c", code], text=True)
+  late = {"flax", "optax", "orbax", "grain", "tensorflow_datasets"}
+  assert "jax" in told.split()
+  assert not late & set(told.split())

@@ -5,6 +5,7 @@ augmentation, a schedule, an optimizer, a metric, a data format and a page that
 the package does not know are used with no other edit.
 """
 
+import json
 import re
 
 import numpy as np
@@ -17,11 +18,13 @@ from fcn_jax import models
 from fcn_jax.data import augment, formats
 from fcn_jax.data.prepare import Output
 from fcn_jax.evaluation import metrics
+from fcn_jax.models import layers as declared
 from fcn_jax.models import losses
 from fcn_jax.reports import page
 from fcn_jax.runs.comparison import compare
 from fcn_jax.runs.record import read_metrics
 from fcn_jax.training import optimizers, recipe
+from fcn_jax.weights import readers
 
 README = (ROOT / "README.md").read_text()
 
@@ -44,6 +47,7 @@ def added():
       (optimizers, "OPTIMIZERS"),
       (metrics, "METRICS"),
       (formats, "FORMATS"),
+      (readers, "READERS"),
     ):
       # The tables are known to other modules by name: changed in place.
       kept = dict(getattr(module, table))
@@ -58,6 +62,7 @@ def added():
       (optimizers.OPTIMIZERS, "lion"),
       (metrics.METRICS, "worst_iu"),
       (formats.FORMATS, "together"),
+      (readers.READERS, "json"),
     ]
     space = {"fcn_jax": fcn_jax}
     for block in blocks("Add your own"):
@@ -143,6 +148,31 @@ def test_predictions_and_the_page(added, workdirs, tmp_path):
   path = added["write_shares"](tmp_path / "shares.html", result, tmp_path)
   assert "Share of the pixels" in path.read_text()
   assert "water" in path.read_text()
+
+
+def test_weights_are_read_from_the_format_that_is_added(added, tmp_path):
+  """Every kernel 0 and every bias 1: fc7 is 1, and the proof holds."""
+  layers = models.declare("alexnet", 3, width=0.02)
+  tensors = {
+    name: {
+      "weight": np.zeros(
+        np.take(arrays["kernel"].shape, [3, 2, 0, 1])
+      ).tolist(),
+      "bias": np.ones(arrays["bias"].shape).tolist(),
+    }
+    for name, arrays in declared.weights(layers).items()
+  }
+  (tmp_path / "net.json").write_text(json.dumps(tensors))
+  receipt = fcn_jax.convert(
+    tmp_path / "net.json",
+    tmp_path / "converted",
+    "fcn_alexnet",
+    class_names=("a", "b"),
+    palette=[[i, i, i] for i in range(256)],
+    given={"width": 0.02},
+  )
+  assert "proof   holds" in str(receipt)
+  assert fcn_jax.load(tmp_path / "converted").network.fc7.bias[0] == 1
 
 
 def test_it_is_short_and_its_links_lead_somewhere():

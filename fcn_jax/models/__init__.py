@@ -34,6 +34,7 @@ NETWORKS = {
   "vgg16": Registered(vgg16.classifier),
   "fcn_alexnet": Registered(fcn.fcn_alexnet, "alexnet"),
   "fcn_alexnet_owt": Registered(fcn.fcn_alexnet_owt, "alexnet_owt"),
+  "fcn_alexnet8s": Registered(fcn.fcn_alexnet8s, "alexnet"),
   "fcn32s": Registered(fcn.fcn32s, "vgg16"),
   "fcn16s": Registered(fcn.fcn16s, "vgg16"),
   "fcn8s": Registered(fcn.fcn8s, "vgg16"),

@@ -41,6 +41,31 @@ def fcn_alexnet_owt(
   )
 
 
+def fcn_alexnet8s(
+  classes: int,
+  width: float | tuple[int, ...] = 1.0,
+  order: str = "pool_norm",
+  mean_bgr: tuple[float, float, float] = (116.0, 116.0, 116.0),
+) -> d.Layers:
+  """FCN-AlexNet with scores of pool2 and pool1: its stride is 8, as FCN-8s'.
+
+  What is added is scaled down: pool1's values are some forty times fc7's, and
+  a head that reads them would learn so much faster.  With zero scores of pool2
+  and pool1 it is FCN-AlexNet to rounding: kernels 3, 3 and 15 in a row are its
+  kernel of 63.
+  """
+  return (
+    *alexnet.trunk(width, order, mean_bgr, conv1_pad=100),
+    score("score_fr", classes),
+    d.Upscore("upscore2", kernel=3, stride=2),
+    *_skip("pool2", "upscore2", classes, 0.1),
+    d.Upscore("upscore_pool2", kernel=3, stride=2),
+    *_skip("pool1", "upscore_pool2", classes, 0.1),
+    d.Upscore("upscore8", kernel=15, stride=8),
+    d.Crop("score", like="data"),
+  )
+
+
 def fcn32s(
   classes: int,
   width: float | tuple[int, ...] = 1.0,

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
@@ -29,6 +28,8 @@ Picture = str | os.PathLike | bytes | Image.Image | np.ndarray | jax.Array
 @functools.partial(jax.jit, static_argnums=0)
 def forward(graphdef, params, frozen, image, extent):
   """Scores [b, h, w, classes]; one program per declaration and canvas."""
+  from flax import nnx
+
   return nnx.merge(graphdef, params, frozen)(image, extent)
 
 
@@ -92,11 +93,13 @@ class Predictor:
 
   def __init__(
     self,
-    net: models.Network,
+    net: "models.Network",
     about: checkpoints.ModelCard,
     step: int = 0,
     mesh: jax.sharding.Mesh | None = None,
   ):
+    from flax import nnx  # a second, at the first network
+
     geometry.check_segmentation(net.layers, len(about.class_names))
     self.network = net
     self.about = about

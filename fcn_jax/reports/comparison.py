@@ -78,7 +78,8 @@ def drawings(compared: comparison.Comparison) -> list[curves_lib.Figure]:
     ]
     curves = [curve for curve in curves if curve.steps.size]
     if curves:
-      file = quantity.name.lower().replace(" ", "_")
+      words = quantity.name.lower().replace(" ", "_")
+      file = quantity.key if quantity.key in METRICS else words
       baseline = _baseline(compared, quantity)
       found.append(curves_lib.draw(quantity.name, file, curves, baseline))
   return found

@@ -20,13 +20,11 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint.experimental.v1 as ocp
 from absl import logging as absl_logging
-from flax import nnx
 
 from fcn_jax import models
 from fcn_jax.files import DataError, write_json
-from fcn_jax.weights import caffemodel, safetensors_file, surgery
+from fcn_jax.weights import safetensors_file
 from fcn_jax.weights.source import WeightFileError
 
 _log = logging.getLogger(__name__)
@@ -70,6 +68,13 @@ class ModelCard:
   def declaration(self):
     """The declared layers of this model."""
     return models.declare(**self.model)
+
+
+def _orbax():
+  """Orbax and Flax take a second to import: only where they are used."""
+  import orbax.checkpoint.experimental.v1
+
+  return orbax.checkpoint.experimental.v1
 
 
 class Checkpoints:
@@ -241,7 +246,7 @@ def _write(path: pathlib.Path, parts: dict, card: dict[str, Any]) -> None:
   with _one_line_of(
     lambda why: OSError(f"{path}: the checkpoint cannot be written [{why}]")
   ):
-    ocp.save_checkpointables(path, parts, custom_metadata=metadata)
+    _orbax().save_checkpointables(path, parts, custom_metadata=metadata)
 
 
 def _read(path: pathlib.Path, like: dict[str, Any]) -> dict[str, Any]:
@@ -255,7 +260,7 @@ def _read(path: pathlib.Path, like: dict[str, Any]) -> dict[str, Any]:
     # One by one: of two at once, Orbax leaves the second behind if the first
     # fails, and Python warns of that.
     found = {
-      name: ocp.load_checkpointables(path, {name: part})[name]
+      name: _orbax().load_checkpointables(path, {name: part})[name]
       for name, part in like.items()
     }
   for name, value in _checksums(found).items():
@@ -271,7 +276,7 @@ def _metadata(path: pathlib.Path) -> dict[str, Any]:
     DamagedCheckpoint: it cannot be read.
   """
   with _one_line_of(lambda why: _damaged(path, why)):
-    found = ocp.checkpointables_metadata(path).custom_metadata
+    found = _orbax().checkpointables_metadata(path).custom_metadata
   if not found:
     raise _damaged(path, "its metadata are cut, or none")
   return found
@@ -341,6 +346,8 @@ def has_checkpoint(directory: str | pathlib.Path) -> bool:
 
 
 def _model(params: Any, frozen: Any) -> dict[str, Any]:
+  from flax import nnx
+
   return {
     "params": nnx.to_pure_dict(params),
     "frozen": nnx.to_pure_dict(frozen),
@@ -357,20 +364,24 @@ def _abstract(x):
   return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
 
-def _filled(state: nnx.State, values: dict) -> nnx.State:
+def _filled(state: Any, values: dict) -> Any:
+  from flax import nnx
+
   state = jax.tree.map(lambda x: x, state)
   nnx.replace_by_pure_dict(state, values)
   return state
 
 
 def save_model(
-  directory: str | pathlib.Path, net: models.Network, about: ModelCard
+  directory: str | pathlib.Path, net: "models.Network", about: ModelCard
 ) -> None:
   """Writes a network as a model directory with one checkpoint, step 0.
 
   Raises:
     FileExistsError: the directory already holds checkpoints.
   """
+  from flax import nnx
+
   directory = _absolute(directory)
   if (directory / FOLDER).exists():
     raise FileExistsError(
@@ -432,7 +443,7 @@ def load_model(
   directory: str | pathlib.Path,
   step: str | int = "best",
   precision: str = "float32",
-) -> tuple[models.Network, ModelCard, int]:
+) -> "tuple[models.Network, ModelCard, int]":
   """The network of a model directory, what it says of itself, and its step.
 
   Raises:
@@ -440,6 +451,8 @@ def load_model(
     DamagedCheckpoint: it is not what was written; the message names one that
       is.
   """
+  from flax import nnx
+
   if (_absolute(directory) / CLASSIFIER).is_file() and not has_checkpoint(
     directory
   ):
@@ -447,9 +460,13 @@ def load_model(
   number, about = load_about(directory, step)
   if _is_folder(directory):
     return _load_folder(_absolute(directory), about, precision), about, number
-  net = models.build(about.declaration(), precision)
+  net = nnx.eval_shape(lambda: models.build(about.declaration(), precision))
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
-  like = {"model": jax.tree.map(_abstract, _model(params, frozen))}
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  like = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+    {"model": _model(params, frozen)},
+  )
   with _naming_a_whole_one(directory, number, lambda path: _read(path, like)):
     values = _read(_absolute(directory) / FOLDER / str(number), like)["model"]
   params = _filled(params, values["params"])
@@ -512,12 +529,14 @@ def _folder_config(directory: pathlib.Path) -> dict[str, Any]:
 
 def _load_folder(
   directory: pathlib.Path, about: ModelCard, precision: str
-) -> models.Network:
+) -> "models.Network":
   """The network of a folder that `model_folder` wrote.
 
   Raises:
     WeightFileError: its tensors are not those of the network.
   """
+  from flax import nnx
+
   path = directory / SAFETENSORS
   tensors = safetensors_file.load(path)
   net = models.build(about.declaration(), precision)
@@ -542,13 +561,15 @@ def _load_folder(
 
 def _load_classifier(
   directory: pathlib.Path, precision: str
-) -> tuple[models.Network, ModelCard]:
+) -> "tuple[models.Network, ModelCard]":
   """What pretrain_classifier.py of version 0.1.0 wrote: no checkpoint.
 
   Raises:
     FileNotFoundError: a file is missing.
     SurgeryError: the files do not belong together.
   """
+  from fcn_jax.weights import caffemodel, surgery
+
   for name in ("classes.txt", "config.json"):
     if not (directory / name).is_file():
       raise FileNotFoundError(

@@ -75,6 +75,7 @@ PARAMETERS = {
   "fcn32s": (21, 134_346_581),
   "fcn16s": (21, 134_346_581 + 10_773),
   "fcn8s": (21, 134_346_581 + 10_773 + 5_397),
+  "fcn_alexnet8s": (21, 56_954_261 + 257 * 21 + 97 * 21),
   "fcn8s_atonce": (21, 134_346_581 + 10_773 + 5_397),
 }
 
@@ -280,3 +281,17 @@ def test_lower_precisions_come_near(name, precision, share):
   assert score.dtype == jnp.float32
   assert net.fc6.kernel[...].dtype == jnp.float32
   assert_near(score[0], reference(exact, image), share)
+
+
+def test_skips_of_zero_change_nothing():
+  """Kernels 3, 3, 15 in a row are the kernel of 63; offsets 5, 10 and 18."""
+  one = random_net()
+  options = {"width": (4, 8, 8, 8, 8, 12, 12), "mean_bgr": (104, 117, 123)}
+  declared = models.declare("fcn_alexnet8s", 5, **options)
+  assert [*geometry.crop_offsets(declared).values()] == [5, 10, 18]
+  other = models.build(declared)
+  surgery.surgery(export.to_caffe(one), other)
+  image = jnp.asarray(random_image(np.random.default_rng(0), 75, 93)[None])
+  assert_near(other(image), one(image))
+  for n in range(1, 701):
+    geometry.sizes(declared, n)
