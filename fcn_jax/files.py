@@ -1,13 +1,18 @@
 """Files written whole, and never over a stranger's."""
 
 import contextlib
+import fcntl
 import functools
 import json
+import logging
 import math
 import os
 import pathlib
+import platform
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 
 class DataError(ValueError):
@@ -23,6 +28,34 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(path: pathlib.Path, refusal: str) -> Iterator[None]:
+  """Holds a lock file, which the kernel takes back when the process dies.
+
+  The file stays; what counts is its lock. It says who holds it.
+
+  Args:
+    path: of the file, in an existing folder.
+    refusal: what follows 'process 12 of HOST', if that has it.
+
+  Raises:
+    DataError: another process has it.
+  """
+  with path.open("a+") as stream:
+    try:
+      fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      stream.seek(0)
+      who = stream.read().strip() or "another process"
+      raise DataError(f"{who} {refusal}") from None
+    except OSError as error:  # a file system without locks
+      _log.warning("%s cannot be locked [%s]; see to it yourself", path, error)
+    stream.truncate(0)
+    stream.write(f"process {os.getpid()} of {platform.node()}\n")
+    stream.flush()
+    yield
 
 
 def check_writable(path: str | os.PathLike, folder: bool = False) -> None:

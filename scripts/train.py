@@ -4,7 +4,8 @@ r"""Trains a network as a config says; the same command resumes a stopped run.
     --workdir=runs/voc --config.init.path=converted/bvlc_alexnet
 
 Any field of the config can be given on the command line, as in
---config.base_lr=1e-3.
+--config.base_lr=1e-3. A longer --config.duration makes a run longer, also a
+finished one; where its learning rate depends on the duration, with --extend.
 
   python scripts/train.py --config=configs/voc_fcn_alexnet_digits.py \
     --preview_lr --preview_output=rate.html
@@ -46,6 +47,9 @@ _DRY_RUN = flags.DEFINE_boolean(
 _PRINT_CONFIG = flags.DEFINE_boolean(
   "print_config", False, "Print the whole config, and train nothing."
 )
+_EXTEND = flags.DEFINE_boolean(
+  "extend", False, "Let a longer duration change the learning rates of a run."
+)
 flags.mark_flag_as_required("config")
 
 
@@ -86,7 +90,7 @@ def main() -> int:
   elif _DRY_RUN.value:
     loop.dry_run(config)
   else:
-    result = loop.train_and_evaluate(config, _WORKDIR.value)
+    result = loop.train_and_evaluate(config, _WORKDIR.value, _EXTEND.value)
     if result.stopped_by is not None:
       print("Stopped; the same command resumes.")
       return 128 + result.stopped_by

@@ -44,6 +44,19 @@ def pytest_configure(config):
   )
 
 
+def pytest_addoption(parser):
+  parser.addoption(
+    "--all", action="store_true", help="also the tests marked exhaustive"
+  )
+
+
+def pytest_collection_modifyitems(config, items):
+  if not config.getoption("--all"):
+    for item in items:
+      if item.get_closest_marker("exhaustive"):
+        item.add_marker(pytest.mark.skip(reason="only with --all"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
   """The folder of data that is not ours to publish; skips without it."""

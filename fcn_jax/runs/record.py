@@ -13,24 +13,37 @@ import time
 from typing import Any
 
 import jax
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.summary import scalar
 
-from fcn_jax.files import without_nan
+from fcn_jax.files import DataError, replacing, without_nan
 
 METRICS = "metrics.jsonl"
 
 
 def read_metrics(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
-  """The records of a workdir, in order; NaN is null in the file, nan here."""
+  """The records of a workdir, in order; NaN is null in the file, nan here.
+
+  Raises:
+    DataError: the file holds something else.
+  """
   path = pathlib.Path(workdir) / METRICS
   if not path.exists():
     return []
   records = []
-  for line in path.read_text().splitlines():
+  for number, line in enumerate(path.read_text().splitlines(), 1):
     try:
-      records.append(json.loads(line))
+      record = json.loads(line)
     except json.JSONDecodeError:
       continue  # the last line of a run that was killed while writing
+    if not isinstance(record, dict) or not {"step", "kind"} <= record.keys():
+      raise DataError(
+        f"{path}, line {number}: no record of a training run; move the file "
+        "away"
+      )
+    records.append(record)
   return [
     {k: math.nan if v is None else v for k, v in r.items()} for r in records
   ]
@@ -52,13 +65,10 @@ class Writer:
     self._path = pathlib.Path(workdir) / METRICS
     kept = [r for r in read_metrics(workdir) if r["step"] <= resume_step]
     self.validations = {r["step"]: r for r in kept if r["kind"] == "val"}
-    temporary = self._path.with_suffix(".tmp")
-    temporary.write_text("".join(_line(record) for record in kept))
-    os.replace(temporary, self._path)
+    with replacing(self._path) as temporary:
+      temporary.write_text("".join(_line(record) for record in kept))
     self._file = self._path.open("a")
-    self._board = SummaryWriter(
-      str(pathlib.Path(workdir) / "tensorboard"), purge_step=resume_step + 1
-    )
+    self._board = _Board(pathlib.Path(workdir) / "tensorboard", resume_step + 1)
 
   def __enter__(self):
     return self
@@ -80,12 +90,44 @@ class Writer:
       self.validations[step] = record
     self._file.write(_line(record))
     self._file.flush()
+    tagged = {}
     for name, value in figures.items():
       many = value if isinstance(value, dict) else {"": value}
       for key, number in many.items():
         if isinstance(number, int | float) and math.isfinite(number):
-          tag = f"{kind}/{name}/{key}" if key else f"{kind}/{name}"
-          self._board.add_scalar(tag, number, step)
+          tagged[f"{kind}/{name}/{key}" if key else f"{kind}/{name}"] = number
+    self._board.write(step, tagged)
+
+
+class _Board:
+  """A new event file of TensorBoard that has each record as soon as written.
+
+  tensorboardX's SummaryWriter keeps records in a queue, which a kill empties,
+  and names files by the second.
+
+  Args:
+    folder: of the event files; made if absent.
+    purge_step: records from this step on, in earlier files, do not count.
+  """
+
+  def __init__(self, folder: pathlib.Path, purge_step: int):
+    folder.mkdir(exist_ok=True)
+    self._events = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+    start = SessionLog(status=SessionLog.START)
+    self._add(purge_step, session_log=start)
+
+  def write(self, step: int, scalars: dict[str, float]) -> None:
+    summary = Summary()
+    for tag, number in scalars.items():
+      summary.MergeFrom(scalar(tag, number))
+    self._add(step, summary=summary)
+
+  def close(self) -> None:
+    self._events.close()
+
+  def _add(self, step: int, **what: Any) -> None:
+    self._events.write_event(Event(step=step, wall_time=time.time(), **what))
+    self._events.flush()
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -18,8 +18,6 @@ from fcn_jax.runs.record import (
   read_sessions,
 )
 
-# Fields by which the config of a training run is known.
-_OF_A_RUN = ("duration", "data.name")
 _RECENT = 5  # records that tell how fast a run is now
 
 
@@ -169,7 +167,7 @@ def read_run(
     config = config_lib.read(path, complete)
   except ValueError as error:
     raise ValueError(f"{path}: not the config of a run ({error})") from None
-  missing = [name for name in _OF_A_RUN if name not in config]
+  missing = [name for name in config_lib.OF_A_RUN if name not in config]
   if missing:
     raise ValueError(
       f"{workdir} is not the workdir of scripts/train.py: its config.json has "

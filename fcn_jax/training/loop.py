@@ -8,9 +8,11 @@ import dataclasses
 import logging
 import math
 import pathlib
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,7 @@ from fcn_jax.data import Dataset
 from fcn_jax.data.augment import largest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.evaluation.metrics import METRICS
+from fcn_jax.files import DataError
 from fcn_jax.models import geometry
 from fcn_jax.reports import live
 from fcn_jax.runs import config as config_lib
@@ -44,6 +47,8 @@ from fcn_jax.training.step import Stepper, Training, TrainState, make_loss
 from fcn_jax.weights import checkpoints
 
 _log = logging.getLogger(__name__)
+
+_LOOKED_AT = 100_000  # steps whose learning rates are compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +75,9 @@ class Outcome:
     return nnx.merge(self.graphdef, self.state.params, self.state.frozen)
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
+def train_and_evaluate(
+  config: ConfigDict, workdir: str, extend: bool = False
+) -> Outcome:
   """Trains as the config says; resumes where the workdir's last run stopped.
 
   Args:
@@ -78,28 +85,47 @@ def train_and_evaluate(config: ConfigDict, workdir: str) -> Outcome:
     workdir: where checkpoints, metrics.jsonl, tensorboard/, config.json,
       receipt.txt, report.html and what it is drawn from go; made if absent.
       Of a classifier also classifier.caffemodel and classes.txt, at its end.
+    extend: whether a run may be made longer where its learning rate depends on
+      the duration; the schedule is laid over the new one then.
 
   Raises:
     ValueError: a field of the config is unknown or out of range, the network
       does not score pixels or does not take an image of this size, or the
       workdir belongs to a run with another config.
+    DataError: the workdir is in use or holds somebody else's files, none of its
+      checkpoints is whole, there is no room for the next, or a record of the
+      data cannot be read.
     progress.NotFinite: the loss became NaN or infinite.
   """
   config = recipe.check(config)
   folder = pathlib.Path(workdir).expanduser()
   pretrain.check_unclaimed(folder)
-  begun = checkpoints.has_checkpoint(folder)
-  config_lib.claim_workdir(config, folder, begun, recipe.complete)
-  dataset = input.load_data(config)
-  run = _Run(config, folder, dataset)
-  with (
-    checkpoints.Checkpoints(folder, config.keep_latest) as saved,
-    Stopping() as stop,
-  ):
-    outcome = run(saved, stop)
-  if dataset.square and outcome.stopped_by is None:
-    pretrain.write_classifier(outcome.network, outcome.card, folder)
+  stored = _stored_config(folder)
+  with config_lib.in_use(folder, stored):
+    before = config_lib.claim_workdir(
+      config, folder, stored is not None, recipe.complete, stored
+    )
+    dataset = input.load_data(config)
+    run = _Run(config, folder, dataset)
+    run.check_duration(before, extend)
+    saved = checkpoints.Checkpoints(folder, config.keep_latest)
+    with Stopping() as stop:
+      outcome = run(saved, stop)
+    if dataset.square and outcome.stopped_by is None:
+      pretrain.write_classifier(outcome.network, outcome.card, folder)
   return outcome
+
+
+def _stored_config(folder: pathlib.Path) -> dict[str, Any] | None:
+  """The config in the latest checkpoint; None: there is no checkpoint.
+
+  Nothing is read, and it is empty, where config.json has it.
+  """
+  if not checkpoints.has_checkpoint(folder):
+    return None
+  if (folder / config_lib.FILE).exists():
+    return {}
+  return checkpoints.load_about(folder, "latest")[1].config
 
 
 def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
@@ -146,6 +172,7 @@ class _Run:
     self.log_every = every(config.log_every)
     self.about = about(config, data)
     self.layers = self.about.declaration()
+    memory.check_fits(self.layers, config, self.loader.canvases)
     if data.square:
       geometry.check_classifier(self.layers, len(data.class_names))
     else:
@@ -179,9 +206,10 @@ class _Run:
 
   def __call__(self, saved: checkpoints.Checkpoints, stop: Stopping) -> Outcome:
     config = self.config
-    start = saved.latest
-    state, training = self._start(saved, start)
+    state, training, start = self._resume(saved)
     step = start or 0
+    if step < self.total:
+      self._check_room(state)
     stepper = Stepper(training, self.mesh, self.loader.one_part)
     if step < self.total:
       memory.warn_before_training(
@@ -265,6 +293,84 @@ class _Run:
       f"run: {total} steps would take {text.duration(total * seconds)}, an "
       f"epoch of {epoch} {text.duration(epoch * seconds)}, without validation"
     )
+
+  def check_duration(self, before: str, extend: bool) -> None:
+    """Holds the duration against the one that the run was begun with.
+
+    Raises:
+      ValueError: it is shorter; or longer, the learning rate depends on it,
+        and `extend` was not given.
+    """
+    epoch = self.loader.sampler.steps_per_epoch
+    old = optimizers.steps_in(before, None, epoch)
+    if old == self.total:
+      return
+    if self.total < old:
+      raise ValueError(
+        f"config.duration = {self.config.duration!r}: {self.folder} was begun "
+        f"with {before!r}, and a run can only be made longer"
+      )
+    steps = np.unique(np.linspace(0, max(old - 1, 0), _LOOKED_AT).astype(int))
+    rates = [
+      jax.vmap(optimizers.make_schedule(self.config, total, epoch))(steps)
+      for total in (old, self.total)
+    ]
+    if not np.array_equal(*rates):
+      if not extend:
+        raise ValueError(
+          f"config.duration = {self.config.duration!r}: {self.folder} was "
+          f"begun with {before!r}, and its learning rate depends on that "
+          f"(lr_policy = {self.config.lr_policy!r}); --extend lays the "
+          "schedule over the new duration, so that the rate rises again"
+        )
+      _log.warning(
+        "the schedule is laid over %d steps instead of %d: the learning rate "
+        "of step %d is %.3g now, and was %.3g",
+        self.total,
+        old,
+        old,
+        rates[1][-1],
+        rates[0][-1],
+      )
+    _log.info("made longer: %d steps instead of %d", self.total, old)
+    config_lib.write(self.config, self.folder)
+
+  def _check_room(self, state: TrainState) -> None:
+    """Raises DataError: the disk has no room for the next checkpoint."""
+    need = checkpoints.room_needed(state.params, state.frozen, state.opt_state)
+    free = shutil.disk_usage(self.folder).free
+    if free < need:
+      raise DataError(
+        f"{self.folder}: a checkpoint takes {text.byte_size(need)}, and "
+        f"{text.byte_size(free)} are free there; make room, or name another "
+        "--workdir"
+      )
+
+  def _resume(
+    self, saved: checkpoints.Checkpoints
+  ) -> tuple[TrainState, Training, int | None]:
+    """The state of the newest whole checkpoint and its step, or of step 0.
+
+    Raises:
+      DataError: there are checkpoints, and none is whole.
+    """
+    damaged = []
+    for start in reversed(saved.steps):
+      try:
+        state, training = self._start(saved, start)
+      except checkpoints.DamagedCheckpoint as error:
+        damaged.append((start, error))
+        continue
+      for step, error in damaged:
+        place = saved.set_aside(step)
+        _log.warning("%s; it is %s now, step %d is taken", error, place, start)
+      return state, training, start
+    if damaged:
+      raise DataError(
+        f"{damaged[0][1]}; no other is whole: name another --workdir, or "
+        f"delete {self.folder / checkpoints.FOLDER} to begin anew"
+      )
+    return *self._start(None, None), None
 
   def _start(self, saved, start) -> tuple[TrainState, Training]:
     """The state of step 0, or of the checkpoint `start`."""

@@ -8,7 +8,7 @@ itself comes on top; see `PROCESS` and `Need.checkpoint`.
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -22,6 +22,7 @@ from fcn_jax import devices, models
 from fcn_jax.data.pipeline import Loader, Part
 from fcn_jax.models import layers as d
 from fcn_jax.models import losses
+from fcn_jax.models.describe import count_parameters
 from fcn_jax.text import byte_size
 from fcn_jax.text import table as text_table
 from fcn_jax.training import optimizers
@@ -292,6 +293,41 @@ def parts_of(images: int, part_size: int, one_part: bool) -> int:
   """Parts of a batch whose images all lie on one canvas; 1: never more."""
   # A second part, however small the batch: its images may lie elsewhere.
   return 1 if one_part else max(2, -(-images // part_size))
+
+
+def check_fits(
+  layers: d.Layers, config: ConfigDict, canvases: Iterable[tuple[int, int]]
+) -> None:
+  """Refuses what cannot fit however it is computed; nothing is allocated.
+
+  Args:
+    layers: of the network, whose parameters, their gradients and their history
+      are float32.
+    config: the recipe.
+    canvases: (height, width) of the images; one byte a color and one a label.
+
+  Raises:
+    ValueError: there is less memory than that.
+  """
+  room, host = devices.memory_limit(), devices.host_memory()
+  parameters = count_parameters(layers)
+  if room and 12 * parameters > room.bytes:
+    width = f" (model.width = {config.model.width!r})" * (
+      "width" in config.model
+    )
+    raise ValueError(
+      f"{config.model.name}{width}: {parameters:,} parameters, their gradients "
+      f"and their history fill {byte_size(12 * parameters)}; the {room.of}: "
+      f"{byte_size(room.bytes)}"
+    )
+  images = optimizers.images_per_update(config)
+  need = 4 * images * max(height * width for height, width in canvases)
+  if host and need > host.bytes:
+    raise ValueError(
+      f"batch_size = {config.batch_size}, accumulation_steps = "
+      f"{config.accumulation_steps}: the {images:,} images of an update fill "
+      f"{byte_size(need)}; the {host.of}: {byte_size(host.bytes)}"
+    )
 
 
 def warn_before_training(

@@ -22,6 +22,7 @@ from fcn_jax.models import layers as d
 from fcn_jax.models.options import choose, options_of, plain
 
 GAMMA_UNITS = ("step", "percent")
+_MOST_STEPS = 2**31 - 1
 
 # Updates made so far, to the learning rate of the next one.
 Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
@@ -37,7 +38,7 @@ def steps_in(
   Percents are of `total` and round up, as DIGITS does.
 
   Raises:
-    ValueError: anything else.
+    ValueError: anything else, or more steps than an int32 counts.
   """
   text = str(duration).strip()
   number, _, unit = text.replace("%", " %").partition(" ")
@@ -45,12 +46,18 @@ def steps_in(
     amount = float(number.replace("_", ""))
   except ValueError:
     amount = -1.0
-  match unit.strip().rstrip("s"):
+  kind = unit.strip().rstrip("s")
+  steps_each = {"epoch": steps_per_epoch, "step": 1, "": 1}.get(kind, 0)
+  if amount * steps_each > _MOST_STEPS:
+    raise ValueError(
+      f"duration {duration!r} is of more than {_MOST_STEPS:,} steps"
+    )
+  match kind:
     case "epoch" if amount >= 0:
       return math.ceil(amount * steps_per_epoch)
     case "step" | "" if amount >= 0 and amount == int(amount):
       return int(amount)
-    case "%" if amount >= 0 and total is not None:
+    case "%" if 0 <= amount < math.inf and total is not None:
       return math.ceil(amount * total / 100)
   raise ValueError(
     f"duration {duration!r} is not understood; write '30 epochs', "

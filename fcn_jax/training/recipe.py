@@ -26,6 +26,11 @@ from fcn_jax.models.options import options_of, types_of
 from fcn_jax.runs.config import flat
 from fcn_jax.training.optimizers import GAMMA_UNITS, OPTIMIZERS, SCHEDULES
 
+# Beyond these a value is a slip, or could not be met.
+_MOST_IMAGES = 1 << 16  # in an update, or in a part of one
+_LONGEST_SIDE = 1 << 16
+_MOST_THREADS = 1024
+
 # Augmentations that have a field of their own.
 _OWN_FIELDS = ("mirror", "random_crop")
 
@@ -302,18 +307,22 @@ def _stranger(name: str, value: Any, others) -> Iterator[str]:
     )
 
 
+def _within(least: int, most: int) -> tuple[str, Callable[[int], bool]]:
+  return f"at least {least} and at most {most}", lambda x: least <= x <= most
+
+
 def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
   """A line for each value that makes no sense, of all fields by name."""
   for name, wanted, holds in (
-    ("batch_size", "at least 1", lambda x: x >= 1),
-    ("accumulation_steps", "at least 1", lambda x: x >= 1),
-    ("data.part_size", "at least 1", lambda x: x >= 1),
-    ("data.max_canvases", "at least 1", lambda x: x >= 1),
+    ("batch_size", *_within(1, _MOST_IMAGES)),
+    ("accumulation_steps", *_within(1, _MOST_IMAGES)),
+    ("data.part_size", *_within(1, _MOST_IMAGES)),
+    ("data.max_canvases", *_within(1, _MOST_IMAGES)),
     ("keep_latest", "at least 1", lambda x: x >= 1),
-    ("seed", "at least 0", lambda x: x >= 0),
-    ("data.random_crop", "at least 0", lambda x: x >= 0),
-    ("data.resize", "at least 0", lambda x: x >= 0),
-    ("data.num_threads", "at least 0", lambda x: x >= 0),
+    ("seed", *_within(0, 2**32 - 1)),
+    ("data.random_crop", *_within(0, _LONGEST_SIDE)),
+    ("data.resize", *_within(0, _LONGEST_SIDE)),
+    ("data.num_threads", *_within(0, _MOST_THREADS)),
     ("base_lr", "above 0", lambda x: x > 0),
     ("momentum", "at least 0 and below 1", lambda x: 0 <= x < 1),
     ("b1", "at least 0 and below 1", lambda x: 0 <= x < 1),
@@ -325,6 +334,12 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
       holds(fields[name]) and math.isfinite(fields[name])
     ):
       yield f"{name} = {fields[name]}: must be {wanted}"
+  images = fields["batch_size"] * fields["accumulation_steps"]
+  if images > _MOST_IMAGES:
+    yield (
+      f"batch_size * accumulation_steps = {images}: must be at most "
+      f"{_MOST_IMAGES}"
+    )
   for name, allowed in (
     ("precision", PRECISIONS),
     ("lr_gamma_per", GAMMA_UNITS),

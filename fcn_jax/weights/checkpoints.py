@@ -2,27 +2,44 @@
 
 A model directory (a training workdir, or the output of convert_weights) holds
 checkpoints/STEP/{model,solver} and, as its metadata, all that is needed to use
-the model: its declaration, class names, palette, and the config it came from.
+the model: its declaration, class names, palette, and the config it came from;
+also a CRC-32 of each tensor. Scores lie in checkpoints/scores.json: what is
+written is never written again.
 """
 
 import contextlib
 import dataclasses
 import json
+import logging
 import math
 import pathlib
 import shutil
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
+from absl import logging as absl_logging
 
 from fcn_jax import models
+from fcn_jax.files import DataError, write_json
 from fcn_jax.weights import safetensors_file
 from fcn_jax.weights.source import WeightFileError
+
+_log = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 CLASSIFIER = "classifier.caffemodel"  # of a classifier's workdir
 SAFETENSORS = "model.safetensors"  # of a model that was handed on
-_ASIDE, _COPYING = "aside_", "copying_"
+_SCORES = "scores.json"
+_CRC32 = "crc32"  # of each tensor, in the metadata beside the card's fields
+_DELETED, _DAMAGED = "deleted_", "damaged_"
+_LEFT_OVER = (f"{_DELETED}*", "*.orbax-checkpoint-tmp*")
+
+
+class DamagedCheckpoint(DataError):
+  """A checkpoint that cannot be read, or not as it was written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +80,9 @@ def _orbax():
 class Checkpoints:
   """The checkpoints of a directory: the latest few, and the best one.
 
+  Only one process may have it, see runs.config.in_use: what killed ones have
+  left is removed.
+
   Args:
     directory: the model directory.
     keep_latest: how many of the latest are kept; the best by mean IoU is kept
@@ -70,35 +90,22 @@ class Checkpoints:
   """
 
   def __init__(self, directory: str | pathlib.Path, keep_latest: int = 1):
-    self.directory = _absolute(directory)
-    self._put_back()
-    policies = _orbax().training.preservation_policies
-    self._orbax = _orbax().training.Checkpointer(
-      self.directory / FOLDER,
-      preservation_policy=policies.AnyPreservationPolicy(
-        [
-          policies.LatestN(keep_latest),
-          policies.BestN(
-            get_metric_fn=_mean_iu,
-            n=1,
-            keep_checkpoints_without_metrics=False,
-          ),
-        ]
-      ),
-      cleanup_tmp_directories=True,
-    )
+    self._folder = _absolute(directory) / FOLDER
+    self._keep_latest = keep_latest
+    self._folder.mkdir(parents=True, exist_ok=True)
+    for pattern in _LEFT_OVER:
+      for path in self._folder.glob(pattern):
+        shutil.rmtree(path)
 
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *_):
-    self._orbax.close()
+  @property
+  def steps(self) -> list[int]:
+    """Of the checkpoints, in order."""
+    return _steps(self._folder)
 
   @property
   def latest(self) -> int | None:
     """Step of the latest checkpoint, None if there is none."""
-    found = self._orbax.latest
-    return None if found is None else found.step
+    return max(self.steps, default=None)
 
   def save(
     self,
@@ -111,8 +118,8 @@ class Checkpoints:
   ) -> None:
     """Writes a checkpoint, complete or not at all.
 
-    A checkpoint of this step that is there already is left alone, unless it
-    lacks the mean IoU that is given now.
+    A checkpoint of this step that is there already is left alone; it is given
+    the score, if it has none.
 
     Args:
       step: updates made.
@@ -120,60 +127,213 @@ class Checkpoints:
       about: what is needed to use them.
       solver: a tree of what is needed, besides, to train on.
       mean_iu: the score by which the best checkpoint is chosen.
+
+    Raises:
+      OSError: it cannot be written, as on a full disk.
     """
-    scored = mean_iu is not None and math.isfinite(mean_iu)
-    metrics = {"mean_iu": float(mean_iu)} if scored else {}
-    there = [c for c in self._orbax.checkpoints if c.step == step]
-    if there and (there[0].metrics or not metrics):
-      return
-    if there:
-      self._set_aside(step)
-    parts = {"model": _model(params, frozen)}
-    if solver is not None:
-      parts["solver"] = _by_path(solver)
-    self._orbax.save_checkpointables(
-      step,
-      parts,
-      metrics=metrics,
-      custom_metadata=dataclasses.asdict(about),
-      force=True,
-      overwrite=bool(there),
-    )
-    self._put_back()
+    if step not in self.steps:
+      parts = {"model": _model(params, frozen)}
+      if solver is not None:
+        parts["solver"] = _by_path(solver)
+      _write(self._folder / str(step), parts, dataclasses.asdict(about))
+    scores = _scores(self._folder)
+    if mean_iu is not None and math.isfinite(mean_iu) and step not in scores:
+      scores[step] = float(mean_iu)
+      self._write_scores(scores)
+    kept = {*self.steps[-self._keep_latest :]}
+    if scores:
+      kept.add(_best(scores))
+    for old in self.steps:
+      if old not in kept:
+        self._take_away(old, _DELETED)
+        shutil.rmtree(self._folder / f"{_DELETED}{old}")
 
-  def _set_aside(self, step: int) -> None:
-    """Copies a checkpoint, since Orbax deletes it before it is rewritten."""
-    copying = self.directory / f"{_COPYING}{step}"
-    shutil.copytree(self.directory / FOLDER / str(step), copying)
-    copying.rename(self.directory / f"{_ASIDE}{step}")
-
-  def _put_back(self) -> None:
-    """Undoes `_set_aside`, where the rewriting did not come to its end."""
-    for unfinished in self.directory.glob(f"{_COPYING}*"):
-      shutil.rmtree(unfinished)
-    for copy in self.directory.glob(f"{_ASIDE}*"):
-      place = self.directory / FOLDER / copy.name.removeprefix(_ASIDE)
-      if place.exists():
-        shutil.rmtree(copy)
-      else:
-        copy.rename(place)
+  def set_aside(self, step: int) -> pathlib.Path:
+    """Takes a damaged checkpoint out of the row; returns where it lies now."""
+    scores = _scores(self._folder)
+    if scores.pop(step, None) is not None:
+      self._write_scores(scores)
+    return self._take_away(step, _DAMAGED)
 
   def restore(self, step: int, params: Any, frozen: Any, solver: Any):
     """Reads a checkpoint into trees like the given ones.
 
     Returns:
       (params, frozen, solver), placed on devices as the given ones are.
+
+    Raises:
+      DamagedCheckpoint: it cannot be read, or is not what was written.
     """
     like = {"model": _model(params, frozen), "solver": _by_path(solver)}
-    found = self._orbax.load_checkpointables(
-      step, jax.tree.map(_abstract, like)
-    )
+    found = _read(self._folder / str(step), jax.tree.map(_abstract, like))
     leaves = [found["solver"][path] for path in like["solver"]]
     return (
       _filled(params, found["model"]["params"]),
       _filled(frozen, found["model"]["frozen"]),
       jax.tree.unflatten(jax.tree.structure(solver), leaves),
     )
+
+  def _write_scores(self, scores: dict[int, float]) -> None:
+    there = self.steps
+    write_json(
+      self._folder / _SCORES,
+      {str(step): scores[step] for step in sorted(scores) if step in there},
+    )
+
+  def _take_away(self, step: int, mark: str) -> pathlib.Path:
+    """Renames a checkpoint, which is then none: half of one is never seen."""
+    place = self._folder / f"{mark}{step}"
+    if place.exists():
+      shutil.rmtree(place)
+    return (self._folder / str(step)).rename(place)
+
+
+def room_needed(*trees: Any) -> int:
+  """Bytes that a checkpoint of these trees takes at most."""
+  return sum(x.nbytes for x in jax.tree.leaves(trees))
+
+
+def _steps(folder: pathlib.Path) -> list[int]:
+  return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+
+
+def _scores(folder: pathlib.Path) -> dict[int, float]:
+  """The score of each checkpoint that has one, by its step.
+
+  Checkpoints of earlier versions have it in a file of their own.
+
+  Raises:
+    DataError: a file of scores holds something else.
+  """
+  found = {}
+  paths = {
+    step: folder / str(step) / "metrics/metrics" for step in _steps(folder)
+  }
+  for step, path in paths.items():
+    if path.is_file():
+      found |= _read_scores(
+        path, lambda tree, step=step: {step: tree["mean_iu"]}
+      )
+  path = folder / _SCORES
+  if path.is_file():
+    of_steps = _read_scores(path, lambda tree: {int(k): tree[k] for k in tree})
+    found |= {step: of_steps[step] for step in paths if step in of_steps}
+  return found
+
+
+def _read_scores(
+  path: pathlib.Path, choose: Callable[[dict], dict[int, float]]
+) -> dict[int, float]:
+  try:
+    tree = json.loads(path.read_text())
+    chosen = choose(tree) if tree else {}
+    return {step: float(score) for step, score in chosen.items()}
+  except (ValueError, LookupError, TypeError, AttributeError) as error:
+    raise DataError(
+      f"{path}: not the scores of checkpoints [{error}]; delete it, then the "
+      "latest checkpoint is also the best"
+    ) from None
+
+
+def _best(scores: dict[int, float]) -> int:
+  """Of the highest score, of equals the last."""
+  return max(scores, key=lambda step: (scores[step], step))
+
+
+def _write(path: pathlib.Path, parts: dict, card: dict[str, Any]) -> None:
+  """Writes a checkpoint under another name, then gives it its own."""
+  metadata = card | {_CRC32: _checksums(parts)}
+  with _one_line_of(
+    lambda why: OSError(f"{path}: the checkpoint cannot be written [{why}]")
+  ):
+    _orbax().save_checkpointables(path, parts, custom_metadata=metadata)
+
+
+def _read(path: pathlib.Path, like: dict[str, Any]) -> dict[str, Any]:
+  """Parts of a checkpoint as they were written.
+
+  Raises:
+    DamagedCheckpoint: they are not.
+  """
+  stored = _metadata(path).get(_CRC32, {})
+  with _one_line_of(lambda why: _damaged(path, why)):
+    # One by one: of two at once, Orbax leaves the second behind if the first
+    # fails, and Python warns of that.
+    found = {
+      name: _orbax().load_checkpointables(path, {name: part})[name]
+      for name, part in like.items()
+    }
+  for name, value in _checksums(found).items():
+    if stored.get(name, value) != value:
+      raise _damaged(path, f"the CRC-32 of {name} is not the one stored")
+  return found
+
+
+def _metadata(path: pathlib.Path) -> dict[str, Any]:
+  """What was stored beside the tensors of a checkpoint.
+
+  Raises:
+    DamagedCheckpoint: it cannot be read.
+  """
+  with _one_line_of(lambda why: _damaged(path, why)):
+    found = _orbax().checkpointables_metadata(path).custom_metadata
+  if not found:
+    raise _damaged(path, "its metadata are cut, or none")
+  return found
+
+
+def _card(path: pathlib.Path) -> ModelCard:
+  """What a checkpoint says of itself.
+
+  Raises:
+    DamagedCheckpoint: it cannot be read.
+  """
+  fields = {k: v for k, v in _metadata(path).items() if k != _CRC32}
+  try:
+    return ModelCard(**fields)
+  except TypeError as error:
+    raise _damaged(path, _first_line(error)) from None
+
+
+def _damaged(path: pathlib.Path, why: str) -> DamagedCheckpoint:
+  return DamagedCheckpoint(f"{path}: the checkpoint is damaged [{why}]")
+
+
+def _first_line(error: Exception) -> str:
+  text = " ".join((str(error).strip() or type(error).__name__).split())
+  return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+def _checksums(parts: dict[str, Any]) -> dict[str, int]:
+  """The CRC-32 of each array's bytes, by its path."""
+  leaves = jax.tree_util.tree_leaves_with_path(parts)
+  return {
+    jax.tree_util.keystr(path): zlib.crc32(
+      np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+    )
+    for path, leaf in leaves
+  }
+
+
+@contextlib.contextmanager
+def _one_line_of(make: Callable[[str], Exception]) -> Iterator[None]:
+  """Turns whatever Orbax raises, of many kinds, into one error.
+
+  Its log shows the traceback, which is kept back.
+  """
+  logger = absl_logging.get_absl_logger()
+  before, failure = logger.level, None
+  logger.setLevel(logging.CRITICAL + 1)
+  try:
+    yield
+  except (MemoryError, jax.errors.JaxRuntimeError):
+    raise
+  except Exception as error:
+    failure = make(_first_line(error))
+  finally:
+    logger.setLevel(before)
+  if failure:
+    raise failure
 
 
 def _absolute(directory: str | pathlib.Path) -> pathlib.Path:
@@ -182,8 +342,7 @@ def _absolute(directory: str | pathlib.Path) -> pathlib.Path:
 
 def has_checkpoint(directory: str | pathlib.Path) -> bool:
   """Whether a directory holds a finished checkpoint."""
-  steps = (_absolute(directory) / FOLDER).glob("*")
-  return any(path.name.isdigit() for path in steps)
+  return bool(_steps(_absolute(directory) / FOLDER))
 
 
 def _model(params: Any, frozen: Any) -> dict[str, Any]:
@@ -199,10 +358,6 @@ def _by_path(tree: Any) -> dict[str, jax.Array]:
   """The leaves under names of their own, so that no class has to be stored."""
   leaves = jax.tree_util.tree_leaves_with_path(tree)
   return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-
-
-def _mean_iu(metrics: dict[str, float] | None) -> float:
-  return (metrics or {}).get("mean_iu", -1.0)
 
 
 def _abstract(x):
@@ -233,8 +388,7 @@ def save_model(
       f"{directory} already holds a model; name another output directory"
     )
   _, params, frozen = nnx.split(net, nnx.Param, ...)
-  with Checkpoints(directory) as checkpoints:
-    checkpoints.save(0, params, frozen, about)
+  Checkpoints(directory).save(0, params, frozen, about)
 
 
 def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
@@ -254,17 +408,14 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
       f"{directory} holds no {FOLDER} folder; --checkpoint= takes the workdir "
       "of a training run or the output directory of convert_weights.py"
     )
-  with contextlib.closing(
-    _orbax().training.Checkpointer(directory / FOLDER)
-  ) as orbax:
-    found = list(orbax.checkpoints)
-  steps = [checkpoint.step for checkpoint in found]
+  steps = _steps(directory / FOLDER)
   if not steps:
     raise FileNotFoundError(f"{directory} holds no finished checkpoint yet")
   if step == "latest":
     return steps[-1]
   if step == "best":
-    return max(found, key=lambda c: (_mean_iu(c.metrics), c.step)).step
+    scores = _scores(directory / FOLDER)
+    return _best(scores) if scores else steps[-1]
   if not str(step).isdigit() or int(step) not in steps:
     raise FileNotFoundError(
       f"{directory} has no checkpoint {step}; there is best, latest, "
@@ -274,14 +425,18 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
 
 
 def load_about(directory: str | pathlib.Path, step: str | int = "best"):
-  """(step, ModelCard) of a model directory, without reading its weights."""
+  """(step, ModelCard) of a model directory, without reading its weights.
+
+  Raises:
+    FileNotFoundError: there is no such checkpoint.
+    DamagedCheckpoint: it cannot be read; the message names one that can.
+  """
   if _is_folder(directory):
     config = _folder_config(_absolute(directory))
     return config["step"], ModelCard(**config["card"])
   number = find_step(directory, step)
-  path = _absolute(directory) / FOLDER / str(number)
-  found = _orbax().checkpointables_metadata(path).custom_metadata
-  return number, ModelCard(**found)
+  with _naming_a_whole_one(directory, number, _card):
+    return number, _card(_absolute(directory) / FOLDER / str(number))
 
 
 def load_model(
@@ -293,6 +448,8 @@ def load_model(
 
   Raises:
     FileNotFoundError: there is no such checkpoint.
+    DamagedCheckpoint: it is not what was written; the message names one that
+      is.
   """
   from flax import nnx
 
@@ -303,32 +460,52 @@ def load_model(
   number, about = load_about(directory, step)
   if _is_folder(directory):
     return _load_folder(_absolute(directory), about, precision), about, number
-  path = _absolute(directory) / FOLDER / str(number)
   net = nnx.eval_shape(lambda: models.build(about.declaration(), precision))
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
   here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   like = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
-    _model(params, frozen),
+    {"model": _model(params, frozen)},
   )
-  values = _orbax().load_checkpointables(path, {"model": like})["model"]
+  with _naming_a_whole_one(directory, number, lambda path: _read(path, like)):
+    values = _read(_absolute(directory) / FOLDER / str(number), like)["model"]
   params = _filled(params, values["params"])
   frozen = _filled(frozen, values["frozen"])
   return nnx.merge(graphdef, params, frozen), about, number
 
 
+@contextlib.contextmanager
+def _naming_a_whole_one(
+  directory: str | pathlib.Path,
+  number: int,
+  read: Callable[[pathlib.Path], Any],
+):
+  """Adds to the error of a damaged checkpoint which one `read` can read."""
+
+  def reads(path: pathlib.Path) -> bool:
+    try:
+      read(path)
+    except DamagedCheckpoint:
+      return False
+    return True
+
+  try:
+    yield
+  except DamagedCheckpoint as error:
+    folder = _absolute(directory) / FOLDER
+    others = [folder / str(s) for s in _steps(folder) if s != number]
+    whole = next(filter(reads, reversed(others)), None)
+    there = (
+      f"the newest whole one is step {whole.name}"
+      if whole
+      else "no other is whole"
+    )
+    raise DamagedCheckpoint(f"{error}; {there}") from None
+
+
 def mean_iu(directory: str | pathlib.Path, step: int) -> float | None:
   """The score that a checkpoint was saved with; None: it was not scored."""
-  directory = _absolute(directory)
-  if not (directory / FOLDER).is_dir():
-    return None
-  with contextlib.closing(
-    _orbax().training.Checkpointer(directory / FOLDER)
-  ) as orbax:
-    for checkpoint in orbax.checkpoints:
-      if checkpoint.step == step:
-        return (checkpoint.metrics or {}).get("mean_iu")
-  return None
+  return _scores(_absolute(directory) / FOLDER).get(step)
 
 
 def _is_folder(directory: str | pathlib.Path) -> bool:

@@ -2,11 +2,16 @@
 
 import copy
 import json
+import os
+import platform
+import subprocess
+import sys
 
 import pytest
 from configs_there import load_config
 from ml_collections import ConfigDict
 
+from fcn_jax.files import DataError
 from fcn_jax.runs import config as config_lib
 from fcn_jax.training import recipe
 
@@ -67,3 +72,71 @@ def test_a_run_from_before_a_field_goes_on(config, tmp_path):
   config.accumulation_steps = 2
   with pytest.raises(ValueError, match=r"-accumulation_steps = 1"):
     config_lib.claim_workdir(config, tmp_path, complete=complete)
+
+
+def test_a_workdir_is_for_one_process(tmp_path):
+  """The lock goes with the process, however it ends; the file stays."""
+  workdir = tmp_path / "runs/a"
+  program = (
+    "import os, pathlib, sys\n"
+    "from fcn_jax.runs import config\n"
+    "with config.in_use(pathlib.Path(sys.argv[1])):\n"
+    "  print('in', flush=True)\n"
+    "  sys.stdin.read()\n"
+    "  os._exit(9)\n"
+  )
+  with subprocess.Popen(
+    [sys.executable, "-c", program, workdir],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+  ) as other:
+    assert other.stdout.readline() == b"in\n"
+    with pytest.raises(DataError) as error, config_lib.in_use(workdir):
+      pass
+    other.stdin.close()
+  assert str(error.value) == (
+    f"process {other.pid} of {platform.node()} trains in {workdir}; wait for "
+    "it, or name another --workdir"
+  )
+  with config_lib.in_use(workdir):
+    assert (workdir / ".lock").read_text().startswith(f"process {os.getpid()} ")
+  assert other.returncode == 9
+
+
+@pytest.mark.parametrize(
+  ("name", "text"),
+  [
+    ("config.json", '{"editor": "dark"}'),
+    ("config.json", '["duration"]'),
+    ("config.json", '{"duration": '),
+    ("receipt.txt", "bread"),
+    ("metrics.jsonl", '{"loss": 1}'),
+  ],
+)
+def test_somebody_elses_files_are_left_alone(tmp_path, name, text):
+  (tmp_path / "notes.txt").write_text("mine")
+  (tmp_path / name).write_text(text)
+  with pytest.raises(DataError) as error, config_lib.in_use(tmp_path):
+    pass
+  assert str(error.value).startswith(
+    f"{tmp_path} holds {name} and no config.json of a training run;"
+  )
+  assert (tmp_path / name).read_text() == text
+  assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", name}
+
+
+def test_other_files_are_in_nobodys_way(config, tmp_path):
+  (tmp_path / "log.txt").write_text("")
+  with config_lib.in_use(tmp_path):
+    config_lib.write(config, tmp_path)
+  (tmp_path / "metrics.jsonl").write_text("")
+  with config_lib.in_use(tmp_path):
+    pass
+
+
+def test_a_longer_duration_is_no_other_config(config, tmp_path):
+  config.duration = "3 epochs"
+  assert config_lib.claim_workdir(config, tmp_path) == "3 epochs"
+  config.duration = "5 epochs"
+  assert config_lib.claim_workdir(config, tmp_path) == "3 epochs"
+  assert config_lib.read(tmp_path / "config.json")["duration"] == "3 epochs"

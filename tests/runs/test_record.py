@@ -57,6 +57,22 @@ def test_records_go_to_the_lines_and_to_tensorboard(tmp_path):
   }
 
 
+def test_tensorboard_has_each_record_at_once(tmp_path):
+  """Before anything is closed: a kill comes without notice."""
+  with Writer(tmp_path, resume_step=-1) as writer:
+    for step in (1, 2, 3):
+      writer.write(step, "train", {"loss": 0.5, "lr": 2.0})
+      assert len(scalars(tmp_path)) == 2 * step
+      assert scalars(tmp_path)["train/loss", step] == 0.5
+
+
+def test_somebody_elses_lines_are_refused(tmp_path):
+  path = tmp_path / METRICS
+  path.write_text('{"step": 1, "kind": "val"}\n{"loss": 1}\n')
+  with pytest.raises(files.DataError, match="line 2: no record of a training"):
+    read_metrics(tmp_path)
+
+
 def test_lines_are_there_at_once(tmp_path):
   """So that a run can be watched, and killed."""
   with Writer(tmp_path, 0) as writer:

@@ -3,12 +3,14 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import tempfile
 
 import jax
 import numpy as np
 import pytest
+import small_network
 from configs_there import load_config
 from flax import nnx
 from small_data import label, photo, prepared
@@ -16,8 +18,10 @@ from small_data import label, photo, prepared
 from fcn_jax import models
 from fcn_jax.data import load_dataset
 from fcn_jax.evaluation.evaluator import Evaluator
+from fcn_jax.files import DataError
 from fcn_jax.models import layers
 from fcn_jax.runs import album
+from fcn_jax.runs import config as config_lib
 from fcn_jax.runs.record import read_metrics, read_sessions
 from fcn_jax.training import input, loop, progress, start
 from fcn_jax.weights import checkpoints
@@ -213,7 +217,7 @@ def test_how_a_run_failed_is_in_its_report(config, tmp_path):
 def test_what_a_run_leaves_behind(config, tmp_path):
   config.keep_latest = 1
   result = run(config, tmp_path)
-  steps = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
+  steps = checkpoints.Checkpoints(tmp_path).steps
   records = read_metrics(tmp_path)
   scored = {r["step"]: r["mean_iu"] for r in records if r["kind"] == "val"}
   assert list(scored) == [0, 2, 4]
@@ -442,19 +446,140 @@ def test_data_prepared_anew_are_no_resumption(config, tmp_path, monkeypatch):
 
 
 def test_a_converted_model_is_no_workdir(config, tmp_path):
-  config.duration = "0 steps"
-  run(config, tmp_path)
-  (tmp_path / "config.json").unlink()
+  net, about = small_network.constant([1, 0, 0]), small_network.about()
+  checkpoints.save_model(tmp_path, net, about)
   with pytest.raises(ValueError, match="something else than a training run"):
     run(config, tmp_path)
+  assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_a_config_that_is_cut_or_gone_is_in_the_checkpoint(config, tmp_path):
+  config.duration = "0 steps"
+  run(config, tmp_path)
+  path = tmp_path / "config.json"
+  whole = path.read_text()
+  path.write_text(whole[:100])
+  with pytest.raises(DataError) as error:
+    run(config, tmp_path)
+  assert str(error.value).startswith(f"{path} is damaged [")
+  assert str(error.value).endswith(
+    "delete it, and the config in the last checkpoint takes its place"
+  )
+  path.unlink()
+  config.base_lr = 0.5
+  with pytest.raises(ValueError, match=r"-base_lr = 0\.001"):
+    run(config, tmp_path)
+  assert json.loads(path.read_text()) == json.loads(whole)
+
+
+def largest(folder):
+  files = [path for path in folder.rglob("*") if path.is_file()]
+  return max(files, key=lambda path: path.stat().st_size)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_newest_whole_one(
+  config, tmp_path, caplog
+):
+  """Steps 2 and 1 of 2 are cut; from 0 on the same comes again."""
+  config.duration, config.keep_latest = "2 steps", 3
+  whole = params_of(run(config, tmp_path))
+  folder = tmp_path / "checkpoints"
+  for step in (1, 2):
+    path = largest(folder / str(step) / "model")
+    path.write_bytes(path.read_bytes()[:100])
+  again = run(config, tmp_path)
+  lines = [
+    record.getMessage()
+    for record in caplog.records
+    if "damaged" in record.getMessage()
+  ]
+  assert [line.split(": the checkpoint is damaged [")[0] for line in lines] == [
+    f"{folder}/2",
+    f"{folder}/1",
+  ]
+  assert lines[0].endswith(f"; it is {folder}/damaged_2 now, step 0 is taken")
+  for path, value in params_of(again).items():
+    np.testing.assert_array_equal(value, whole[path], err_msg=path)
+  assert checkpoints.Checkpoints(tmp_path).steps == [0, 1, 2]
+  for step in (0, 1, 2):
+    largest(folder / str(step) / "model").unlink()
+  with pytest.raises(
+    DataError, match="no other is whole: name another"
+  ) as error:
+    run(config, tmp_path)
+  assert str(error.value).startswith(f"{folder}/2: the checkpoint is damaged [")
+  assert checkpoints.Checkpoints(tmp_path).steps == [0, 1, 2]
+
+
+def test_a_run_may_become_longer(config, tmp_path):
+  """At a fixed rate, bit for bit the run that was as long from the start."""
+  config.lr_policy = "fixed"
+  config.duration = "2 steps"
+  whole = params_of(run(config, tmp_path / "whole"))
+  config.duration = "1 step"
+  run(config, tmp_path / "parts")
+  config.duration = "2 steps"
+  parts = run(config, tmp_path / "parts")
+  assert int(parts.state.step) == 2
+  for path, value in params_of(parts).items():
+    np.testing.assert_array_equal(value, whole[path], err_msg=path)
+  stored = json.loads((tmp_path / "parts/config.json").read_text())
+  assert stored["duration"] == "2 steps"
+  config.duration = "1 step"
+  with pytest.raises(ValueError, match="a run can only be made longer"):
+    run(config, tmp_path / "parts")
+
+
+def test_a_schedule_is_laid_anew_when_asked(config, tmp_path, caplog):
+  """The rate falls along a line to 0 at the end: 1, 1/2 and 1, 2/3, 1/3."""
+  config.lr_policy = "poly"
+  config.duration = "2 steps"
+  run(config, tmp_path)
+  config.duration = "3 steps"
+  with pytest.raises(ValueError, match="its learning rate depends on") as error:
+    run(config, tmp_path)
+  assert "begun with '2 steps'" in str(error.value)
+  assert "--extend" in str(error.value)
+  stored = json.loads((tmp_path / "config.json").read_text())
+  assert stored["duration"] == "2 steps"
+  loop.train_and_evaluate(config, str(tmp_path), extend=True)
+  rates = [r["lr"] for r in read_metrics(tmp_path) if r["kind"] == "train"]
+  assert rates == pytest.approx([1e-3, 1e-3 / 2, 1e-3 / 3])
+  assert (
+    "the schedule is laid over 3 steps instead of 2: the learning rate of step "
+    "2 is 0.000667 now, and was 0.0005"
+  ) in caplog.text
+
+
+def test_a_full_disk_is_told_before_the_first_step(
+  config, tmp_path, monkeypatch
+):
+  """The kernel of fc6 alone has over 1000 bytes."""
+  usage = shutil._ntuple_diskusage(total=10**9, used=10**9, free=1000)
+  monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+  with pytest.raises(DataError) as error:
+    run(config, tmp_path)
+  assert str(error.value).startswith(f"{tmp_path}: a checkpoint takes ")
+  assert "free there; make room, or name another --workdir" in str(error.value)
+  assert not read_metrics(tmp_path)
+
+
+def test_a_workdir_in_use_is_refused(config, tmp_path):
+  with (
+    config_lib.in_use(tmp_path),
+    pytest.raises(DataError, match=f"process {os.getpid()} of .* trains in"),
+  ):
+    run(config, tmp_path)
+  assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_records_of_a_run_without_a_checkpoint_are_not_taken_for_ours(
   config, tmp_path
 ):
   stale = {"step": 0, "kind": "val", "mean_iu": 0.99}
-  (tmp_path / "metrics.jsonl").write_text(json.dumps(stale) + "\n")
   config.duration = "0 steps"
+  config_lib.write(config, tmp_path)
+  (tmp_path / "metrics.jsonl").write_text(json.dumps(stale) + "\n")
   result = run(config, tmp_path)
   (record,) = read_metrics(tmp_path)
   assert record["mean_iu"] == result.evaluation.scores["mean_iu"] != 0.99

@@ -229,3 +229,37 @@ def test_a_run_is_warned_before_it_begins(limit, monkeypatch, caplog):
     caplog.clear()
     stepper(state, loader.batch(0))
   assert "Compiling jit(train_step)" not in caplog.text
+
+
+@pytest.mark.parametrize(
+  ("fields", "bytes_there", "problem"),
+  [
+    # 269 parameters of 12 bytes.
+    ({}, 3227, "fcn_alexnet (model.width = 2.0): 269 parameters, "),
+    ({}, 3228, None),
+    # 6 images of 40 x 60 pixels of 4 bytes are 57,600.
+    (
+      {"batch_size": 2, "accumulation_steps": 3},
+      57_599,
+      "batch_size = 2, accumulation_steps = 3: the 6 images of an update fill ",
+    ),
+    ({"batch_size": 2, "accumulation_steps": 3}, 57_600, None),
+  ],
+)
+def test_what_cannot_fit_at_all_is_refused(
+  monkeypatch, fields, bytes_there, problem
+):
+  limit = MemoryLimit(bytes_there, "memory of this machine", True)
+  monkeypatch.setattr(devices, "memory_limit", lambda: limit)
+  monkeypatch.setattr(devices, "host_memory", lambda: limit)
+  config = load_config("voc_fcn_alexnet_digits")
+  config.model.width = 2.0
+  config.batch_size = config.accumulation_steps = 1
+  config.update(fields)
+  canvases = [(40, 60), (30, 30)] if fields else [(1, 1)]
+  if problem is None:
+    memory.check_fits(NET, config, canvases)
+  else:
+    with pytest.raises(ValueError, match="; the memory of this mach") as error:
+      memory.check_fits(NET, config, canvases)
+    assert str(error.value).startswith(problem)

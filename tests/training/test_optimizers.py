@@ -241,6 +241,17 @@ def test_other_durations_are_refused(duration):
     optimizers.steps_in(duration, 200, 10)
 
 
+@pytest.mark.parametrize(
+  "duration",
+  ["1e99 steps", "1e99", "inf steps", "inf epochs", "214748365 epochs"],
+)
+def test_more_steps_than_an_int32_counts_are_refused(duration):
+  """10 steps an epoch; 2**31 - 1 is 2147483647."""
+  with pytest.raises(ValueError, match="is of more than 2,147,483,647 steps"):
+    optimizers.steps_in(duration, 200, 10)
+  assert optimizers.steps_in("2147483647 steps", 200, 10) == 2**31 - 1
+
+
 def test_a_share_of_nothing_is_refused():
   with pytest.raises(ValueError, match="'33 %' is not understood"):
     optimizers.steps_in("33 %", None, 10)

@@ -135,6 +135,26 @@ def test_recipes_state_differences_only(path):
   [
     ("batch_size", 0, "batch_size = 0: must be at least 1"),
     ("data.max_canvases", 0, "data.max_canvases = 0: must be at least 1"),
+    (
+      "batch_size",
+      100_000,
+      "batch_size = 100000: must be at least 1 and at most 65536",
+    ),
+    (
+      "accumulation_steps",
+      10**5,
+      "accumulation_steps = 100000: must be at least 1 and at most 65536",
+    ),
+    (
+      "data.part_size",
+      10**9,
+      "data.part_size = 1000000000: must be at least 1 and at most 65536",
+    ),
+    (
+      "seed",
+      10**20,
+      "seed = 100000000000000000000: must be at least 0 and at most 4294967295",
+    ),
     ("data.order", "random", "there is sequential, shuffle, with_replacement"),
     ("data.batching", "mixed", "there is as_drawn, by_canvas"),
     ("init.source", "", "there is caffemodel, checkpoint, random"),

@@ -171,10 +171,10 @@ def test_from_a_checkpoint_of_as_many_classes(config, tmp_path):
   better.conv1.bias[...] += 1
   _, params, frozen = split(better)
   _, about = checkpoints.load_about(tmp_path / "model")
-  with checkpoints.Checkpoints(tmp_path / "model", keep_latest=3) as saved:
-    saved.save(5, params, frozen, about, mean_iu=0.5)
-    fresh = jax.tree.map(lambda x: x * 0, params)
-    saved.save(9, fresh, frozen, about, mean_iu=0.25)
+  saved = checkpoints.Checkpoints(tmp_path / "model", keep_latest=3)
+  saved.save(5, params, frozen, about, mean_iu=0.5)
+  fresh = jax.tree.map(lambda x: x * 0, params)
+  saved.save(9, fresh, frozen, about, mean_iu=0.25)
   net, rows, receipt = network(config)
   assert_same(net, better, (*CONVS, "score_fr"))
   assert {row.action for row in rows.values()} == {"copied"}
