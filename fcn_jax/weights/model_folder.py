@@ -80,7 +80,7 @@ result.save("labels.png")
 | | |
 |---|---|
 | network | {name}, {size:,} numbers in float32 |
-| mean IU on the validation set | {score} |
+| mean IoU on the validation set | {score} |
 | data | {data} |
 | step | {step} |
 | weights | {card.source or "unknown"} |

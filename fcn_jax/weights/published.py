@@ -177,7 +177,7 @@ FILES = {
   # The FCN authors' own, trained on PASCAL VOC.
   "fcn-alexnet-pascal": Published(
     "fcn-alexnet-pascal.caffemodel",
-    "FCN-AlexNet, mean IU 48.0 on seg11valid",
+    "FCN-AlexNet, mean IoU 48.0 on seg11valid",
     _FCN,
     235,
     "",
@@ -186,7 +186,7 @@ FILES = {
   ),
   "fcn32s-heavy-pascal": Published(
     "fcn32s-heavy-pascal.caffemodel",
-    "FCN-32s, mean IU 63.6",
+    "FCN-32s, mean IoU 63.6",
     _FCN,
     545,
     "sha1:05eb922d7829c39448f57e5ab9d8cd75d6c0be6d",
@@ -194,7 +194,7 @@ FILES = {
   ),
   "fcn16s-heavy-pascal": Published(
     "fcn16s-heavy-pascal.caffemodel",
-    "FCN-16s, mean IU 65.0",
+    "FCN-16s, mean IoU 65.0",
     _FCN,
     539,
     "",
@@ -202,7 +202,7 @@ FILES = {
   ),
   "fcn8s-heavy-pascal": Published(
     "fcn8s-heavy-pascal.caffemodel",
-    "FCN-8s, mean IU 65.5",
+    "FCN-8s, mean IoU 65.5",
     _FCN,
     538,
     "sha1:c449ea74dd7d83751d1357d6a8c323fcf4038962",
@@ -210,7 +210,7 @@ FILES = {
   ),
   "fcn8s-atonce-pascal": Published(
     "fcn8s-atonce-pascal.caffemodel",
-    "FCN-8s at once, mean IU 65.4",
+    "FCN-8s at once, mean IoU 65.4",
     _FCN,
     538,
     "",

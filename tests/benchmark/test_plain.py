@@ -1,4 +1,4 @@
-"""fcn_jax.plain: what is fast computes what is plain, forward and back."""
+"""benchmark.plain: what is fast computes what is plain, forward and back."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""fcn_jax.data.crops: classes from folders, squares cut from images."""
+"""fcn_jax.data.class_folders: classes from folders, squares cut from images."""
 
 import hypothesis
 import hypothesis.strategies as st

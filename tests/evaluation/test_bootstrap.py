@@ -1,4 +1,4 @@
-"""fcn_jax.bootstrap: by hand, against a plain loop, and how often it holds."""
+"""evaluation.bootstrap: by hand, against a plain loop, and how often it holds."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""fcn_jax.worst: rankings worked by hand."""
+"""fcn_jax.evaluation.errors: rankings worked by hand."""
 
 import jax.numpy as jnp
 import numpy as np

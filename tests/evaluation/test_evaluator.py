@@ -1,4 +1,4 @@
-"""fcn_jax.evaluate: counts of a small network against a plain one's."""
+"""evaluation.evaluator: counts of a small network against a plain one's."""
 
 import jax.numpy as jnp
 import numpy as np

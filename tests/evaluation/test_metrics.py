@@ -1,4 +1,4 @@
-"""fcn_jax.metrics: by hand, and by the VOC devkit's rule.
+"""fcn_jax.evaluation.metrics: by hand, and by the VOC devkit's rule.
 
 The FCN authors' figures and Caffe's Accuracy: see test_parity.
 """

@@ -1,4 +1,4 @@
-"""fcn_jax.evaluation: figures, intervals and tables by hand."""
+"""fcn_jax.evaluation.scores: figures, intervals and tables by hand."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""fcn_jax.convolution: every form is the plain sum.
+"""fcn_jax.models.convolution: every form is the plain sum.
 
 Caffe's numbers: see test_parity.
 """

@@ -1,4 +1,4 @@
-"""fcn_jax.network_description: worked by hand, or published."""
+"""fcn_jax.models.describe: worked by hand, or published."""
 
 import json
 from fractions import Fraction

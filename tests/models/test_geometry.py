@@ -1,4 +1,4 @@
-"""fcn_jax.geometry: sizes, offsets and receptive fields, by hand.
+"""fcn_jax.models.geometry: sizes, offsets and receptive fields, by hand.
 
 Caffe's sizes for every height: see test_parity.
 """

@@ -1,4 +1,4 @@
-"""fcn_jax.declaration: which layer reads which."""
+"""fcn_jax.models.layers: which layer reads which."""
 
 import dataclasses
 

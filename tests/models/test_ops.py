@@ -1,4 +1,4 @@
-"""fcn_jax.layers: by hand, and against the plain sum.
+"""fcn_jax.models.ops: by hand, and against the plain sum.
 
 Caffe's numbers of single layers, forward and backward: see test_parity.
 """

@@ -1,4 +1,4 @@
-"""fcn_jax.pooling: by hand, and XLA's own gradient.
+"""fcn_jax.models.pooling: by hand, and XLA's own gradient.
 
 Caffe's numbers: see test_parity.
 """

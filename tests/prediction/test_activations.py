@@ -1,4 +1,4 @@
-"""fcn_jax.activations: figures by hand, and against a plain reference."""
+"""prediction.activations: figures by hand, and against a plain reference."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""fcn_jax.voc_submission: an archive read back, and every mistake."""
+"""prediction.voc_submission: an archive read back, and every mistake."""
 
 import io
 import os

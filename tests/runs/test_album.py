@@ -1,4 +1,4 @@
-"""fcn_jax.validation_pictures: which images are kept, and for how long."""
+"""fcn_jax.runs.album: which images are kept, and for how long."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""fcn_jax.comparison: which run is best, and exactly what differs."""
+"""fcn_jax.runs.comparison: which run is best, and exactly what differs."""
 
 import json
 import math

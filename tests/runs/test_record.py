@@ -1,4 +1,4 @@
-"""fcn_jax.writers: figures are written once, whatever happens to the run."""
+"""runs.record: figures are written once, whatever happens to the run."""
 
 import json
 import math

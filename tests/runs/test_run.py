@@ -1,4 +1,4 @@
-"""fcn_jax.runs: a training run read from its files."""
+"""fcn_jax.runs.run: a training run read from its files."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""fcn_jax.progress: what a run says, and how it stops on NaN."""
+"""fcn_jax.training.progress: what a run says, and how it stops on NaN."""
 
 import logging
 import os

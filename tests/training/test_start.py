@@ -1,4 +1,4 @@
-"""fcn_jax.initial: where a run starts from, and what its receipt says of it."""
+"""training.start: where a run starts from, and what its receipt says of it."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""fcn_jax.train_step: one update by hand, and any division into parts."""
+"""fcn_jax.training.step: one update by hand, and any division into parts."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""fcn_jax.caffe: both formats, every packing, and files meant to harm."""
+"""weights.caffemodel: both formats, every packing, and files meant to harm."""
 
 import struct
 import subprocess

@@ -1,4 +1,4 @@
-"""fcn_jax.checkpoints: what is written comes back, and which is the best."""
+"""weights.checkpoints: what is written comes back, and which is the best."""
 
 import dataclasses
 import resource

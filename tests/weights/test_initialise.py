@@ -1,4 +1,4 @@
-"""fcn_jax.random_weights: spread by hand, one stream a layer."""
+"""fcn_jax.weights.initialise: spread by hand, one stream a layer."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""fcn_jax.proof: its classifier is Caffe's, and false surgery fails it."""
+"""weights.proof: its classifier is Caffe's, and false surgery fails it."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""fcn_jax.published: files known by their checksum."""
+"""fcn_jax.weights.published: files known by their checksum."""
 
 import hashlib
 import http.server

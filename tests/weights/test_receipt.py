@@ -1,4 +1,4 @@
-"""fcn_jax.receipt: what became of every tensor, as text and as JSON."""
+"""fcn_jax.weights.receipt: what became of every tensor, as text and as JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""fcn_jax.weights: what goes where, what is refused, and what is said of it."""
+"""weights.surgery: what goes where, what is refused, and what is said of it."""
 
 import dataclasses
 import json
