@@ -1,4 +1,4 @@
-"""evaluation.bootstrap: by hand, against a plain loop, and how often it holds."""
+"""evaluation.bootstrap: by hand, by a plain loop, and how often it holds."""
 
 import itertools
 import json
