@@ -447,7 +447,14 @@ class _Run:
       figures["collapsed_to"] = evaluation.collapsed_to
     figures["seconds"] = time.monotonic() - began
     writer.write(step, "val", figures)
-    _log.info("step %d: %s", step, evaluation.summary())
+    said = evaluation.summary()
+    if self.dataset.square:
+      only = figures["majority_baseline"]
+      said = (
+        f"accuracy {figures['pixel_accuracy']:.4f} (only {only['class']}: "
+        f"{only['pixel_accuracy']:.4f}), loss {figures['loss']:.4f}"
+      )
+    _log.info("step %d: %s", step, said)
     if step > 0 and evaluation.collapsed_to:
       _log.warning(
         "step %d: nearly every pixel is predicted as %r. Common causes: too "
