@@ -134,6 +134,12 @@ def _has_keys(path: pathlib.Path, keys: Collection[str]) -> bool:
   return isinstance(found, dict) and found.keys() >= set(keys)
 
 
+def one_line(error: Exception) -> str:
+  """What an error says, or its kind; not more than a line of a terminal."""
+  text = " ".join(str(error).split()) or type(error).__name__
+  return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
 def without_nan(value: Any) -> Any:
   """The value, or tree of dicts and lists, with None for NaN and inf."""
   if isinstance(value, dict):

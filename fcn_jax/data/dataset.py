@@ -17,7 +17,7 @@ from jaxtyping import Int32, UInt8
 from fcn_jax.data.augment import Augmentation
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.images import decode_image, decode_label
-from fcn_jax.files import DataError
+from fcn_jax.files import DataError, one_line
 
 VERSION = "1.0.0"
 
@@ -129,8 +129,8 @@ class Dataset:
 class Source(Sequence):
   """Records of one split: len(source), source[i] -> Example.
 
-  It holds a path and opens the files when first read, so it can be sent to
-  another process.
+  What cannot be read is a DataError. It holds a path and opens the files when
+  first read, so it can be sent to another process.
   """
 
   def __init__(self, directory: str, split: str):
@@ -141,9 +141,14 @@ class Source(Sequence):
     import tensorflow_datasets as tfds
 
     skip = tfds.decode.SkipDecoding()
-    return tfds.builder_from_directory(self.directory).as_data_source(
-      self.split, decoders={"image": skip, "label": skip}
-    )
+    try:
+      return tfds.builder_from_directory(self.directory).as_data_source(
+        self.split, decoders={"image": skip, "label": skip}
+      )
+    except Exception as error:  # of many kinds
+      raise _damaged(
+        self.directory, f"records of {self.split}", error
+      ) from None
 
   def __len__(self) -> int:
     return len(self._records)
@@ -151,13 +156,32 @@ class Source(Sequence):
   def __getitem__(self, index: int) -> Example:
     if not -len(self) <= index < len(self):
       raise IndexError(f"record {index} of {len(self)}")
-    record = self._records[int(index) % len(self)]
-    return Example(
-      _text(record["image_id"]), bytes(record["image"]), bytes(record["label"])
-    )
+    index = int(index) % len(self)
+    records = self._records
+    try:
+      record = records[index]
+      return Example(
+        _text(record["image_id"]),
+        bytes(record["image"]),
+        bytes(record["label"]),
+      )
+    except Exception as error:  # of many kinds
+      what = f"record {index} of {self.split}"
+      raise _damaged(self.directory, what, error) from None
 
   def __getstate__(self):
     return {"directory": self.directory, "split": self.split}
+
+
+def _damaged(
+  directory: str | pathlib.Path, what: str, error: Exception | str
+) -> DataError:
+  why = one_line(error) if isinstance(error, Exception) else error
+  why = why.replace("; ", ", ")  # behind it stands the remedy
+  return DataError(
+    f"{directory}: {what} cannot be read [{why}]; fetch the data set's files "
+    "again, or prepare it anew"
+  )
 
 
 def default_data_dir() -> str:
@@ -173,11 +197,14 @@ def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
     data_dir: as given with --data_dir; None: default_data_dir().
 
   Raises:
-    DataError: no such data set (the message lists those there are), or one
-      that something else wrote.
+    DataError: no such data set (the message lists those there are), one that
+      something else wrote, or one whose metadata are damaged.
   """
-  import tensorflow_datasets as tfds
-
+  if name != pathlib.PurePath(name).name:
+    raise DataError(
+      f"data set {name!r}: that is a path; give its last part as the name, and "
+      "the folder it lies in with --data_dir (of a config: data.data_dir)"
+    )
   root = pathlib.Path(data_dir or default_data_dir()).expanduser()
   directory = root / name / VERSION
   if not name or not (directory / "dataset_info.json").is_file():
@@ -186,9 +213,9 @@ def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
       f"no data set {name!r} in {root} (there: {there}); prepare it with "
       "scripts/prepare_dataset.py, or give the folder with --data_dir"
     )
-  metadata = dict(tfds.builder_from_directory(directory).info.metadata or {})
+  metadata, images = _read_metadata(directory)
   try:
-    return Dataset(
+    found = Dataset(
       name=name,
       directory=str(directory),
       class_names=tuple(metadata["class_names"]),
@@ -206,6 +233,47 @@ def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
       f"{directory}: its metadata has no {error}, so prepare_dataset did not "
       "write it; prepare the data under another --name"
     ) from None
+  except (ValueError, TypeError, AttributeError, OverflowError) as error:
+    raise _damaged(directory, "metadata.json", error) from None
+  _check_counts(found, images)
+  return found
+
+
+def _read_metadata(
+  directory: pathlib.Path,
+) -> tuple[dict[str, Any], dict[str, int]]:
+  """metadata.json, and the number of records of each split in the shards.
+
+  Raises:
+    DataError: what describes the data set cannot be read.
+  """
+  import tensorflow_datasets as tfds
+
+  try:
+    info = tfds.builder_from_directory(directory).info
+    images = {name: split.num_examples for name, split in info.splits.items()}
+    return dict(info.metadata or {}), images
+  except Exception as error:  # of many kinds
+    what = "dataset_info.json, features.json or metadata.json"
+    raise _damaged(directory, what, error) from None
+
+
+def _check_counts(dataset: Dataset, images: Mapping[str, int]) -> None:
+  """Raises DataError: metadata.json is not of these records."""
+  for split in sorted({*images, *dataset.splits}):
+    ids = dataset.splits.get(split, 0)
+    sizes = len(dataset._sizes.get(split, ()))
+    if not ids == sizes == images.get(split, 0):
+      raise _damaged(
+        dataset.directory,
+        "metadata.json",
+        f"{split} has {images.get(split, 0)} records, {ids} ids and {sizes} "
+        "sizes",
+      )
+    if sizes and dataset.sizes(split).min() < 1:
+      raise _damaged(
+        dataset.directory, "metadata.json", f"{split} has a size below 1"
+      )
 
 
 def available_datasets(data_dir: str | os.PathLike) -> list[str]:
@@ -229,14 +297,12 @@ class RecordFile(File):
   """The image or the label of a record; its path is the data set's folder.
 
   Attributes:
-    source: records of the split.
+    source: records of the split, each an Example.
     index: of the record.
     kind: 'image' or 'label'.
   """
 
-  source: Sequence[Example] = dataclasses.field(
-    default=(), compare=False, repr=False
-  )
+  source: Sequence = dataclasses.field(default=(), compare=False, repr=False)
   index: int = 0
   kind: str = "image"
 

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, UInt8
 
 from fcn_jax import files
 from fcn_jax.data import dataset as dataset_lib
@@ -131,7 +131,28 @@ def inspect_prepared(
     pairs, LabelReader(), dataset.class_names, dataset.decided
   )
   findings += check_colors(dataset.palette, facts, dataset.class_names)
+  for split, group in pairs.items():
+    findings += check_sizes(group, facts, dataset.sizes(split))
   return pairs, facts, findings
+
+
+def check_sizes(
+  pairs: Sequence[Pair],
+  facts: Mapping[Pair, Facts],
+  stated: Int32[np.ndarray, "n 2"],
+) -> list[Finding]:
+  """Records of another size than metadata.json states, in the same order."""
+  return [
+    Finding(
+      "size that is not the one in metadata.json",
+      pair.image.name,
+      f"{'x'.join(map(str, facts[pair].size))}, not {'x'.join(map(str, size))}",
+      "the files do not belong together: fetch them again, or prepare the data "
+      "set anew",
+    )
+    for pair, size in zip(pairs, stated.tolist(), strict=True)
+    if pair in facts and facts[pair].size != tuple(size)
+  ]
 
 
 def check_classes(

@@ -23,6 +23,7 @@ from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import Dataset
 from fcn_jax.data.images import decode_image, decode_label
 from fcn_jax.data.sampling import Sampler
+from fcn_jax.files import DataError
 
 CACHES = ("auto", "none", "host")  # where decoded images are kept
 
@@ -208,6 +209,7 @@ class Reader:
     whole: bool = False,
   ):
     self.sizes = dataset.sizes(split)
+    self._dataset, self._split = dataset, split
     self._source = dataset.source(split)
     self._square = None if whole else dataset.square
     self._kept: dict[int, Sample] | None = {} if keep else None
@@ -221,6 +223,14 @@ class Reader:
 
   def _read(self, index: int) -> Sample:
     sample = read_sample(self._source, index)
+    stated = tuple(self.sizes[index].tolist())
+    if not self._dataset.square and sample.size != stated:
+      raise DataError(
+        f"{self._dataset.directory}: {self._split}/"
+        f"{self._dataset.ids(self._split)[index]} is of "
+        f"{'x'.join(map(str, sample.size))} pixels, and of "
+        f"{'x'.join(map(str, stated))} in metadata.json; prepare it anew"
+      )
     return self._square.apply(sample, None) if self._square else sample
 
 

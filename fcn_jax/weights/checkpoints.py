@@ -23,7 +23,7 @@ import numpy as np
 from absl import logging as absl_logging
 
 from fcn_jax import models
-from fcn_jax.files import DataError, write_json
+from fcn_jax.files import DataError, one_line, write_json
 from fcn_jax.weights import safetensors_file
 from fcn_jax.weights.source import WeightFileError
 
@@ -292,16 +292,11 @@ def _card(path: pathlib.Path) -> ModelCard:
   try:
     return ModelCard(**fields)
   except TypeError as error:
-    raise _damaged(path, _first_line(error)) from None
+    raise _damaged(path, one_line(error)) from None
 
 
 def _damaged(path: pathlib.Path, why: str) -> DamagedCheckpoint:
   return DamagedCheckpoint(f"{path}: the checkpoint is damaged [{why}]")
-
-
-def _first_line(error: Exception) -> str:
-  text = " ".join((str(error).strip() or type(error).__name__).split())
-  return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def _checksums(parts: dict[str, Any]) -> dict[str, int]:
@@ -329,7 +324,7 @@ def _one_line_of(make: Callable[[str], Exception]) -> Iterator[None]:
   except (MemoryError, jax.errors.JaxRuntimeError):
     raise
   except Exception as error:
-    failure = make(_first_line(error))
+    failure = make(one_line(error))
   finally:
     logger.setLevel(before)
   if failure:

@@ -1,4 +1,6 @@
 import copy
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from small_data import (
 )
 from stored_data import StoredDataset
 
+from fcn_jax.data import inspection, pipeline
 from fcn_jax.data.augment import Sample
 from fcn_jax.data.builder import write_dataset
 from fcn_jax.data.checks import check_splits
@@ -58,6 +61,144 @@ def test_unknown_names(data_dir, tmp_path):
     load_dataset("tiny", str(tmp_path))
   with pytest.raises(DataError, match=r"no split 'test'; it has train, val"):
     load_dataset("tiny", data_dir).source("test")
+
+
+@pytest.mark.parametrize("name", ["../tiny", "a/tiny", "/tiny", "tiny/", ".."])
+def test_a_name_is_no_path(data_dir, name):
+  with pytest.raises(DataError) as error:
+    load_dataset(name, data_dir)
+  assert "\n" not in str(error.value)
+  if name != "..":
+    assert str(error.value).startswith(f"data set {name!r}: that is a path;")
+
+
+@pytest.fixture
+def damaged(data_dir, tmp_path):
+  """A copy of the data set, to be damaged: its data_dir, and its folder."""
+  shutil.copytree(data_dir, tmp_path / "sets")
+  return str(tmp_path / "sets"), tmp_path / "sets/tiny/1.0.0"
+
+
+def flip(path):
+  """One bit of the first image, which is a JPEG."""
+  data = bytearray(path.read_bytes())
+  data[data.index(b"JFIF") + 4] ^= 1
+  path.write_bytes(data)
+
+
+def cut(path):
+  path.write_bytes(path.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+  ("damage", "lost"),
+  [
+    (flip, 1),
+    (cut, 4),
+    (lambda path: path.write_bytes(b""), 4),
+    (lambda path: path.unlink(), 4),
+    (lambda path: (path.unlink(), path.mkdir()), 4),
+  ],
+  ids=["flipped", "cut", "empty", "gone", "unreadable"],
+)
+def test_damaged_records_are_found_and_said(damaged, damage, lost):
+  """The first of train is lost, perhaps all; that of val is not."""
+  data_dir, folder = damaged
+  damage(folder / "tiny-train.array_record-00000-of-00001")
+  data = load_dataset("tiny", data_dir)
+  for split, whole in (("train", False), ("val", True)):
+    read = pipeline.Reader(data, split)
+    if whole:
+      read(0)
+    else:
+      with pytest.raises(DataError) as error:
+        read(0)
+      text = str(error.value)
+      assert text.startswith(f"{folder}: record")
+      assert text.endswith(
+        "]; fetch the data set's files again, or prepare it anew"
+      )
+      assert "\n" not in text
+  found = inspection.inspect_dataset(data, say=lambda line: None)
+  unreadable = [x for x in found.findings if "unreadable" in x.kind]
+  assert {x.file.split("/")[0] for x in unreadable} == {"train"}
+  assert len(unreadable) == 2 * lost
+  assert {x.remedy for x in unreadable} == {
+    "fetch the data set's files again, or prepare it anew"
+  }
+
+
+def rewrite(folder, **changes):
+  path = folder / "metadata.json"
+  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+  ("changes", "said"),
+  [
+    (
+      {"ids": {"train": ["4", "3", "2"], "val": ["0"]}},
+      "metadata.json cannot be read [train has 4 records, 3 ids and 4 sizes]",
+    ),
+    (
+      {"sizes": {"train": [[6, 8]] * 4, "val": []}},
+      "metadata.json cannot be read [val has 1 records, 1 ids and 0 sizes]",
+    ),
+    (
+      {"ids": {"train": list("4321")}, "sizes": {"train": [[6, 8]] * 4}},
+      "metadata.json cannot be read [val has 1 records, 0 ids and 0 sizes]",
+    ),
+    (
+      {"sizes": {"train": [[6, 8]] * 4, "val": [[6, 0]]}},
+      "metadata.json cannot be read [val has a size below 1]",
+    ),
+    ({"sizes": {"train": [[6, 8, 1]] * 4}}, "metadata.json cannot be read ["),
+    ({"ids": 3}, "metadata.json cannot be read ["),
+    ({"palette": [["red"]]}, "metadata.json cannot be read ["),
+  ],
+)
+def test_metadata_of_other_records_are_refused(damaged, changes, said):
+  data_dir, folder = damaged
+  rewrite(folder, **changes)
+  with pytest.raises(DataError) as error:
+    load_dataset("tiny", data_dir)
+  assert str(error.value).startswith(f"{folder}: {said}")
+
+
+@pytest.mark.parametrize(
+  "name", ["metadata.json", "dataset_info.json", "features.json"]
+)
+def test_metadata_that_are_cut_are_said(damaged, name):
+  data_dir, folder = damaged
+  text = (folder / name).read_text()
+  for left in (text[: len(text) // 2], "[1]"):
+    (folder / name).write_text(left)
+    with pytest.raises(DataError) as error:
+      load_dataset("tiny", data_dir)
+    assert f"{folder}: dataset_info.json, features.json or metadata.json" in (
+      str(error.value)
+    )
+    assert "\n" not in str(error.value)
+
+
+def test_sizes_of_other_images_are_found_and_said(damaged, data_dir):
+  whole_dir = data_dir
+  data_dir, folder = damaged
+  rewrite(folder, sizes={"train": [[6, 8]] * 3 + [[8, 6]], "val": [[6, 8]]})
+  data = load_dataset("tiny", data_dir)
+  read = pipeline.Reader(data, "train")
+  read(2)
+  with pytest.raises(DataError) as error:
+    read(3)
+  assert str(error.value) == (
+    f"{folder}: train/1 is of 6x8 pixels, and of 8x6 in metadata.json; prepare "
+    "it anew"
+  )
+  found = inspection.inspect_dataset(data, say=lambda line: None)
+  (finding,) = [x for x in found.findings if "metadata.json" in x.kind]
+  assert (finding.file, finding.value) == ("train/1", "6x8, not 8x6")
+  whole = inspection.inspect_dataset(load_dataset("tiny", whole_dir), print)
+  assert found.errors == whole.errors + 1
 
 
 def test_default_place(data_dir, monkeypatch):

@@ -551,6 +551,21 @@ def test_a_schedule_is_laid_anew_when_asked(config, tmp_path, caplog):
   ) in caplog.text
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+def test_damaged_records_end_a_run_in_one_line(
+  config, data_dir, tmp_path, threads
+):
+  shutil.copytree(data_dir, tmp_path / "data")
+  config.data.data_dir = str(tmp_path / "data")
+  config.data.num_threads = threads
+  (shard,) = (tmp_path / "data").glob("tiny/1.0.0/*train*")
+  shard.write_bytes(shard.read_bytes()[:1000])
+  with pytest.raises(DataError) as error:
+    run(config, tmp_path / "run")
+  assert str(error.value).startswith(f"{shard.parent}: record")
+  assert "\n" not in str(error.value)
+
+
 def test_a_full_disk_is_told_before_the_first_step(
   config, tmp_path, monkeypatch
 ):
