@@ -434,6 +434,23 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(
   assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+  ("limits", "set_to"),
+  [((24, 4096), [(128, 4096)]), ((24, -1), [(128, -1)]), ((1024, 4096), [])],
+)
+def test_as_many_files_as_needed_may_be_open(
+  tmp_path, monkeypatch, limits, set_to
+):
+  calls = []
+  monkeypatch.setattr(resource, "getrlimit", lambda kind: limits)
+  monkeypatch.setattr(resource, "setrlimit", lambda kind, to: calls.append(to))
+  checkpoints.Checkpoints(tmp_path)
+  assert calls == set_to
+  monkeypatch.setattr(resource, "getrlimit", lambda kind: (24, 127))
+  with pytest.raises(DataError, match="may have 127 open files, .* up to 128;"):
+    checkpoints.Checkpoints(tmp_path)
+
+
 def test_what_is_not_there_is_said(tmp_path, states):
   with pytest.raises(FileNotFoundError) as error:
     checkpoints.load_model(tmp_path / "absent")
