@@ -330,6 +330,8 @@ def _one_line_of(make: Callable[[str], Exception]) -> Iterator[None]:
   except (MemoryError, jax.errors.JaxRuntimeError):
     raise
   except Exception as error:
+    while error.__cause__ or error.__context__:  # what it began with
+      error = error.__cause__ or error.__context__
     failure = make(one_line(error))
   finally:
     logger.setLevel(level)

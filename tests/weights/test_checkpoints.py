@@ -317,9 +317,11 @@ def largest(folder):
 
 
 DAMAGES = {
-  "a file of tensors cut": lambda step: cut(largest(step)),
-  "a file of tensors empty": lambda step: largest(step).write_bytes(b""),
-  "a file of tensors gone": lambda step: largest(step).unlink(),
+  "a file of tensors cut": lambda step: cut(largest(step / "model")),
+  "a file of tensors empty": lambda step: largest(step / "model").write_bytes(
+    b""
+  ),
+  "a file of tensors gone": lambda step: largest(step / "model").unlink(),
   "copied no further than one file": lambda step: [
     shutil.rmtree(p) for p in step.iterdir() if p.is_dir()
   ],
@@ -447,7 +449,9 @@ def test_as_many_files_as_needed_may_be_open(
   checkpoints.Checkpoints(tmp_path)
   assert calls == set_to
   monkeypatch.setattr(resource, "getrlimit", lambda kind: (24, 127))
-  with pytest.raises(DataError, match="may have 127 open files, .* up to 128;"):
+  with pytest.raises(
+    DataError, match=r"may have 127 open files, .* up to 128;"
+  ):
     checkpoints.Checkpoints(tmp_path)
 
 
