@@ -13,6 +13,7 @@ from fcn_jax.models import losses, ops
 
 WIDTHS = {
   "alexnet": (6, 8, 10, 12, 8, 14, 10),
+  "alexnet_owt": (6, 8, 10, 12, 8, 14, 10),
   "vgg16": (4, 6, 6, 8, 8, 12, 10),
 }
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_nets import random_image, random_net, reference, short_net, split
+from small_nets import random_image, random_net, reference, split
 from stored_data import StoredDataset
 
 from fcn_jax.data.augment import Sample
@@ -155,7 +155,7 @@ def test_what_metrics_ask_for_and_the_given_loss(dataset, monkeypatch):
     "ground", lambda counts: float(counts.sums["area"][0]), "", {"area": area}
   )
   monkeypatch.setitem(metrics.METRICS, "ground", ground)
-  net = short_net()
+  net = random_net()
   evaluator = Evaluator(
     dataset, "train", loss=losses.dice(), max_canvases=1, part_size=2
   )

@@ -107,11 +107,11 @@ def test_its_figures_are_what_it_says(stored):
   for line in lines:
     matrices, convolutions = map(float, line.split()[1:])
     assert matrices == pytest.approx(convolutions, abs=1e-4)
-  table = text_of(stored, "train_and_evaluate(config")
+  table = text_of(stored, "\ntrained = ")
   (line,) = re.findall(r"^mean IoU +(\S+) +(\S+)$", table, re.MULTILINE)
   score, baseline = map(float, line)
   assert score > baseline + 0.2
-  assert "proof   holds" in text_of(stored, "print(receipt)")
+  assert "proof   holds" in text_of(stored, "str(receipt)")
   assert text_of(stored, "crop offset:").splitlines()[-1] == "crop offset: 18"
 
 

@@ -185,7 +185,7 @@ def test_a_networks_options_are_its_fields(config):
   assert recipe.check(tree).model.order == "pool_norm"
   tree["model"] = {"name": "fcn9s", "width": 1.0}
   text = refused(tree)
-  assert "model.name = 'fcn9s': there is alexnet, vgg16" in text
+  assert "model.name = 'fcn9s': there is alexnet, alexnet_owt" in text
   assert "model.width" not in text
   tree["model"] = {"name": "fcn8s", "width": (4,) * 7, "mean_bgr": (1, 2, 3)}
   assert recipe.check(tree).model.width == (4,) * 7

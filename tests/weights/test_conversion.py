@@ -23,7 +23,7 @@ def owt(tmp_path_factory):
 def make(path, output, name="fcn_alexnet_owt", classes=3, **given):
   given = {"width": list(OWT["width"])} | given
   names = [f"class{i}" for i in range(classes)]
-  return conversion.make_model(path, output, name, names, PALETTE, given)
+  return conversion.convert(path, output, name, names, PALETTE, given)
 
 
 def test_the_mean_is_the_files_unless_one_is_given(owt, tmp_path):

@@ -280,7 +280,7 @@ def onnx_model(name, form="gemm", change=lambda nodes, tensors: None):
     [helper.make_tensor_value_info(x, 1, None)],
     [onnx.numpy_helper.from_array(v, k) for k, v in tensors.items()],
   )
-  return helper.convert(made)
+  return helper.make_model(made)
 
 
 @pytest.mark.parametrize("form", ["gemm", "matmul"])
