@@ -36,6 +36,8 @@ SAFETENSORS = "model.safetensors"  # of a model that was handed on
 _SCORES = "scores.json"
 _CRC32 = "crc32"  # of each tensor, in the metadata beside the card's fields
 _OPEN_FILES = 128
+# Whole copies that earlier versions made of a checkpoint they rewrote.
+_ASIDE = "aside_"
 _DELETED, _DAMAGED = "deleted_", "damaged_"
 _LEFT_OVER = (f"{_DELETED}*", "*.orbax-checkpoint-tmp*")
 
@@ -99,6 +101,11 @@ class Checkpoints:
     self._keep_latest = keep_latest
     _allow_files()
     self._folder.mkdir(parents=True, exist_ok=True)
+    for copy in _absolute(directory).glob(f"{_ASIDE}*"):
+      place = self._folder / copy.name.removeprefix(_ASIDE)
+      if place.exists():
+        shutil.rmtree(place)
+      copy.rename(place)
     for pattern in _LEFT_OVER:
       for path in self._folder.glob(pattern):
         shutil.rmtree(path)

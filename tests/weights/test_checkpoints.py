@@ -202,6 +202,17 @@ def test_checkpoints_of_earlier_versions_have_their_scores(tmp_path, states):
   assert steps(tmp_path) == [5]
 
 
+def test_what_earlier_versions_put_aside_takes_its_place(tmp_path, states):
+  """The half-deleted one gives way to the whole copy beside it."""
+  save(checkpoints.Checkpoints(tmp_path), states, 4)
+  place = tmp_path / "checkpoints/4"
+  shutil.copytree(place, tmp_path / "aside_4")
+  shutil.rmtree(place / "model")
+  assert checkpoints.Checkpoints(tmp_path).steps == [4]
+  assert conv_of(tmp_path, 4) == states[0]["score_fr"]["kernel"][0, 0, 0, 0]
+  assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
 # Saves in order, as (step, score); the latest and the best are kept.
 SAVES = ((1, 0.5), (2, None), (2, 0.25), (3, None), (3, 0.75), (4, 0.0))
 
