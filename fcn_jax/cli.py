@@ -70,8 +70,9 @@ def _parse(arguments: list[str]) -> list[str]:
     # ml_collections wraps a KeyError, whose own text is a repr.
     while isinstance(error, AttributeError | KeyError) and error.args:
       error = error.args[0]
-    if str(error).isidentifier():
-      error = f"the config has no field {error!r}"
+    name = str(error).strip("'")  # which may be a repr once more
+    if name.isidentifier():
+      error = f"the config has no field {name!r}"
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
 

@@ -135,9 +135,9 @@ def _has_keys(path: pathlib.Path, keys: Collection[str]) -> bool:
 
 
 def one_line(error: Exception) -> str:
-  """What an error says, or its kind; not more than a line of a terminal."""
+  """What an error says, or its kind; of a long text the beginning."""
   text = " ".join(str(error).split()) or type(error).__name__
-  return text if len(text) <= 200 else f"{text[:200]} ..."
+  return text if len(text) <= 400 else f"{text[:400]} ..."
 
 
 def without_nan(value: Any) -> Any:

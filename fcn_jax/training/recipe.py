@@ -335,7 +335,11 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
     ):
       yield f"{name} = {fields[name]}: must be {wanted}"
   images = fields["batch_size"] * fields["accumulation_steps"]
-  if images > _MOST_IMAGES:
+  if (
+    images
+    > _MOST_IMAGES
+    >= max(fields["batch_size"], fields["accumulation_steps"])
+  ):
     yield (
       f"batch_size * accumulation_steps = {images}: must be at most "
       f"{_MOST_IMAGES}"

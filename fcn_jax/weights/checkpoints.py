@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import pathlib
+import resource
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
@@ -34,6 +35,9 @@ CLASSIFIER = "classifier.caffemodel"  # of a classifier's workdir
 SAFETENSORS = "model.safetensors"  # of a model that was handed on
 _SCORES = "scores.json"
 _CRC32 = "crc32"  # of each tensor, in the metadata beside the card's fields
+_OPEN_FILES = 128
+# Whole copies that earlier versions made of a checkpoint they rewrote.
+_ASIDE = "aside_"
 _DELETED, _DAMAGED = "deleted_", "damaged_"
 _LEFT_OVER = (f"{_DELETED}*", "*.orbax-checkpoint-tmp*")
 
@@ -87,12 +91,21 @@ class Checkpoints:
     directory: the model directory.
     keep_latest: how many of the latest are kept; the best by mean IoU is kept
       besides.
+
+  Raises:
+    DataError: this process may have too few open files to write one.
   """
 
   def __init__(self, directory: str | pathlib.Path, keep_latest: int = 1):
     self._folder = _absolute(directory) / FOLDER
     self._keep_latest = keep_latest
+    _allow_files()
     self._folder.mkdir(parents=True, exist_ok=True)
+    for copy in _absolute(directory).glob(f"{_ASIDE}*"):
+      place = self._folder / copy.name.removeprefix(_ASIDE)
+      if place.exists():
+        shutil.rmtree(place)
+      copy.rename(place)
     for pattern in _LEFT_OVER:
       for path in self._folder.glob(pattern):
         shutil.rmtree(path)
@@ -317,18 +330,38 @@ def _one_line_of(make: Callable[[str], Exception]) -> Iterator[None]:
   Its log shows the traceback, which is kept back.
   """
   logger = absl_logging.get_absl_logger()
-  before, failure = logger.level, None
+  level, failure = logger.level, None
   logger.setLevel(logging.CRITICAL + 1)
   try:
     yield
   except (MemoryError, jax.errors.JaxRuntimeError):
     raise
   except Exception as error:
+    while error.__cause__ or error.__context__:  # what it began with
+      error = error.__cause__ or error.__context__
     failure = make(one_line(error))
   finally:
-    logger.setLevel(before)
+    logger.setLevel(level)
   if failure:
     raise failure
+
+
+def _allow_files() -> None:
+  """Lets this process open as many files as Orbax does at once.
+
+  Where it cannot, Orbax's threads end in tracebacks.
+
+  Raises:
+    DataError: it may not have so many.
+  """
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  if 0 <= hard < _OPEN_FILES:
+    raise DataError(
+      f"this process may have {hard} open files, and writing a checkpoint "
+      f"takes up to {_OPEN_FILES}; raise the limit with ulimit -n {_OPEN_FILES}"
+    )
+  if 0 <= soft < _OPEN_FILES:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, hard))
 
 
 def _absolute(directory: str | pathlib.Path) -> pathlib.Path:

@@ -202,6 +202,17 @@ def test_checkpoints_of_earlier_versions_have_their_scores(tmp_path, states):
   assert steps(tmp_path) == [5]
 
 
+def test_what_earlier_versions_put_aside_takes_its_place(tmp_path, states):
+  """The half-deleted one gives way to the whole copy beside it."""
+  save(checkpoints.Checkpoints(tmp_path), states, 4)
+  place = tmp_path / "checkpoints/4"
+  shutil.copytree(place, tmp_path / "aside_4")
+  shutil.rmtree(place / "model")
+  assert checkpoints.Checkpoints(tmp_path).steps == [4]
+  assert conv_of(tmp_path, 4) == states[0]["score_fr"]["kernel"][0, 0, 0, 0]
+  assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
 # Saves in order, as (step, score); the latest and the best are kept.
 SAVES = ((1, 0.5), (2, None), (2, 0.25), (3, None), (3, 0.75), (4, 0.0))
 
@@ -317,9 +328,11 @@ def largest(folder):
 
 
 DAMAGES = {
-  "a file of tensors cut": lambda step: cut(largest(step)),
-  "a file of tensors empty": lambda step: largest(step).write_bytes(b""),
-  "a file of tensors gone": lambda step: largest(step).unlink(),
+  "a file of tensors cut": lambda step: cut(largest(step / "model")),
+  "a file of tensors empty": lambda step: largest(step / "model").write_bytes(
+    b""
+  ),
+  "a file of tensors gone": lambda step: largest(step / "model").unlink(),
   "copied no further than one file": lambda step: [
     shutil.rmtree(p) for p in step.iterdir() if p.is_dir()
   ],
@@ -432,6 +445,25 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(
   assert saved.latest == 1
   assert conv_of(tmp_path, 1)
   assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("limits", "set_to"),
+  [((24, 4096), [(128, 4096)]), ((24, -1), [(128, -1)]), ((1024, 4096), [])],
+)
+def test_as_many_files_as_needed_may_be_open(
+  tmp_path, monkeypatch, limits, set_to
+):
+  calls = []
+  monkeypatch.setattr(resource, "getrlimit", lambda kind: limits)
+  monkeypatch.setattr(resource, "setrlimit", lambda kind, to: calls.append(to))
+  checkpoints.Checkpoints(tmp_path)
+  assert calls == set_to
+  monkeypatch.setattr(resource, "getrlimit", lambda kind: (24, 127))
+  with pytest.raises(
+    DataError, match=r"may have 127 open files, .* up to 128;"
+  ):
+    checkpoints.Checkpoints(tmp_path)
 
 
 def test_what_is_not_there_is_said(tmp_path, states):
