@@ -9,14 +9,16 @@ written is never written again.
 
 import contextlib
 import dataclasses
+import gc
 import json
 import logging
 import math
 import pathlib
 import resource
 import shutil
+import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -256,10 +258,13 @@ def _best(scores: dict[int, float]) -> int:
 def _write(path: pathlib.Path, parts: dict, card: dict[str, Any]) -> None:
   """Writes a checkpoint under another name, then gives it its own."""
   metadata = card | {_CRC32: _checksums(parts)}
-  with _one_line_of(
-    lambda why: OSError(f"{path}: the checkpoint cannot be written [{why}]")
-  ):
-    _orbax().save_checkpointables(path, parts, custom_metadata=metadata)
+  _quietly(
+    lambda why: OSError(f"{path}: the checkpoint cannot be written [{why}]"),
+    _orbax().save_checkpointables,
+    path,
+    parts,
+    custom_metadata=metadata,
+  )
 
 
 def _read(path: pathlib.Path, like: dict[str, Any]) -> dict[str, Any]:
@@ -269,13 +274,17 @@ def _read(path: pathlib.Path, like: dict[str, Any]) -> dict[str, Any]:
     DamagedCheckpoint: they are not.
   """
   stored = _metadata(path).get(_CRC32, {})
-  with _one_line_of(lambda why: _damaged(path, why)):
-    # One by one: of two at once, Orbax leaves the second behind if the first
-    # fails, and Python warns of that.
-    found = {
-      name: _orbax().load_checkpointables(path, {name: part})[name]
-      for name, part in like.items()
-    }
+  # One by one: of two at once, Orbax leaves the second behind if the first
+  # fails, and Python warns of that.
+  found = {
+    name: _quietly(
+      lambda why: _damaged(path, why),
+      _orbax().load_checkpointables,
+      path,
+      {name: part},
+    )[name]
+    for name, part in like.items()
+  }
   for name, value in _checksums(found).items():
     if stored.get(name, value) != value:
       raise _damaged(path, f"the CRC-32 of {name} is not the one stored")
@@ -288,8 +297,9 @@ def _metadata(path: pathlib.Path) -> dict[str, Any]:
   Raises:
     DamagedCheckpoint: it cannot be read.
   """
-  with _one_line_of(lambda why: _damaged(path, why)):
-    found = _orbax().checkpointables_metadata(path).custom_metadata
+  found = _quietly(
+    lambda why: _damaged(path, why), _orbax().checkpointables_metadata, path
+  ).custom_metadata
   if not found:
     raise _damaged(path, "its metadata are cut, or none")
   return found
@@ -323,27 +333,34 @@ def _checksums(parts: dict[str, Any]) -> dict[str, int]:
   }
 
 
-@contextlib.contextmanager
-def _one_line_of(make: Callable[[str], Exception]) -> Iterator[None]:
-  """Turns whatever Orbax raises, of many kinds, into one error.
+def _quietly(
+  make: Callable[[str], Exception], act: Callable[..., Any], *given, **options
+) -> Any:
+  """act(...); whatever Orbax raises, of many kinds, becomes one error.
 
-  Its log shows the traceback, which is kept back.
+  Tracebacks in its log are kept back, and those that Python shows of tasks that
+  Orbax left behind, which are collected here.
   """
-  logger = absl_logging.get_absl_logger()
-  level, failure = logger.level, None
-  logger.setLevel(logging.CRITICAL + 1)
+  loggers = absl_logging.get_absl_logger(), logging.getLogger("asyncio")
+  levels, hook = [logger.level for logger in loggers], sys.unraisablehook
+  for logger in loggers:
+    logger.setLevel(logging.CRITICAL + 1)
+  sys.unraisablehook = lambda unraisable: None
   try:
-    yield
-  except (MemoryError, jax.errors.JaxRuntimeError):
-    raise
-  except Exception as error:
-    while error.__cause__ or error.__context__:  # what it began with
-      error = error.__cause__ or error.__context__
-    failure = make(one_line(error))
+    try:
+      return act(*given, **options)
+    except (MemoryError, jax.errors.JaxRuntimeError):
+      raise
+    except Exception as error:
+      while error.__cause__ or error.__context__:  # what it began with
+        error = error.__cause__ or error.__context__
+      failure = make(one_line(error))
+    gc.collect()
   finally:
-    logger.setLevel(level)
-  if failure:
-    raise failure
+    sys.unraisablehook = hook
+    for logger, level in zip(loggers, levels, strict=True):
+      logger.setLevel(level)
+  raise failure
 
 
 def _allow_files() -> None:
