@@ -9,6 +9,8 @@ import math
 import os
 import pathlib
 import platform
+import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -28,6 +30,26 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def making(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A folder to fill, which becomes `folder` once that has succeeded.
+
+  It has another name until then, so that a half of it is never taken for one;
+  folders above it are made.
+  """
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  unfinished = pathlib.Path(
+    tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent)
+  )
+  try:
+    yield unfinished
+    unfinished.chmod(0o755)
+    unfinished.rename(folder)
+  except BaseException:
+    shutil.rmtree(unfinished)
+    raise
 
 
 @contextlib.contextmanager

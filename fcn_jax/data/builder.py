@@ -6,7 +6,6 @@ import fcntl
 import io
 import os
 import pathlib
-import platform
 import re
 import shutil
 import tempfile
@@ -24,7 +23,7 @@ from fcn_jax.data.dataset import VERSION
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.images import encode_label
 from fcn_jax.data.labels import LabelReader
-from fcn_jax.files import DataError
+from fcn_jax.files import DataError, held
 
 _SHARD_BYTES = 256 << 20
 # In the hidden folder: the data set that gives way, and who is at work.
@@ -231,38 +230,28 @@ def _own_folder(root: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
   Raises:
     DataError: another process is writing a data set of this name.
   """
+  refusal = (
+    f"is preparing {name!r} in {root}; wait for it, or give another --name"
+  )
   with _locked(root):
     for old in sorted(root.glob(f".{name}_incomplete_*")):
-      try:
-        with _locked(old, wait=False):
-          _put_back(old, root / name / VERSION)
-          shutil.rmtree(old, ignore_errors=True)
-      except BlockingIOError:
-        who = old / _WHO
-        who = who.read_text() if who.exists() else "another process"
-        raise DataError(
-          f"{who} is preparing {name!r} in {root}; wait for it, or give "
-          "another --name"
-        ) from None
+      with held(old / _WHO, refusal):
+        _put_back(old, root / name / VERSION)
+        shutil.rmtree(old, ignore_errors=True)
     beside = tempfile.mkdtemp(prefix=f".{name}_incomplete_", dir=root)
     beside = pathlib.Path(beside)
-    held = contextlib.ExitStack()
-    held.enter_context(_locked(beside))
-    (beside / _WHO).write_text(f"process {os.getpid()} of {platform.node()}")
-  with held:
+    kept = contextlib.ExitStack()
+    kept.enter_context(held(beside / _WHO, refusal))
+  with kept:
     yield beside
 
 
 @contextlib.contextmanager
-def _locked(folder: pathlib.Path, wait: bool = True) -> Iterator[None]:
-  """Holds a folder's lock, which the kernel takes back when a process dies.
-
-  Raises:
-    BlockingIOError: another process holds it, and `wait` is False.
-  """
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+  """Waits for a folder's lock, which the kernel takes back from the dead."""
   number = os.open(folder, os.O_RDONLY)
   try:
-    fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    fcntl.flock(number, fcntl.LOCK_EX)
     yield
   finally:
     os.close(number)

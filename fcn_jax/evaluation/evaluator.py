@@ -155,11 +155,11 @@ class Evaluator:
   def _kept(
     self, drawn: pipeline.Batch, predicted: jax.Array, keep: Collection[str]
   ) -> dict[str, UInt8[np.ndarray, "h w"]]:
-    ids, sizes = self.dataset.ids(self.split), self.dataset.sizes(self.split)
+    ids = self.dataset.ids(self.split)
     kept = {}
     for place, index in enumerate(drawn.indices):
       if ids[index] in keep:
-        height, width = sizes[index]
+        height, width = self._read.sizes[index]
         kept[ids[index]] = np.asarray(predicted)[place, :height, :width].copy()
     return kept
 

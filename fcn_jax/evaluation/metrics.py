@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
+from fcn_jax.data.classes import VOID
 from fcn_jax.evaluation.boundary import boundary_counts
-from fcn_jax.models.losses import VOID
 
 # (label [b h w], prediction [b h w], classes, extent [b 2]) to integers of each
 # image, [b ...]. It is compiled with the network. Void (255) and what lies

@@ -38,7 +38,7 @@ lies there) and `unique(kind)` (an id that no other element of the page has).
 * templates/macros: legends and swatches (classes), tables, figures, viewer.
 * templates/page.css: the look of all pages; its --series-1 .. 6 colour charts.
 
-Tests: the module reports/metrics.py has tests/test_reports_metrics.py. It
-opens the page in Chromium through the fixture `open_page` of tests/browser.py;
-tests/painted.py computes in numpy what a viewer should paint.
+Tests: the module reports/metrics.py has tests/reports/test_metrics.py. It opens
+the page in Chromium through the fixture `open_page` of helpers/browser.py;
+helpers/painted.py computes in numpy what a viewer should paint.
 """

@@ -136,10 +136,14 @@ def read(path: pathlib.Path, complete: Complete = dict) -> dict[str, Any]:
   Raises:
     ValueError: not JSON, or not of a config.
   """
+  return flat(complete(_fields(path)))
+
+
+def _fields(path: pathlib.Path) -> dict[str, Any]:
   tree = json.loads(path.read_text())
   if not isinstance(tree, dict):
     raise ValueError("it holds no fields")
-  return flat(complete(tree))
+  return tree
 
 
 def _tree(path: pathlib.Path) -> dict[str, Any]:
@@ -149,15 +153,12 @@ def _tree(path: pathlib.Path) -> dict[str, Any]:
     DataError: it is no JSON object.
   """
   try:
-    tree = json.loads(path.read_text())
-    if not isinstance(tree, dict):
-      raise ValueError("it holds no fields")
+    return _fields(path)
   except ValueError as error:
     raise DataError(
       f"{path} is damaged [{error}]; delete it, and the config in the last "
       "checkpoint takes its place"
     ) from None
-  return tree
 
 
 def _is_of_a_run(path: pathlib.Path) -> bool:

@@ -156,9 +156,7 @@ def described(
   sizes = []
   if what.data:
     sizes = what.data.sizes(what.config.data.train_split).tolist()
-  warning = memory.warning(
-    needs[-1], room, what.config, [tuple(each) for each in sizes]
-  )
+  warning = memory.warning(needs[-1], room, what.config, sizes)
   verdict = memory.verdict(needs[-1], room)
   return Described(network, needs, room, verdict, warning)
 

@@ -204,7 +204,7 @@ def warning(
   need: MemoryNeed,
   room: devices.MemoryLimit,
   config: ConfigDict | None = None,
-  sizes: Sequence[tuple[int, int]] = (),
+  sizes: Sequence[Sequence[int]] = (),
 ) -> str:
   """What is wrong and what would help; '' where the step fits well.
 
@@ -246,7 +246,7 @@ def _remedies(need, room, config, sizes) -> list[str]:
   if not (in_half or room.shared):  # on a CPU it takes as much
     found.append(
       "config.precision = 'bfloat16': activations half as large, scores less "
-      "exact; see Departures in the README"
+      "exact; see docs/caffe.md"
     )
   if need.gradients:
     found.append(
@@ -359,7 +359,7 @@ def problem(
 ) -> str:
   """The `warning` of a run, which knows the sizes of its images."""
   sizes = loader.dataset.sizes(loader.split).tolist()
-  return warning(need, room, config, [tuple(size) for size in sizes])
+  return warning(need, room, config, sizes)
 
 
 def of_loader(

@@ -131,7 +131,7 @@ def network(
       ours,
     )
   return net, surgery.surgery(
-    export.to_caffe(trained, strict=False),
+    export.to_source(trained),
     net,
     file=str(path / checkpoints.FOLDER / str(step)),
     head_rows=_head_rows(what, about, init.keep_classes),

@@ -2,13 +2,11 @@
 
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fcn_jax import models
-from fcn_jax.files import DataError
+from fcn_jax.files import DataError, making
 from fcn_jax.weights import checkpoints, proof, published, readers
 from fcn_jax.weights.receipt import Receipt
 
@@ -105,20 +103,10 @@ def convert(
   receipt = proof.convert(
     source, network, card.model, file=str(path), **options
   )
-  output.parent.mkdir(parents=True, exist_ok=True)
-  # Made under another name, so that a half-made model is never taken for one.
-  unfinished = pathlib.Path(
-    tempfile.mkdtemp(prefix=f"{output.name}.", dir=output.parent)
-  )
-  try:
-    checkpoints.save_model(unfinished, network, card)
-    (unfinished / "receipt.txt").write_text(f"{receipt}\n")
-    (unfinished / "receipt.json").write_text(receipt.to_json())
-    unfinished.chmod(0o755)
-    unfinished.rename(output)
-  except BaseException:
-    shutil.rmtree(unfinished)
-    raise
+  with making(output) as folder:
+    checkpoints.save_model(folder, network, card)
+    (folder / "receipt.txt").write_text(f"{receipt}\n")
+    (folder / "receipt.json").write_text(receipt.to_json())
   return receipt
 
 

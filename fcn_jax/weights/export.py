@@ -20,13 +20,8 @@ from fcn_jax.weights.source import Source, SourceLayer
 Fields = dict[str, Any]
 
 
-def caffe_layers(layers: d.Layers, strict: bool = True) -> list[Fields]:
+def caffe_layers(layers: d.Layers) -> list[Fields]:
   """A declared network, layer by layer, as fields of Caffe's LayerParameter.
-
-  Args:
-    layers: the declaration.
-    strict: refuse a layer that Caffe does not have; else it goes by its own
-      name, for networks of this package alone.
 
   Data becomes an Input without a shape and, where the mean is the same on all
   channels, a Power layer that subtracts it (as DIGITS does it, so that conv1's
@@ -130,21 +125,15 @@ def caffe_layers(layers: d.Layers, strict: bool = True) -> list[Fields]:
         bottoms = [below, tops[layer.other]]
         add(name, "Eltwise", bottoms, name, eltwise_param=param)
       case _:
-        kind = type(layer).__name__
-        if strict:
-          raise ValueError(
-            f"layer {name!r}: Caffe has no layer for a {kind}; a network with "
-            "one is kept as a checkpoint only"
-          )
-        add(name, kind, [below, *(tops[x] for x in layer.others)], name)
+        raise ValueError(
+          f"layer {name!r}: Caffe has no layer for a {type(layer).__name__}; a "
+          "network with one is kept as a checkpoint only"
+        )
   return out
 
 
 def to_caffe(
-  network: Network,
-  name: str = "",
-  inner_products: Iterable[str] = (),
-  strict: bool = True,
+  network: Network, name: str = "", inner_products: Iterable[str] = ()
 ) -> Source:
   """The network's weights in Caffe's layout.
 
@@ -153,40 +142,57 @@ def to_caffe(
     name: the net's name in the file.
     inner_products: convolutions stored as InnerProduct (O, C * H * W), as a
       classifier has its fc6, fc7 and fc8.
-    strict: refuse a layer that Caffe does not have; else its arrays are put in
-      as they are, for `surgery` alone.
 
   Returns:
     Kernels as (O, I / groups, H, W), biases (O,), upscore (classes, 1, k, k);
     layers without weights are listed too, which keeps the layer order.
   """
   inner_products = set(inner_products)
-  declared = {layer.name: layer for layer in network.layers}
+  weighted = {layer.name: layer for layer in to_source(network).layers}
+  layers = []
+  for fields in caffe_layers(network.layers):
+    found = weighted.get(fields["name"])
+    blobs = found.blobs if found else ()
+    layer = SourceLayer(fields["name"], fields["type"], blobs)
+    if layer.name in inner_products:
+      kernel, bias = layer.blobs
+      flat = kernel.reshape(len(kernel), -1)
+      layer = SourceLayer(layer.name, "InnerProduct", (flat, bias))
+    layers.append(layer)
+  return Source(name, "new", "", tuple(layers))
+
+
+def to_source(network: Network) -> Source:
+  """The network's layers with their weights, as `surgery` takes them.
+
+  In Caffe's layout; a layer that Caffe does not have goes by the name of its
+  class, and keeps its arrays as they are.
+  """
   channels = d.channels(network.layers)
   own = d.weights(network.layers)
   layers = []
-  for fields in caffe_layers(network.layers, strict):
-    kind, blobs = fields["type"], ()
-    match declared.get(fields["name"]):
-      case d.Conv(name=conv):
-        weights = getattr(network, conv)
-        kernel = np.asarray(weights.kernel[...]).transpose(3, 2, 0, 1)
-        if conv in inner_products:
-          kind, kernel = "InnerProduct", kernel.reshape(len(kernel), -1)
-        blobs = (np.ascontiguousarray(kernel), np.asarray(weights.bias[...]))
-      case d.Upscore(name=upscore):
-        factor = np.asarray(getattr(network, upscore).kernel1d[...])
-        kernel = np.outer(factor, factor)
-        blobs = (np.tile(kernel, (channels[upscore], 1, 1, 1)),)
-      case d.Scale(name=scale, factor=factor):
-        blobs = (np.full(channels[scale], factor, np.float32),)
-      case d.Layer(name=other):
-        blobs = tuple(
-          np.asarray(getattr(getattr(network, other), array)[...])
-          for array in own.get(other, {})
-        )
-    layers.append(SourceLayer(fields["name"], kind, blobs))
-  return Source(name, "new", "", tuple(layers))
+  for layer in network.layers:
+    kind = _KINDS.get(type(layer), type(layer).__name__)
+    arrays = {
+      array: np.asarray(getattr(getattr(network, layer.name), array)[...])
+      for array in own.get(layer.name, {})
+    }
+    match layer:
+      case d.Conv():
+        kernel = arrays["kernel"].transpose(3, 2, 0, 1)
+        blobs = (np.ascontiguousarray(kernel), arrays["bias"])
+      case d.Upscore():
+        kernel = np.outer(arrays["kernel1d"], arrays["kernel1d"])
+        blobs = (np.tile(kernel, (channels[layer.name], 1, 1, 1)),)
+      case d.Scale(factor=factor):
+        blobs = (np.full(channels[layer.name], factor, np.float32),)
+      case _:
+        blobs = tuple(arrays.values())
+    layers.append(SourceLayer(layer.name, kind, blobs))
+  return Source("", "", "", tuple(layers))
+
+
+_KINDS = {d.Conv: "Convolution", d.Upscore: "Deconvolution"}
 
 
 def deploy_prototxt(

@@ -25,10 +25,7 @@ def of_oihw(weight, bias, layer: d.Conv, x: Chw) -> Oyx:
   if _sees_all(layer, x):
     flat = weight.reshape(layer.features, -1) @ x.reshape(-1)
     return flat[:, None, None] + bias
-  k, s = layer.kernel, layer.stride
-  windows = np.lib.stride_tricks.sliding_window_view(
-    _padded(x, layer.pad), (k, k), (1, 2)
-  )[:, ::s, ::s]  # c y x k k
+  windows = _windows(layer, x)
   _, height, width = windows.shape[:3]
   out = []
   for inputs, kernels in zip(
@@ -58,10 +55,7 @@ def of_hwio(weight, bias, layer: d.Conv, x: Chw) -> Oyx:
   if weight.ndim == 2:
     flat = x.transpose(1, 2, 0).reshape(-1) @ weight
     return (flat + bias)[:, None, None]
-  k, s = layer.kernel, layer.stride
-  windows = np.lib.stride_tricks.sliding_window_view(
-    _padded(x, layer.pad), (k, k), (1, 2)
-  )[:, ::s, ::s]  # c y x k k
+  windows = _windows(layer, x)
   _, height, width = windows.shape[:3]
   out = []
   for inputs, kernels in zip(
@@ -75,8 +69,12 @@ def of_hwio(weight, bias, layer: d.Conv, x: Chw) -> Oyx:
   return found.T.reshape(-1, height, width)
 
 
-def _padded(x: Chw, pad: int) -> Float[np.ndarray, "c H W"]:
-  return np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
+def _windows(layer: d.Conv, x: Chw) -> Float[np.ndarray, "c y x k k"]:
+  """What each cell of the layer sees."""
+  k, s, p = layer.kernel, layer.stride, layer.pad
+  padded = np.pad(x, ((0, 0), (p, p), (p, p)))
+  windows = np.lib.stride_tricks.sliding_window_view(padded, (k, k), (1, 2))
+  return windows[:, ::s, ::s]
 
 
 def _sees_all(layer: d.Conv, x: Chw) -> bool:

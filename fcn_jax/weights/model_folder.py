@@ -6,12 +6,11 @@
 import dataclasses
 import json
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 from flax import nnx
 
+from fcn_jax.files import making
 from fcn_jax.models import Network
 from fcn_jax.weights import checkpoints, safetensors_file
 
@@ -30,27 +29,18 @@ def write_folder(
     network, card, step: as `checkpoints.load_model` gives them.
     mean_iu: on the validation set, where it was scored.
   """
-  output.parent.mkdir(parents=True, exist_ok=True)
-  unfinished = pathlib.Path(
-    tempfile.mkdtemp(prefix=f"{output.name}.", dir=output.parent)
-  )
   _, state = nnx.split(network)
   tensors = {
     ".".join(str(key) for key in path): np.asarray(value)
     for path, value in nnx.to_flat_state(state)
   }
-  try:
+  with making(output) as folder:
     safetensors_file.save(
-      unfinished / checkpoints.SAFETENSORS, tensors, {"format": "fcn_jax"}
+      folder / checkpoints.SAFETENSORS, tensors, {"format": "fcn_jax"}
     )
     config = {"step": step, "card": dataclasses.asdict(card)}
-    (unfinished / "config.json").write_text(json.dumps(config, indent=1))
-    (unfinished / "README.md").write_text(_readme(card, step, mean_iu, tensors))
-    unfinished.chmod(0o755)
-    unfinished.rename(output)
-  except BaseException:
-    shutil.rmtree(unfinished)
-    raise
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    (folder / "README.md").write_text(_readme(card, step, mean_iu, tensors))
 
 
 def _readme(card, step: int, mean_iu: float | None, tensors) -> str:

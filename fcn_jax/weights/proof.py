@@ -158,7 +158,7 @@ def _copied(
   ours = {layer.name: layer for layer in network}
   kept: list[d.Layer] = []
   for layer in classifier:
-    if layer.name in initialised or getattr(layer, "head", False):
+    if layer.name in initialised or layer.head:
       break
     if isinstance(layer, d.Conv):
       other = ours.get(layer.name)

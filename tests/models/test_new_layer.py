@@ -128,11 +128,11 @@ def test_it_is_saved_loaded_and_started_from(net, tmp_path):
   loaded, _, _ = checkpoints.load_model(tmp_path / "net")
   assert loaded.half.shift[...].tolist() == [0, 1, 2, 3]
   fresh = models.build(models.declare("half", 3))
-  receipt = surgery.surgery(export.to_caffe(loaded, strict=False), fresh)
+  receipt = surgery.surgery(export.to_source(loaded), fresh)
   assert fresh.half.shift[...].tolist() == [0, 1, 2, 3]
   assert "half.factor" in str(receipt)
   wider = models.build(models.declare("half", 3, width=6))
-  source = export.to_caffe(loaded, strict=False)
+  source = export.to_source(loaded)
   says = r"half: Stride \(4,\), \(4,\) -> network half: factor \(6,\), shift"
   with pytest.raises(surgery.SurgeryError, match=says):
     surgery.surgery(source, wider)
