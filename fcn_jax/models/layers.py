@@ -100,6 +100,8 @@ class Layer:
       by a bias, a window across the border, or cells of a larger blob.
     adds_others: the values of `others` are read; else their size alone.
     acts: in prediction, too.
+    local: a cell of its blob follows from the cells that `reads` names; else
+      from all of them, and an image cannot be computed tile by tile.
   """
 
   name: str = dataclasses.field(kw_only=False)
@@ -108,6 +110,7 @@ class Layer:
   fills_beyond: ClassVar[bool] = True
   adds_others: ClassVar[bool] = True
   acts: ClassVar[bool] = True
+  local: ClassVar[bool] = True
 
   @property
   def others(self) -> tuple[str, ...]:
@@ -150,6 +153,41 @@ class Layer:
       ValueError: the places do not go together.
     """
     return below
+
+  def reads(
+    self, first: int, last: int, here: Placement, *below: Placement
+  ) -> tuple[tuple[int, int], ...]:
+    """First and last cell of each blob it reads, for its own first to last.
+
+    They are the cells in reach of its field, as `place` says, and may lie
+    beyond the blob, where there are zeros.
+
+    Args:
+      first, last: cells of its blob on one axis.
+      here, below: where its blob lies, and those that it reads.
+
+    Raises:
+      ValueError: its blob is finer than one it reads; such a layer has to say
+        it itself.
+    """
+    found = []
+    for blob in below:
+      if here.stride < blob.stride:
+        raise ValueError(
+          f"{self.name}: {type(self).__name__} makes cells every {here.stride} "
+          f"pixels of cells every {blob.stride} and does not say in `reads` "
+          "which ones"
+        )
+      half = Fraction(here.field - blob.field) / (2 * blob.stride)
+      ends = (
+        (here.stride * cell + here.start - blob.start) / blob.stride
+        for cell in (first, last)
+      )
+      before, after = (
+        end + side for end, side in zip(ends, (-half, half), strict=True)
+      )
+      found.append((math.floor(before), math.ceil(after)))
+    return tuple(found)
 
   def derivation(
     self, here: Placement, below: Placement, *others: Placement
@@ -446,6 +484,10 @@ class Upscore(Layer):
     centre = Fraction(self.kernel - 1, 2)
     return Placement(stride, below.start - stride * centre, below.field)
 
+  def reads(self, first, last, here, below):
+    """Cell i of its bottom is laid over its own cells from stride * i on."""
+    return ((-((self.kernel - 1 - first) // self.stride), last // self.stride),)
+
   def derivation(self, here, below):
     start = (
       f"{number(below.start)} − {number(here.stride)} × "
@@ -600,6 +642,9 @@ class Sum(Layer):
       )
     field = max(below.field, other.field)
     return dataclasses.replace(below, field=field)
+
+  def reads(self, first, last, here, below, other):
+    return (first, last), (first, last)
 
   def nonnegative(self, below, other):
     return below and other

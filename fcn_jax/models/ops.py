@@ -19,12 +19,23 @@ Blob = Float[Array, "b h w c"]
 Extent = Int[Array, "b 2"]
 
 
-def mask(x: Blob, extent: Extent) -> Blob:
-  """Zeroes what lies beyond the extent of each image."""
-  _, height, width, _ = x.shape
-  rows = jnp.arange(height)[None, :] < extent[:, :1]
-  columns = jnp.arange(width)[None, :] < extent[:, 1:]
-  inside = rows[:, :, None] & columns[:, None, :]
+def mask(x: Blob, extent: Extent, first: Extent | None = None) -> Blob:
+  """Zeroes what lies beyond the extent of each image.
+
+  Args:
+    x: the blobs, or windows of them.
+    extent: of the blobs.
+    first: (row, column) of the blob in the corner of its window, which may be
+      below 0; None: (0, 0).
+  """
+  inside = jnp.ones((1, 1, 1), bool)
+  for axis, n in enumerate(x.shape[1:3]):
+    cell = jnp.arange(n)[None, :]
+    there = cell < extent[:, axis, None]
+    if first is not None:
+      cell = cell + first[:, axis, None]
+      there = (cell >= 0) & (cell < extent[:, axis, None])
+    inside = inside & jnp.expand_dims(there, 2 - axis)
   return jnp.where(inside[..., None], x, jnp.zeros((), x.dtype))
 
 

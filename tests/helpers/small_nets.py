@@ -122,6 +122,9 @@ OFFSETS = {
   ("score", "upscore16", 32): 27,
   ("score_pool3c", "score_pool3", 1): 9,
   ("score", "upscore8", 16): 31,
+  ("score_pool2c", "score_pool2", 1): 5,
+  ("score_pool1c", "score_pool1", 1): 10,
+  ("score", "upscore8", 15): 18,
   # By hand: pool1's cells lie at 1/2 + 2 i, those of upscore2 from -1 on.
   ("upscore2c", "upscore2", 4): 1,
   ("score", "mix", 3): 0,
