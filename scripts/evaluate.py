@@ -5,6 +5,11 @@ r"""Scores a trained network on a split: a table, the same as JSON, and a page.
 
 The page shows the confusion matrix, the scores of the classes with 95 %
 intervals, and the images the network does worst on, with their errors.
+
+  python scripts/evaluate.py --checkpoint=runs/voc --tta=flip,0.75,1,1.25
+
+scores the mean of the probabilities of an image at several scales, mirrored
+too, and says what that gains.
 """
 
 from absl import flags
@@ -43,6 +48,17 @@ _PRECISION = flags.DEFINE_enum(
 _PART_SIZE = flags.DEFINE_integer(
   "part_size", 1, "Images per forward pass.", lower_bound=1
 )
+_TILE = flags.DEFINE_string(
+  "tile",
+  "auto",
+  "auto: images that do not fit into memory are computed in tiles, which does "
+  "not change the result; off: never; or the side of tiles in pixels.",
+)
+_TTA = flags.DEFINE_string(
+  "tta",
+  "",
+  "Test-time augmentation, as flip,0.75,1,1.25; by default none.",
+)
 flags.mark_flag_as_required("checkpoint")
 
 
@@ -80,6 +96,8 @@ def main() -> None:
     worst=_WORST.value if report else 0,
     bootstrap=resamples(),
     bootstrap_seed=_BOOTSTRAP_SEED.value,
+    tile=_TILE.value,
+    tta=_TTA.value,
   )
   print(found.text())
   if output:

@@ -13,6 +13,11 @@ instead. For an image photos/a/0001.jpg it writes
                                width, classes] under the key 'probabilities'
   summary.json                 the share of the pixels that is of each class
 
+An image that does not fit into memory is computed in tiles, with the labels of
+the whole. The mask of a TIFF of more than 89 million pixels is a tiled TIFF,
+masks/a/0001.tif; a run that was stopped goes on where it was (pip install
+'fcn_jax[tiff]'; docs/large_images.md).
+
 An image that cannot be read is reported and left out; the exit code is then 1.
 
   --report=predictions.html
@@ -56,6 +61,18 @@ _PALETTE = flags.DEFINE_string(
 )
 _PRECISION = flags.DEFINE_enum(
   "precision", "float32", cli.PRECISIONS, "Of the products."
+)
+_TILE = flags.DEFINE_string(
+  "tile",
+  "auto",
+  "auto: images that do not fit into memory are computed in tiles, which does "
+  "not change the result; off: never; or the side of tiles in pixels.",
+)
+_TTA = flags.DEFINE_string(
+  "tta",
+  "",
+  "Test-time augmentation: flip,0.75,1,1.25 takes the mean of the "
+  "probabilities at these scales, mirrored too. By default none.",
 )
 _MAX_CANVASES = flags.DEFINE_integer(
   "max_canvases",
@@ -113,6 +130,8 @@ def main() -> int:
     output_dir=_OUTPUT_DIR.value,
     palette=_PALETTE.value,
     num_threads=_NUM_THREADS.value,
+    tile=_TILE.value,
+    tta=_TTA.value,
   )
   report = observer(planned) if _REPORT.value else None
   failed = planned.run(

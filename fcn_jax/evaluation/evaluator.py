@@ -8,15 +8,56 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from fcn_jax import devices, models
 from fcn_jax.data import Dataset, pipeline
 from fcn_jax.data.canvases import Canvas, choose_canvases
-from fcn_jax.evaluation import metrics
+from fcn_jax.data.classes import VOID
+from fcn_jax.evaluation import metrics, tiling
 from fcn_jax.evaluation.per_image import PerImage
 from fcn_jax.evaluation.scores import Evaluation
+from fcn_jax.evaluation.tta import InMemory, Tta
 from fcn_jax.models import geometry, losses
+
+
+def counted(
+  scores: Float[Array, "b h w c"],
+  label: UInt8[Array, "b h w"],
+  loss: losses.Loss,
+) -> tuple[dict[str, Any], UInt8[Array, "b h w"]]:
+  """What adds up over the pixels of each image, and the prediction."""
+  right, valid = metrics.caffe_accuracy_counts(scores, label)
+  prediction = scores.argmax(-1).astype(jnp.uint8)
+  sums = {
+    "confusions": metrics.confusion(label, prediction, scores.shape[-1]),
+    "sums": loss.pixels(scores, label),
+    "right": right,
+    "valid": valid,
+  }
+  return sums, prediction
+
+
+def completed(
+  sums: dict[str, Any],
+  label: UInt8[Array, "b h w"],
+  prediction: UInt8[Array, "b h w"],
+  extent: Int[Array, "b 2"],
+  *,
+  loss: losses.Loss,
+  counters: Mapping[str, metrics.Counter],
+) -> dict[str, Any]:
+  """What `Evaluation` holds of each image, from the sums over its pixels."""
+  classes = sums["confusions"].shape[-1]
+  sums = dict(sums)
+  return {
+    "losses": loss.shown(sums.pop("sums")),
+    **sums,
+    "counted": {
+      name: counter(label, prediction, classes, extent)
+      for name, counter in counters.items()
+    },
+  }
 
 
 def evaluation_step(
@@ -31,20 +72,9 @@ def evaluation_step(
   """What `Evaluation` holds of each image of a batch, and its prediction."""
   net = nnx.merge(graphdef, params, frozen)
   scores = net(batch.image, batch.extent)
-  classes, label = scores.shape[-1], batch.label
-  right, valid = metrics.caffe_accuracy_counts(scores, label)
-  prediction = scores.argmax(-1)
-  counts = {
-    "confusions": metrics.confusion(label, prediction, classes),
-    "losses": loss.shown(loss.pixels(scores, label)),
-    "right": right,
-    "valid": valid,
-    "counted": {
-      name: counter(label, prediction, classes, batch.extent)
-      for name, counter in counters.items()
-    },
-  }
-  return counts, prediction.astype(jnp.uint8)
+  sums, prediction = counted(scores, batch.label, loss)
+  given = (batch.label, prediction, batch.extent)
+  return completed(sums, *given, loss=loss, counters=counters), prediction
 
 
 class Evaluator:
@@ -57,6 +87,10 @@ class Evaluator:
     part_size: images per forward pass.
     mesh: devices to share the images; None: all.
     keep_decoded: keep the images in memory, for the next time.
+    tile: 'auto': images that do not fit into memory are computed in tiles,
+      with the same scores; 'off': never; or the side of a tile in pixels.
+    views: how often an image is seen, and the probabilities averaged; None:
+      once.
   """
 
   def __init__(
@@ -69,6 +103,8 @@ class Evaluator:
     part_size: int = 1,
     mesh: jax.sharding.Mesh | None = None,
     keep_decoded: bool = False,
+    tile: str | int = tiling.AUTO,
+    views: Tta | None = None,
   ):
     self.dataset = dataset
     self._read = pipeline.Reader(dataset, split, keep_decoded)
@@ -78,12 +114,14 @@ class Evaluator:
     self.canvases: tuple[Canvas, ...] = choose_canvases(
       dataset.sizes(split), max_canvases
     )
-    step = functools.partial(
-      evaluation_step,
-      loss=loss or losses.cross_entropy(),
-      counters=metrics.counters(),
-    )
+    self.tile, self.views = tile, views
+    self._chosen: dict[Canvas, tiling.Sides | None] = {}
+    loss = loss or losses.cross_entropy()
+    rest = {"loss": loss, "counters": metrics.counters()}
+    step = functools.partial(evaluation_step, **rest)
     self._step = jax.jit(step, static_argnums=0)
+    self._count = jax.jit(functools.partial(counted, loss=loss))
+    self._complete = jax.jit(functools.partial(completed, **rest))
 
   def __call__(
     self,
@@ -110,8 +148,7 @@ class Evaluator:
     for drawn in self._drawn():
       if stop():
         return None
-      batch = devices.shard(drawn.parts[0], self.mesh)
-      counts, predicted = self._step(graphdef, params, frozen, batch)
+      counts, predicted = self._score((graphdef, params, frozen), drawn)
       counts = jax.device_get(counts)
       predictions |= self._kept(drawn, predicted, keep)
       counted.append(_held(counts, len(drawn.indices)))
@@ -135,10 +172,69 @@ class Evaluator:
     """
     found = {}
     for drawn in self._drawn(keep):
-      batch = devices.shard(drawn.parts[0], self.mesh)
-      *_, predicted = self._step(graphdef, params, frozen, batch)
+      _, predicted = self._score((graphdef, params, frozen), drawn)
       found |= self._kept(drawn, predicted, keep)
     return found
+
+  def _score(self, network: tuple, drawn: pipeline.Batch):
+    """What is counted on the images of a batch, and their predictions."""
+    part = drawn.parts[0]
+    graphdef, *states = network
+    canvas = part.image.shape[1:3]
+    sides = self._sides(network, canvas)
+    if sides is None and self.views is None:
+      return self._step(*network, devices.shard(part, self.mesh))
+    scorer = tiling.Scorer(
+      graphdef,
+      states,
+      self.mesh,
+      sides or canvas,
+      tiled=sides is not None,
+      views=self.views,
+    )
+    # Of the empty places of a part nothing is kept.
+    part = jax.tree.map(lambda array: array[: len(drawn.indices)], part)
+    found = [
+      self._by_tiles(scorer, image, label, extent)
+      for image, label, extent in zip(
+        part.image, part.label, part.extent, strict=True
+      )
+    ]
+    counts = [counts for counts, _ in found]
+    return (
+      jax.tree.map(lambda *parts: np.concatenate(parts), *counts),
+      np.stack([prediction for _, prediction in found]),
+    )
+
+  def _sides(self, network: tuple, canvas: Canvas) -> tiling.Sides | None:
+    """The tiles of images on a canvas, chosen once."""
+    if canvas not in self._chosen:
+      graphdef, *states = network
+      copies = self.part_size // self.mesh.size
+      copies *= self.views.copies if self.views else 1
+      self._chosen[canvas] = tiling.sides_for(
+        tiling.layers_of(graphdef, states), canvas, self.tile, copies
+      )
+    return self._chosen[canvas]
+
+  def _by_tiles(self, scorer: tiling.Scorer, image, label, extent):
+    """The same of one image on its canvas, which goes through it alone."""
+    size = tuple(extent.tolist())
+    sums, predicted = None, np.zeros(label.shape, np.uint8)
+    source = InMemory(image[: size[0], : size[1]])
+    for corner, scores in tiling.by_tiles(scorer, source):
+      rows, columns = tiling.inside(corner, scorer.sides, size)
+      inside = (
+        slice(rows.stop - rows.start),
+        slice(columns.stop - columns.start),
+      )
+      given = np.full((1, *scorer.sides), VOID, np.uint8)
+      given[0][inside] = label[rows, columns]
+      found, prediction = self._count(scores, given)
+      sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
+      predicted[rows, columns] = np.asarray(prediction)[0][inside]
+    counts = self._complete(sums, label[None], predicted[None], extent[None])
+    return jax.device_get(counts), predicted
 
   def _drawn(
     self, wanted: Collection[str] | None = None

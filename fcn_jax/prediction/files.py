@@ -19,7 +19,8 @@ from fcn_jax.data import pipeline
 from fcn_jax.data.augment import Sample
 from fcn_jax.data.canvases import Canvas, choose_canvases
 from fcn_jax.data.images import decode_image
-from fcn_jax.evaluation import metrics
+from fcn_jax.evaluation import metrics, tiling
+from fcn_jax.evaluation.tta import InMemory
 from fcn_jax.files import DataError
 from fcn_jax.prediction.folder import PredictionFolder
 from fcn_jax.prediction.inputs import ImageFile, image_sizes
@@ -29,6 +30,7 @@ from fcn_jax.prediction.predictor import (
   most_likely,
   most_likely_classes,
   softmax,
+  stitched,
 )
 from fcn_jax.prediction.result import Result
 
@@ -123,7 +125,9 @@ def predict_files(
     ThreadPoolExecutor(num_threads) as writers,
   ):
     writing = collections.deque()
-    parts = plan(files, max_canvases, predictor.mesh.size)
+    huge = [file for file in files if file.is_large]
+    rest = [file for file in files if not file.is_large]
+    parts = plan(rest, max_canvases, predictor.mesh.size) if rest else []
     decode = functools.partial(_decode, observer, predictor.value_range)
     for canvas, samples, unreadable in _ahead(
       readers, decode, parts, 2 * num_threads
@@ -140,9 +144,27 @@ def predict_files(
         note(writing.popleft().result())
     while writing:
       note(writing.popleft().result())
+  for file in huge:
+    note(_banded(predictor, file, folder, palette, num_threads))
   in_order = {file.id: records[file.id] for file in files if file.id in records}
   folder.write_summary(in_order, failed)
   return failed
+
+
+def _banded(
+  predictor: Predictor,
+  file: ImageFile,
+  folder: PredictionFolder,
+  palette: UInt8[np.ndarray, "256 3"],
+  num_threads: int,
+) -> Outcomes:
+  """Segments an image that is not held in memory."""
+  try:
+    return {file: folder.write_large(file, predictor, palette, num_threads)}
+  except jax.errors.JaxRuntimeError as error:
+    return _not_computed([file], error)
+  except ValueError as error:
+    return {file: str(error)}
 
 
 def plan(
@@ -176,17 +198,31 @@ class _Job:
     # A damaged header may tell another size than the pixels have.
     sizes = [sample.size for sample in samples.values()]
     canvas = tuple(np.max([canvas, *sizes], axis=0).tolist())
-    part = predictor.place(list(samples.values()), canvas)
-    scores = predictor.scores(part)
-    self._labels = most_likely(scores)
-    self._probabilities = softmax(scores) if folder.save_probabilities else None
-    self._top = self._confusions = None
-    if observer:
-      self._top = most_likely_classes(scores, TOP)
-      if part.label is not None:
+    given = list(samples.values())
+    observed = observer is not None
+
+    def compute(scores):
+      found = {"labels": most_likely(scores)}
+      if folder.save_probabilities:
+        found["probabilities"] = softmax(scores)
+      if observed:
+        found["top"] = most_likely_classes(scores, TOP)
+      return found
+
+    scorer = predictor.scorer(canvas)
+    classes = len(predictor.class_names)
+    if scorer is not None:
+      self._found = [
+        _alone(scorer, x, compute, observed, classes) for x in given
+      ]
+    else:
+      part = predictor.place(given, canvas)
+      self._found = compute(predictor.scores(part))
+      if observed and part.label is not None:
         # On the canvas, as in evaluation: one program a canvas.
-        given = devices.shard(part.label, predictor.mesh)
-        self._confusions = _confusion(given, self._labels, scores.shape[-1])
+        label = devices.shard(part.label, predictor.mesh)
+        labels = self._found["labels"]
+        self._found["confusion"] = _confusion(label, labels, classes)
     self._class_names = predictor.class_names
     self._samples, self._folder, self._palette = samples, folder, palette
     self._observer = observer
@@ -194,34 +230,53 @@ class _Job:
   def write(self) -> Outcomes:
     """Waits for the devices and writes each image's predictions."""
     try:
-      labels = np.asarray(self._labels)
-      probabilities = np.asarray(self._probabilities)
-      top, confusions = jax.device_get((self._top, self._confusions))
+      found = jax.device_get(self._found)
     except jax.errors.JaxRuntimeError as error:
       return _not_computed(self._samples, error)
     outcomes: Outcomes = {}
     for i, (file, sample) in enumerate(self._samples.items()):
-      inside = (i, *(slice(n) for n in sample.size))
+      if isinstance(found, list):
+        of_image = found[i]
+      else:
+        of_image = jax.tree.map(lambda array, i=i: array[i], found)
+      inside = tuple(slice(n) for n in sample.size)
       result = Result(
         image=sample.image,
-        labels=labels[inside],
+        labels=of_image["labels"][inside],
         class_names=self._class_names,
         palette=self._palette,
-        compute_probabilities=lambda inside=inside: probabilities[inside],
+        compute_probabilities=lambda x=of_image, inside=inside: x[
+          "probabilities"
+        ][inside],
       )
       outcomes[file] = self._folder.write(file, result)
       if self._observer:
-        top_ids, top_probabilities = top
+        top_ids, top_probabilities = of_image["top"]
         seen = Segmented(
           file,
           result,
           top_ids[inside],
           top_probabilities[inside],
           sample.label,
-          None if sample.label is None else confusions[i],
+          None if sample.label is None else of_image["confusion"],
         )
         self._observer.see(seen)
     return outcomes
+
+
+def _alone(
+  scorer: tiling.Scorer,
+  sample: Sample,
+  compute: Callable[[Any], dict[str, Any]],
+  observed: bool,
+  classes: int,
+) -> dict[str, Any]:
+  """What is found in one image, in tiles or seen several times."""
+  found = stitched(scorer, InMemory(sample.image), compute)
+  if observed and sample.label is not None:
+    given = (sample.label[None], found["labels"][None])
+    found["confusion"] = np.asarray(_confusion(*given, classes))[0]
+  return found
 
 
 _confusion = jax.jit(metrics.confusion, static_argnums=2)
@@ -266,6 +321,6 @@ def _not_computed(files: Iterable[ImageFile], error: Exception) -> Outcomes:
   said = str(error).splitlines()[0]
   return {
     file: f"{file.path}: could not be computed ({said}); if memory ran out, "
-    "make the image smaller or cut it into tiles"
+    "give --tile=512, or fewer --num_threads"
     for file in files
   }

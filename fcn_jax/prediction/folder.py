@@ -14,12 +14,14 @@ from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.files import is_hidden
 from fcn_jax.data.labels import read_color_map
 from fcn_jax.files import DataError, replacing
+from fcn_jax.prediction import large
 from fcn_jax.prediction.inputs import (
   SUMMARY,
   WRITTEN_BY,
   ImageFile,
   read_summary,
 )
+from fcn_jax.prediction.predictor import Predictor
 from fcn_jax.prediction.result import Result, write_image
 
 
@@ -115,6 +117,42 @@ class PredictionFolder:
       with replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, probabilities=half)
     return {**record, "shares": result.shares}
+
+  def write_large(
+    self,
+    file: ImageFile,
+    predictor: Predictor,
+    palette: UInt8[np.ndarray, "256 3"],
+    num_threads: int,
+  ) -> dict[str, Any]:
+    """Segments an image that is not held in memory, and writes what was found.
+
+    Its mask is a tiled TIFF, its overlay an overview; probabilities of so many
+    pixels are not written.
+
+    Returns:
+      Its record for the summary.
+    """
+    mask, overlay = f"masks/{file.id}.tif", f"overlays/{file.id}.png"
+    for path in (mask, overlay):
+      (self.directory / path).parent.mkdir(parents=True, exist_ok=True)
+    found = large.segment(
+      predictor,
+      file,
+      self.directory / mask,
+      palette if self._palette_in_masks else None,
+      num_threads,
+    )
+    write_image(self.directory / overlay, found.overview.overlay())
+    height, width = found.size
+    return {
+      "image": str(file.path),
+      "height": height,
+      "width": width,
+      "mask": mask,
+      "overlay": overlay,
+      "shares": found.shares,
+    }
 
   def write_summary(
     self,

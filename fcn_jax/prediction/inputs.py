@@ -15,7 +15,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from fcn_jax.data import dataset as dataset_lib
-from fcn_jax.data import decode_label, readings
+from fcn_jax.data import decode_label, readings, tiff
 from fcn_jax.data.checks import check_masks, check_pair
 from fcn_jax.data.dataset import Dataset, RecordFile
 from fcn_jax.data.files import File, Pair, is_hidden, list_files, list_folder
@@ -39,12 +39,14 @@ class ImageFile:
       name in messages, of a page of several with its number behind.
     record: where the bytes of an image of a prepared data set are.
     page: where the bytes of a page are.
+    is_large: it is a TIFF that is not decoded as a whole, see `data.tiff`.
   """
 
   id: str
   path: pathlib.Path
   record: RecordFile | None = None
   page: File | None = None
+  is_large: bool = False
 
   @property
   def file(self) -> File:
@@ -135,6 +137,8 @@ def find_images(
 
 
 def _pages(image_id: str, path: str) -> list[ImageFile]:
+  if tiff.is_large(path):
+    return [ImageFile(image_id, pathlib.Path(path), is_large=True)]
   files = readings.pages(File(path, path))
   if len(files) == 1:
     return [ImageFile(image_id, pathlib.Path(path))]

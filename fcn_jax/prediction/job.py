@@ -153,6 +153,8 @@ def plan(
   output_dir: str,
   palette: str = "dataset",
   num_threads: int | None = None,
+  tile: str | int = "auto",
+  tta: str = "",
   say: Callable[[str], None] = print,
 ) -> Job:
   """Finds the images, then reads the network.
@@ -165,6 +167,7 @@ def plan(
     output_dir: where predictions will go; no image is looked for there.
     palette: see `folder.read_palette`.
     num_threads: see `Job`; None: one a core, at most eight.
+    tile, tta: see `predictor.load`.
     say: takes the line that tells which files are no images.
 
   Raises:
@@ -182,7 +185,7 @@ def plan(
   if others:
     named = ", ".join(others[:_LISTED]) + ", ..." * (len(others) > _LISTED)
     say(f"left out {len(others)} files that are no images: {named}")
-  net = predictor.load(checkpoint, step, precision)
+  net = predictor.load(checkpoint, step, precision, tile, tta)
   return Job(
     checkpoint,
     net,

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ from fcn_jax.data.augment import Sample
 from fcn_jax.data.canvases import Canvas
 from fcn_jax.data.files import File
 from fcn_jax.data.images import decode_image, to_rgb
+from fcn_jax.evaluation import tiling
+from fcn_jax.evaluation.tta import InMemory, Pixels, Tta
 from fcn_jax.models import geometry
 from fcn_jax.prediction.result import Result
 from fcn_jax.weights import checkpoints
@@ -23,14 +26,6 @@ from fcn_jax.weights import checkpoints
 CANVAS_STEP = 64  # sides of a single image's canvas are multiples of this
 
 Picture = str | os.PathLike | bytes | Image.Image | np.ndarray | jax.Array
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def forward(graphdef, params, frozen, image, extent):
-  """Scores [b, h, w, classes]; one program per declaration and canvas."""
-  from flax import nnx
-
-  return nnx.merge(graphdef, params, frozen)(image, extent)
 
 
 @jax.jit
@@ -78,6 +73,9 @@ class Predictor:
     about: its class names and palette, and where it comes from.
     step: of the checkpoint it was read from.
     mesh: devices to share images; None: all.
+    tile: 'auto': an image that does not fit into memory is computed in tiles,
+      with the same result; 'off': never; or the side of a tile in pixels.
+    tta: how often an image is seen, and the probabilities averaged; None: once.
 
   Attributes:
     network: the network, a Flax NNX module.
@@ -85,7 +83,7 @@ class Predictor:
     palette: uint8 [256, 3], RGB of each class id.
     value_range: values of 16-bit grey images that become 0 and 255, as in the
       training data; None: 0 and 65535.
-    about, step, mesh: as given.
+    about, step, mesh, tile, tta: as given.
 
   Raises:
     ValueError: the network does not score every pixel, as a classifier.
@@ -97,6 +95,8 @@ class Predictor:
     about: checkpoints.ModelCard,
     step: int = 0,
     mesh: jax.sharding.Mesh | None = None,
+    tile: str | int = tiling.AUTO,
+    tta: Tta | None = None,
   ):
     from flax import nnx  # a second, at the first network
 
@@ -104,6 +104,8 @@ class Predictor:
     self.network = net
     self.about = about
     self.step = step
+    self.tile = tile
+    self.tta = tta
     self.mesh = mesh or devices.data_mesh()
     self.class_names = tuple(about.class_names)
     self.palette = np.array(about.palette, np.uint8)
@@ -126,19 +128,47 @@ class Predictor:
       ValueError: an unreadable file, or an array of another type or shape.
       TypeError: something else.
     """
-    sample = Sample(as_rgb(image, self.value_range), None)
-    height, width = sample.size
+    pixels = as_rgb(image, self.value_range)
+    sample = Sample(pixels, None)
+    canvas = own_canvas(pixels)
+    scorer = self.scorer(canvas)
 
     def of_pixels(compute) -> np.ndarray:
-      part = self.place([sample], own_canvas(sample.image))
+      if scorer is not None:
+        return stitched(scorer, InMemory(pixels), compute)
+      height, width = sample.size
+      part = self.place([sample], canvas)
       return np.asarray(compute(self.scores(part)))[0, :height, :width].copy()
 
     return Result(
-      image=sample.image,
+      image=pixels,
       labels=of_pixels(most_likely),
       class_names=self.class_names,
       palette=self.palette,
       compute_probabilities=lambda: of_pixels(softmax),
+    )
+
+  def scorer(self, size: tuple[int, int]) -> tiling.Scorer | None:
+    """What computes images of this size in tiles, or sees them several times.
+
+    Args:
+      size: (height, width), of an image or of a canvas.
+
+    Returns:
+      None: they go through the network whole, and once.
+
+    Raises:
+      ValueError: an image that does not fit, and a network that cannot be
+        computed in tiles.
+    """
+    layers = self.network.layers
+    copies = self.tta.copies if self.tta else 1
+    sides = tiling.sides_for(layers, size, self.tile, copies)
+    if sides is None and self.tta is None:
+      return None
+    tiled = sides is not None
+    return tiling.Scorer(
+      self._graphdef, self._state, self.mesh, sides or size, tiled, self.tta
     )
 
   def place(self, samples: Sequence[Sample], canvas: Canvas) -> pipeline.Part:
@@ -173,7 +203,7 @@ class Predictor:
       meaning.
     """
     image, extent = devices.shard((part.image, part.extent), self.mesh)
-    return forward(self._graphdef, *self._state, image, extent)
+    return tiling.forward(self._graphdef, *self._state, image, extent)
 
   def __repr__(self) -> str:
     model = self.about.model
@@ -187,6 +217,8 @@ def load(
   directory: str | os.PathLike,
   step: str | int = "best",
   precision: str = "float32",
+  tile: str | int = tiling.AUTO,
+  tta: str = "",
 ) -> Predictor:
   """A trained network, ready to be called on images.
 
@@ -207,16 +239,50 @@ def load(
       scored), 'latest', or the number of a step that was kept.
     precision: of the products: 'float32', 'tf32' or 'bfloat16'; the latter two
       are faster on GPUs that have them, and less exact.
+    tile: 'auto', 'off' or the side of tiles in pixels, see `Predictor`.
+    tta: test-time augmentation: 'flip,0.75,1,1.25' sees each image at these
+      scales, mirrored too, and takes the mean of the probabilities; '': once.
 
   Returns:
     A `Predictor`; `net(image)` is a `Result`.
 
   Raises:
     FileNotFoundError: no such directory or checkpoint.
-    ValueError: not a segmentation network, or an unknown precision.
+    ValueError: not a segmentation network, an unknown precision, or a tile or
+      tta that says something else.
   """
   directory = os.path.expanduser(os.fspath(directory))
-  return Predictor(*checkpoints.load_model(directory, step, precision))
+  tile, views = tiling.parse(tile), Tta.parse(tta)
+  loaded = checkpoints.load_model(directory, step, precision)
+  return Predictor(*loaded, tile=tile, tta=views)
+
+
+def stitched(
+  scorer: tiling.Scorer,
+  source: Pixels,
+  compute: Callable[[Float[Array, "b h w c"]], Any],
+) -> Any:
+  """What is computed of the scores of every pixel of an image.
+
+  Args:
+    scorer: of this image's size.
+    source: the image.
+    compute: scores to an array [b, h, w, ...], or a tree of them.
+  """
+  found = None
+  for corner, scores in tiling.by_tiles(scorer, source):
+    part = jax.device_get(compute(scores))
+    if found is None:
+      found = jax.tree.map(
+        lambda x: np.empty((*source.size, *x.shape[3:]), x.dtype), part
+      )
+    inside = tiling.inside(corner, scorer.sides, source.size)
+    there = (0, *(slice(side.stop - side.start) for side in inside))
+    for whole, array in zip(
+      jax.tree.leaves(found), jax.tree.leaves(part), strict=True
+    ):
+      whole[inside] = array[there]
+  return found
 
 
 def own_canvas(image: UInt8[np.ndarray, "h w 3"]) -> Canvas:

@@ -8,10 +8,14 @@ from typing import Any
 
 from fcn_jax import files
 from fcn_jax.data import Dataset, load_dataset
+from fcn_jax.evaluation import tiling
 from fcn_jax.evaluation.bootstrap import Intervals
 from fcn_jax.evaluation.evaluator import evaluate
+from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.evaluation.scores import Evaluation
+from fcn_jax.evaluation.tta import Tta
 from fcn_jax.models.losses import Loss
+from fcn_jax.text import table
 from fcn_jax.weights import checkpoints
 
 
@@ -31,6 +35,8 @@ class Scored:
     split: of the data set.
     evaluation: what was counted.
     intervals: of the scores, if they were asked for.
+    tta: how often each image was seen; '': once.
+    once: what was counted where each is seen once, if it was seen more often.
   """
 
   checkpoint: str
@@ -39,25 +45,45 @@ class Scored:
   split: str
   evaluation: Evaluation
   intervals: Intervals | None = None
+  tta: str = ""
+  once: Evaluation | None = None
 
   @property
   def title(self) -> str:
-    """The network in words: where its checkpoint lies, and its step."""
-    return f"{self.checkpoint}, step {self.step}"
+    """The network in words: where its checkpoint lies, its step, and --tta."""
+    views = f", --tta={self.tta}" if self.tta else ""
+    return f"{self.checkpoint}, step {self.step}{views}"
+
+  def gains(self) -> list[tuple[str, str, str, str]]:
+    """Rows of a table: each score with --tta, without it, and the difference.
+
+    Nothing without --tta.
+    """
+    if self.once is None:
+      return []
+    rows = [("", f"--tta={self.tta}", "without", "gain")]
+    for name, metric in METRICS.items():
+      ours, plain = self.evaluation.scores[name], self.once.scores[name]
+      numbers = (f"{ours:.4f}", f"{plain:.4f}", f"{ours - plain:+.4f}")
+      rows.append((metric.title, *numbers))
+    return rows
 
   def text(self) -> str:
     """A table for a terminal, and what it is of."""
-    return (
+    said = (
       f"{self.title}, on {len(self.evaluation.image_ids)} images of "
       f"{self.dataset.name}/{self.split}\n\n"
       f"{self.evaluation.table(self.intervals)}"
     )
+    return f"{said}\n\n{table(self.gains())}" if self.once else said
 
   def figures(self) -> dict[str, Any]:
     """All of it by name, for JSON."""
     figures = self.evaluation.figures()
     if self.intervals:
       figures["intervals"] = self.intervals.figures(self.evaluation.class_names)
+    if self.once:
+      figures |= {"tta": self.tta, "without_tta": self.once.figures()}
     return {
       "checkpoint": self.checkpoint,
       "step": self.step,
@@ -80,6 +106,8 @@ def score(
   worst: int = 0,
   bootstrap: int = 0,
   bootstrap_seed: int = 0,
+  tile: str | int = tiling.AUTO,
+  tta: str = "",
 ) -> Scored:
   """Scores a checkpoint on every image of a split.
 
@@ -94,11 +122,13 @@ def score(
     worst: of how many images, worst by each score, predictions are kept.
     bootstrap: resamples of the images for intervals; 0: no intervals.
     bootstrap_seed: of the resamples.
+    tile, tta: see `predictor.load`. With tta it is scored without it, too.
 
   Raises:
     FileNotFoundError: there is no such checkpoint.
     ValueError: there is no such data set, or it has other classes.
   """
+  tile, views = tiling.parse(tile), Tta.parse(tta)
   net, card, number = checkpoints.load_model(checkpoint, step, precision)
   if not (data or card.config.get("data", {}).get("name")):
     raise ValueError(
@@ -112,11 +142,13 @@ def score(
       "--data, or give convert_weights.py the names with --class_names"
     )
   loss = loss_of and loss_of(card.config)
-  found = evaluate(
-    net, dataset, split, worst=worst, loss=loss, part_size=part_size
-  )
+  options = {"loss": loss, "part_size": part_size, "tile": tile}
+  found = evaluate(net, dataset, split, worst=worst, views=views, **options)
+  once = evaluate(net, dataset, split, **options) if views else None
   intervals = found.intervals(bootstrap, bootstrap_seed) if bootstrap else None
-  return Scored(checkpoint, number, dataset, split, found, intervals)
+  return Scored(
+    checkpoint, number, dataset, split, found, intervals, str(views or ""), once
+  )
 
 
 def data_of(

@@ -13,6 +13,7 @@ from small_nets import random_image, randomise
 
 from fcn_jax import models
 from fcn_jax.data.augment import Sample
+from fcn_jax.evaluation import tiling
 from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
 from fcn_jax.prediction import predictor
@@ -119,12 +120,12 @@ def test_a_tight_canvas_and_neighbours_change_nothing(noisy):
 
 def test_similar_sizes_share_a_program(noisy):
   noisy(np.zeros((10, 64, 3), np.uint8))
-  compiled = predictor.forward._cache_size()
+  compiled = tiling.forward._cache_size()
   noisy(np.zeros((64, 1, 3), np.uint8))
   noisy(np.zeros((37, 5), np.uint8))
-  assert predictor.forward._cache_size() == compiled
+  assert tiling.forward._cache_size() == compiled
   small_network.predictor(small_network.random(4))(GREY)
-  assert predictor.forward._cache_size() == compiled
+  assert tiling.forward._cache_size() == compiled
 
 
 def encoded(image: Image.Image, form="PNG", **options) -> bytes:

@@ -6,6 +6,7 @@ from than a network that sees the segmentations alone.
 
     python -m fcn_jax.data.shapes --output=shapes_voc.tar
     python -m fcn_jax.data.shapes --images=FOLDER --count=12 --seed=1
+    python -m fcn_jax.data.shapes --mosaic=FILE.tif --side=20000
 """
 
 import io
@@ -19,6 +20,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from fcn_jax.data import tiff
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.shapes.scenes import (
   CLASS_NAMES,
@@ -28,6 +30,7 @@ from fcn_jax.data.shapes.scenes import (
   draw_scene,
   label_of,
 )
+from fcn_jax.files import replacing
 
 # (height, width); the first two are drawn more often, as 375x500 is in VOC.
 SIZES = (
@@ -220,3 +223,34 @@ def write_images(
   for index in range(count):
     scene = _scene(seed, index, sizes, diameters)
     (folder / f"new_{index + 1:02d}.jpg").write_bytes(_jpeg(scene))
+
+
+def write_mosaic(
+  path: str | os.PathLike, side: int, seed: int = 1, scenes: int = 64
+) -> None:
+  """Draws a square image of any size: a JPEG-compressed, tiled TIFF.
+
+  A few scenes lie in it again and again, in any order, some of them mirrored.
+  It says to lie on the earth, half a metre a pixel.
+
+  Args:
+    path: of the file.
+    side: of the image, in pixels.
+    seed: of the scenes and their order.
+    scenes: how many are drawn.
+  """
+  rng = np.random.default_rng((seed, 1))
+  drawn = [_scene(seed, i, ((192, 192),), DIAMETERS) for i in range(scenes)]
+  pictures = [scene.image for scene in drawn]
+
+  def bands():
+    across = -(-side // 192)
+    for top in range(0, side, 192):
+      row = [
+        pictures[rng.integers(scenes)][:, :: rng.choice((1, -1))]
+        for _ in range(across)
+      ]
+      yield np.concatenate(row, 1)[: side - top, :side]
+
+  with replacing(pathlib.Path(path)) as temporary:
+    tiff.write_rgb(temporary, (side, side), bands(), tiff.metre_tags(0.5))
