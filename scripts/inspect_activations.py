@@ -24,6 +24,12 @@ _CHECKPOINT = flags.DEFINE_string(
 _STEP = flags.DEFINE_string("step", "best", "best, latest or a number.")
 _IMAGE = flags.DEFINE_string("image", None, "An image file.")
 _LAYERS = flags.DEFINE_list("layers", [], "Only these; by default all.")
+_TILE = flags.DEFINE_string(
+  "tile",
+  "auto",
+  "auto: an image that does not fit into memory is computed in tiles, which "
+  "does not change the result; off: never; or the side of tiles in pixels.",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "HTML file for the page.")
 _FORMAT = flags.DEFINE_enum(
   "format",
@@ -48,7 +54,11 @@ def main() -> None:
 
   output = _OUTPUT.value and page.claim(_OUTPUT.value)
   found = activations.inspect(
-    _CHECKPOINT.value, _IMAGE.value, step=_STEP.value, only=_LAYERS.value
+    _CHECKPOINT.value,
+    _IMAGE.value,
+    step=_STEP.value,
+    only=_LAYERS.value,
+    tile=_TILE.value,
   )
   if output:
     write_page(output, found)

@@ -65,6 +65,7 @@ ONLY = {
   "h5py": {"weights.keras_file"},
   "safetensors": {"weights.safetensors_file"},
   "matplotlib": {"reports.charts"},
+  "tifffile": {"data.tiff"},
   "tensorboardX": {"runs.record"},
   "optax": {"training", "benchmark"},
   "tensorflow_datasets": {"data"},
@@ -178,7 +179,7 @@ def test_the_package_needs_nothing_that_is_not_asked_for():
     "import sys, fcn_jax.training.loop, fcn_jax.prediction.predictor, "
     "fcn_jax.reports.charts, fcn_jax.weights.model_export; "
     "print(*{'tensorflow', 'matplotlib', 'onnx', 'onnxruntime', 'h5py', "
-    "'safetensors'} & set(sys.modules))"
+    "'safetensors', 'tifffile'} & set(sys.modules))"
   )
   done = subprocess.run(
     [sys.executable, "-c", load], capture_output=True, text=True, check=True

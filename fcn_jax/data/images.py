@@ -78,7 +78,9 @@ def open_image(
     return image
   except (Image.DecompressionBombWarning, Image.DecompressionBombError):
     raise DataError(
-      f"{name}: more than {Image.MAX_IMAGE_PIXELS} pixels; cut it into tiles"
+      f"{name}: more than {Image.MAX_IMAGE_PIXELS} pixels; cut it into tiles, "
+      "or save it as a TIFF, which scripts/predict.py takes at any size (pip "
+      "install 'fcn_jax[tiff]')"
     ) from None
   except Image.UnidentifiedImageError:
     raise DataError(f"{name}: not an image that Pillow can read") from None

@@ -88,7 +88,11 @@ class TiffImage:
     except tifffile.TiffFileError as error:
       raise DataError(f"{path}: broken or cut short ({error})") from None
     self.size = _size(self._page)
-    self._check()
+    try:
+      self._check()
+    except DataError:
+      self._file.close()
+      raise
     self._pool = ThreadPoolExecutor(num_threads)
 
   def close(self) -> None:

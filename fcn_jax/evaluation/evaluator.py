@@ -249,7 +249,10 @@ class Evaluator:
     )
 
   def _kept(
-    self, drawn: pipeline.Batch, predicted: jax.Array, keep: Collection[str]
+    self,
+    drawn: pipeline.Batch,
+    predicted: UInt8[Array | np.ndarray, "b h w"],
+    keep: Collection[str],
   ) -> dict[str, UInt8[np.ndarray, "h w"]]:
     ids = self.dataset.ids(self.split)
     kept = {}

@@ -29,7 +29,7 @@ Sides = tuple[int, int]  # height and width of a tile
 
 # A tile is not made larger than this asks for: operations a pixel, as a
 # multiple of those of an endless image.
-_CHEAP = 1.25
+_CHEAP = 1.15
 _TIGHT = 0.9  # share of the memory from which an image may not fit
 # Beside the blobs: on a CPU Python, libraries and the compiler; and what XLA's
 # plans were above the bytes of the blobs in `models.tiles` (0.7 to 1.1 of them
@@ -67,7 +67,7 @@ def sides_for(
     layers: the declaration.
     size: (height, width) of the image.
     tile: 'auto': tiles where the whole does not fit into memory, as small as
-      costs a quarter more than the whole, or as memory allows; 'off': never;
+      costs 15 % more than the whole, or as memory allows; 'off': never;
       a number: tiles of this side, rounded up to the network's stride.
     copies: images that one device computes at once; see `Tta.copies`.
     room: what memory there is; None: as `devices.memory_limit` says, and all
@@ -110,11 +110,11 @@ def _at_most(size: tuple[int, int], side: int, stride: int) -> Sides:
 
 
 def _candidates(stride: int, largest: int) -> Iterator[int]:
-  """Sides of tiles, each some 15 % larger than the one before."""
+  """Sides of tiles, each some quarter larger than the one before."""
   side = stride
   while side < largest + stride:
     yield side
-    side += max(1, side // (7 * stride)) * stride
+    side += max(1, side // (4 * stride)) * stride
 
 
 def corners(size: tuple[int, int], sides: Sides) -> list[Corner]:
@@ -234,7 +234,7 @@ class Scorer:
       return forward(self.graphdef, *self.states, *given)
     tile = tiles.Tile(self._layers, *sides)
     images = np.stack(
-      [window(source, *_pixels(tile, corner)) for source, corner in parts]
+      [window(source, *pixels_of(tile, corner)) for source, corner in parts]
     )
     corner = np.array([corner for _, corner in parts], np.int32)
     given = devices.shard((images, corner, size), self.mesh)
@@ -272,7 +272,9 @@ def by_tiles(
       yield corner, scores[i : i + 1] if at_once > 1 else scores
 
 
-def _pixels(tile: tiles.Tile, corner: Corner):
+def pixels_of(
+  tile: tiles.Tile, corner: Corner
+) -> tuple[tiles.Span, tiles.Span]:
   """The rows and columns that a tile at this corner reads."""
   return tuple(
     (begin + first, begin + end)

@@ -25,6 +25,11 @@ from fcn_jax import models
 from fcn_jax.models import geometry, ops
 from fcn_jax.models import layers as d
 
+# A tile is chosen among many, and these ask every layer.
+_places = functools.lru_cache(geometry.placements)
+_pairs = functools.lru_cache(d.with_bottoms)
+_channels = functools.lru_cache(d.channels)
+
 Span = tuple[int, int]  # first cell, and the one behind the last
 
 
@@ -59,7 +64,7 @@ def check_local(layers: d.Layers) -> None:
 
 def total_stride(layers: d.Layers) -> int:
   """Pixels after which the cells of all blobs lie as before."""
-  strides = [place.stride for place in geometry.placements(layers).values()]
+  strides = [place.stride for place in _places(layers).values()]
   return math.lcm(*(stride.numerator for stride in strides))
 
 
@@ -135,7 +140,7 @@ class Tile:
   def cost(self) -> float:
     """Operations a pixel, as a multiple of those of an endless image."""
     side = 64 * total_stride(self.layers)
-    places = geometry.placements(self.layers)
+    places = _places(self.layers)
     cells = {name: int(side / places[name].stride) ** 2 for name in self.rows}
     endless = _flops(self.layers, cells) / side**2
     return self.flops / (self.height * self.width) / max(endless, 1e-9)
@@ -156,10 +161,10 @@ def _length(span: Span) -> int:
 
 def _cells(layers: d.Layers, side: int, outputs) -> dict[str, Cells]:
   """What is computed on one axis, from the last layer to the first."""
-  places = geometry.placements(layers)
+  places = _places(layers)
   needed = {name: (0, int(side / places[name].stride)) for name in outputs}
   found = {}
-  for layer, bottom in reversed(d.with_bottoms(layers)):
+  for layer, bottom in reversed(_pairs(layers)):
     if layer.name not in needed:
       continue
     span = needed[layer.name]
@@ -198,10 +203,10 @@ def _read(layer: d.Layer, bottom: str) -> tuple[str, ...]:
 
 
 def _flops(layers: d.Layers, cells: Mapping[str, int]) -> int:
-  channels = d.channels(layers)
+  channels = _channels(layers)
   return sum(
     layer.flops(channels[bottom], cells[bottom], cells[layer.name])
-    for layer, bottom in d.with_bottoms(layers)
+    for layer, bottom in _pairs(layers)
     if bottom and layer.name in cells
   )
 
@@ -222,8 +227,8 @@ def peak_bytes(layers: d.Layers, sizes: Mapping[str, tuple[int, int]]) -> int:
     layers: the declaration.
     sizes: (rows, columns) of every blob that is computed.
   """
-  channels = d.channels(layers)
-  pairs = [(x, below) for x, below in d.with_bottoms(layers) if x.name in sizes]
+  channels = _channels(layers)
+  pairs = [(x, below) for x, below in _pairs(layers) if x.name in sizes]
   last = {}
   for number, (layer, bottom) in enumerate(pairs):
     for name in _read(layer, bottom) if bottom else ():
@@ -267,7 +272,7 @@ def blobs(
   from fcn_jax.models.network import PRECISIONS  # with Flax: a second
 
   dtype, products = PRECISIONS[net.precision]
-  places = geometry.placements(net.layers)
+  places = _places(net.layers)
   sizes = geometry.sizes(net.layers, size)
   spans = {
     name: (rows.span, tile.columns[name].span)
@@ -275,7 +280,7 @@ def blobs(
   }
   found: dict[str, jax.Array] = {}
   with jax.default_matmul_precision(products):
-    for layer, bottom in d.with_bottoms(net.layers):
+    for layer, bottom in _pairs(net.layers):
       name = layer.name
       if name not in spans:
         continue

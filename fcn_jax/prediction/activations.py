@@ -1,6 +1,7 @@
 """What every layer of a network holds, and makes of one image, in figures."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ from jaxtyping import Float, Float32, Int, UInt8
 from PIL import Image
 
 from fcn_jax import models
-from fcn_jax.models import geometry
+from fcn_jax.evaluation import tiling
+from fcn_jax.evaluation.tta import InMemory, window
+from fcn_jax.models import geometry, tiles
 from fcn_jax.models import layers as d
 from fcn_jax.prediction.predictor import as_rgb
 from fcn_jax.prediction.result import Result
@@ -171,16 +174,20 @@ def activity(
   image: UInt8[np.ndarray, "h w 3"],
   class_names: Sequence[str] = (),
   only: Sequence[str] = (),
+  tile: str | int = tiling.AUTO,
 ) -> tuple[LayerActivity, ...]:
   """What each layer holds, and makes of an image.
 
-  The network runs on the image at its own size, without a canvas.
+  The network runs on the image at its own size, without a canvas; in tiles
+  where it does not fit into memory otherwise. The blobs that are asked for are
+  held as a whole.
 
   Args:
     net: a segmentation network or a classifier.
     image: RGB, of the side that a classifier takes (see `classifier_image`).
     class_names: of the channels of the scores.
     only: names of the layers that are asked for; empty: all.
+    tile: 'auto', 'off' or the side of tiles, see `tiling.sides_for`.
 
   Raises:
     ValueError: no layer of that name, an image that the network does not take,
@@ -192,14 +199,7 @@ def activity(
       f"no layer is called {', '.join(strange)}; there is {', '.join(names)}"
     )
   kept = tuple(name for name in names if not only or name in only)
-  graphdef, state = nnx.split(net)
-
-  @jax.jit
-  def run(state, image):
-    blobs = nnx.merge(graphdef, state).blobs(image)
-    return {name: blobs[name][0] for name in kept}
-
-  blobs = jax.device_get(run(state, image[None]))
+  blobs = _blobs(net, image, kept, tile)
   places = geometry.placements(net.layers)
   channels, weights = d.channels(net.layers), d.weights(net.layers)
   scores = _score_layers(net.layers)
@@ -233,6 +233,71 @@ def activity(
       )
     )
   return tuple(found)
+
+
+def _blobs(
+  net: models.Network,
+  image: UInt8[np.ndarray, "h w 3"],
+  kept: tuple[str, ...],
+  tile: str | int,
+) -> dict[str, np.ndarray]:
+  """Some blobs of an image, [y, x, channels] by layer name."""
+  graphdef, state = nnx.split(net)
+  sides = None
+  if net.layers[0].size is None:
+    sizes = _sizes(net.layers, image.shape[:2])
+    bytes_kept = 4 * sum(math.prod(sizes[name]) for name in kept)
+    peak = tiles.whole_bytes(net.layers, *image.shape[:2])
+    copies = 1 + bytes_kept / peak
+    sides = tiling.sides_for(net.layers, image.shape[:2], tile, copies)
+  if sides is None:
+
+    @jax.jit
+    def run(state, image):
+      blobs = nnx.merge(graphdef, state).blobs(image)
+      return {name: blobs[name][0] for name in kept}
+
+    return jax.device_get(run(state, image[None]))
+
+  part = tiles.Tile(net.layers, *sides, kept)
+
+  @jax.jit
+  def compute(state, pixels, corner, size):
+    net = nnx.merge(graphdef, state)
+    return tiles.blobs(net, part, pixels, corner, size)
+
+  places = geometry.placements(net.layers)
+  found = {name: np.zeros(sizes[name], np.float32) for name in kept}
+  # Cells of an axis in a tile; those of the padding make for further tiles.
+  cells = {
+    name: [int(side / places[name].stride) for side in sides] for name in kept
+  }
+  counts = (
+    max(-(-sizes[name][axis] // cells[name][axis]) for name in kept)
+    for axis in (0, 1)
+  )
+  size = np.array([image.shape[:2]], np.int32)
+  for index in np.ndindex(*counts):
+    corner = tuple(i * side for i, side in zip(index, sides, strict=True))
+    pixels = window(InMemory(image), *tiling.pixels_of(part, corner))
+    corners = np.array([corner], np.int32)
+    for name, blob in compute(state, pixels[None], corners, size).items():
+      here = tuple(
+        slice(i * n, (i + 1) * n)
+        for i, n in zip(index, cells[name], strict=True)
+      )
+      height, width, _ = found[name][here].shape
+      found[name][here] = np.asarray(blob)[0, :height, :width]
+  return found
+
+
+def _sizes(
+  layers: d.Layers, size: tuple[int, int]
+) -> dict[str, tuple[int, int, int]]:
+  """Rows, columns and channels of every blob."""
+  rows, columns = (geometry.sizes(layers, n) for n in size)
+  channels = d.channels(layers)
+  return {name: (rows[name], columns[name], channels[name]) for name in rows}
 
 
 def _score_layers(layers: d.Layers) -> set[str]:
@@ -358,6 +423,7 @@ def inspect(
   *,
   step: str | int = "best",
   only: Sequence[str] = (),
+  tile: str | int = tiling.AUTO,
 ) -> Inspected:
   """Runs a checkpoint on an image, and looks into every layer.
 
@@ -366,11 +432,13 @@ def inspect(
     path: of the image; a classifier is given its middle square, scaled.
     step: 'best', 'latest' or a number.
     only: names of the layers that are asked for; empty: all.
+    tile: see `activity`.
 
   Raises:
     FileNotFoundError: there is no such checkpoint.
     ValueError: the image cannot be read, or there is no such layer.
   """
+  tile = tiling.parse(tile)
   net, card, number = checkpoints.load_model(checkpoint, step)
   image = as_rgb(path, card.value_range and tuple(card.value_range))
   side, note = net.layers[0].size, ""
@@ -382,7 +450,7 @@ def inspect(
     )
     image = classifier_image(image, side)
   asked = only and [*only, net.layers[-1].name]
-  found = activity(net, image, card.class_names, asked)
+  found = activity(net, image, card.class_names, asked, tile)
   scores = found[-1].blob
   shown = tuple(x for x in found if not asked or x.name in only)
   result = _likeliest(scores, card) if side else _result(image, scores, card)

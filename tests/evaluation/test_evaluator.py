@@ -10,6 +10,7 @@ from fcn_jax.data.augment import Sample
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.evaluator import Evaluator, evaluate
 from fcn_jax.evaluation.per_image import PerImage
+from fcn_jax.evaluation.tta import Tta
 from fcn_jax.models import losses
 
 NAMES = ("ground", "cat", "dog", "bird", "boat")
@@ -75,6 +76,42 @@ def test_part_size_and_canvases_change_nothing(net, dataset, evaluator):
   assert np.abs(off).sum() <= 8  # near ties
   np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
   np.testing.assert_array_equal(one.valid, other.valid)
+
+
+def test_tiles_change_nothing(net, dataset, evaluator):
+  """Each image divided in four, two devices' worth of them or none left."""
+  one = evaluator(*split(net))
+  other = evaluate(net, dataset, "train", tile=32, part_size=2, worst=2)
+  off = one.confusions.sum() - other.confusions.sum()
+  assert np.abs(off).sum() <= 8  # near ties
+  np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
+  np.testing.assert_array_equal(one.valid, other.valid)
+  assert np.abs(one.right - other.right).max() <= 2
+  for name in one.counted:
+    assert np.abs(one.counted[name].sum() - other.counted[name].sum()).max() < 9
+  assert other.predictions
+  for image_id, predicted in other.predictions.items():
+    scores = reference(net, dataset.samples[int(image_id[2:])].image)
+    assert (predicted != scores.argmax(-1)).mean() < 0.01
+
+
+def test_several_views_are_counted_as_their_mean(net, dataset):
+  """Loss and labels of the mean of an image's softmax and its mirror's."""
+  found = evaluate(net, dataset, "train", views=Tta(flip=True), worst=5)
+
+  def softmax(scores):
+    shares = np.exp(scores - scores.max(-1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
+
+  for i, sample in enumerate(dataset.samples[:2]):
+    turned = softmax(reference(net, sample.image[:, ::-1]))[:, ::-1]
+    mean = (softmax(reference(net, sample.image)) + turned) / 2
+    valid = sample.label != 255
+    of_label = np.take_along_axis(mean[valid], sample.label[valid][:, None], -1)
+    loss = -np.log(of_label).mean()
+    assert found.losses[i] == pytest.approx(loss, rel=1e-4)
+    right = (mean.argmax(-1) == sample.label)[valid].sum()
+    assert abs(found.right[i] - right) <= 1
 
 
 def test_what_is_to_be_kept_is_what_was_counted(net, dataset, evaluator):

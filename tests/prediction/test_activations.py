@@ -229,3 +229,15 @@ def test_figures_are_json():
   assert figures["dead"] == [1]
   assert figures["channel_means"] == [2, 0]
   assert sum(figures["counts"]) == 8
+
+
+def test_tiles_make_the_same_blobs():
+  """Cells in the padding too: conv1 begins 95 pixels before the image."""
+  net = random_net(seed=3)
+  image = random_image(np.random.default_rng(0), 70, 50)
+  names = ("conv1", "pool5", "score_fr", "score")
+  whole = reference_blobs(net, image)
+  for layer in activity(net, image, only=names, tile=64):
+    theirs = whole[layer.name]
+    assert layer.blob.shape == theirs.shape
+    assert np.abs(layer.blob - theirs).max() < 1e-5 * np.abs(theirs).max()

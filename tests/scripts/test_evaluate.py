@@ -95,3 +95,32 @@ def test_figures_intervals_and_page(place):
     "percentiles of 1000 bootstrap resamples of the images (seed 2)" in text
   )
   assert 2 <= text.count("<article") <= 4
+
+
+def test_the_gain_of_several_views_is_told(place, capsys):
+  done = exits(
+    SCRIPT,
+    [
+      f"--checkpoint={place}/model",
+      "--data=tiny",
+      f"--data_dir={place}/sets",
+      "--tta=flip",
+      "--tile=32",
+      f"--output={place}/views.json",
+    ],
+    [f"--checkpoint={place}/model", "--tta=flop"],
+    [f"--checkpoint={place}/model", "--tile=some"],
+  )
+  assert done[0] is None
+  assert "--tta=flop: 'flop' is neither flip nor a scale" in done[1]
+  assert "--tile=some: give auto, off, or the side of a tile" in done[2]
+  found = json.loads((place / "views.json").read_text())
+  assert found["tta"] == "flip,1"
+  plain = evaluate(
+    small_network.sees_light(),
+    load_dataset("tiny", str(place / "sets")),
+    "val",
+  )
+  assert found["without_tta"]["pixel_accuracy"] == pytest.approx(
+    plain.scores["pixel_accuracy"], abs=0.01
+  )
