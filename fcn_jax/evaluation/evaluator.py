@@ -251,7 +251,7 @@ class Evaluator:
   def _kept(
     self,
     drawn: pipeline.Batch,
-    predicted: UInt8[Array | np.ndarray, "b h w"],
+    predicted: Array | np.ndarray,
     keep: Collection[str],
   ) -> dict[str, UInt8[np.ndarray, "h w"]]:
     ids = self.dataset.ids(self.split)

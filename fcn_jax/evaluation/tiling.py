@@ -86,10 +86,9 @@ def sides_for(
   room = room or devices.memory_limit()
   if room is None:
     return None
-  left = _TIGHT * room.bytes - 4 * count_parameters(layers)
+  left = _TIGHT * room.bytes - 4 * _parameters(layers)
   left -= _PROCESS if room.shared else 0
-  canvas = [geometry.next_fitting(layers, n) for n in size]
-  if copies * _PLANNED * tiles.whole_bytes(layers, *canvas) <= left:
+  if copies * _PLANNED * _bytes_of_whole(layers, size) <= left:
     return None
   chosen = _at_most(size, stride, stride)
   for side in _candidates(stride, max(size)):
@@ -101,6 +100,16 @@ def sides_for(
     if found.cost <= _CHEAP:
       break
   return chosen
+
+
+# An image at a time, and asked for each.
+_parameters = functools.lru_cache(count_parameters)
+
+
+@functools.lru_cache
+def _bytes_of_whole(layers: d.Layers, size: tuple[int, int]) -> int:
+  canvas = (geometry.next_fitting(layers, n) for n in size)
+  return tiles.whole_bytes(layers, *canvas)
 
 
 def _at_most(size: tuple[int, int], side: int, stride: int) -> Sides:

@@ -62,6 +62,7 @@ def check_local(layers: d.Layers) -> None:
       )
 
 
+@functools.lru_cache
 def total_stride(layers: d.Layers) -> int:
   """Pixels after which the cells of all blobs lie as before."""
   strides = [place.stride for place in _places(layers).values()]
