@@ -84,20 +84,18 @@ def main() -> None:
 
   report = _REPORT.value and page.claim(_REPORT.value)
   output = _OUTPUT.value and scoring.claim(_OUTPUT.value)
+  data = {"data": _DATA.value, "data_dir": _DATA_DIR.value}
+  how = {"part_size": _PART_SIZE.value, "tile": _TILE.value, "tta": _TTA.value}
   found = scoring.score(
     _CHECKPOINT.value,
     _STEP.value,
-    data=_DATA.value,
-    data_dir=_DATA_DIR.value,
+    **(data | how),
     split=_SPLIT.value,
     precision=_PRECISION.value,
     loss_of=shown_loss,
-    part_size=_PART_SIZE.value,
     worst=_WORST.value if report else 0,
     bootstrap=resamples(),
     bootstrap_seed=_BOOTSTRAP_SEED.value,
-    tile=_TILE.value,
-    tta=_TTA.value,
   )
   print(found.text())
   if output:
