@@ -37,7 +37,7 @@ def main() -> None:
   places = geometry.placements(layers)
   sizes = geometry.sizes(layers, 4000)
   figure, axes = plt.subplots(figsize=(10, 5.4), dpi=110)
-  for line, (name, words) in enumerate(ROWS.items()):
+  for line, name in enumerate(ROWS):
     stride, start = float(places[name].stride), float(places[name].start)
     for number, color in ((0, COLORS[0]), (2, COLORS[1])):
       first, end = tile.columns[name].span
@@ -49,7 +49,13 @@ def main() -> None:
       axes.barh(y, high - low, 0.36, low, color=color)
       if zero < low:
         axes.barh(
-          y, low - zero, 0.36, zero, color="white", edgecolor=color, hatch="////"
+          y,
+          low - zero,
+          0.36,
+          zero,
+          color="white",
+          edgecolor=color,
+          hatch="////",
         )
     assert sizes[name] * stride > SHOWN
   for number, color in ((0, COLORS[0]), (2, COLORS[1])):

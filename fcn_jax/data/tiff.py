@@ -268,7 +268,8 @@ def write_rgb(
   Raises:
     DataError: tifffile or imagecodecs is missing.
   """
-  options = {"photometric": "ycbcr", "compression": "jpeg"}
+  # tifffile turns RGB into YCbCr by itself where JPEG compresses it.
+  options = {"photometric": "rgb", "compression": "jpeg"}
   _write(path, size, bands, options, geo_tags)
 
 
@@ -285,8 +286,7 @@ def metre_tags(pixel: float) -> list[GeoTag]:
 def _write(path, size, bands, options, geo_tags) -> None:
   tifffile = _tifffile(path)
   bytes_at_most = size[0] * size[1] * 3
-  samples = 1 if "ycbcr" not in options["photometric"] else 3
-  shape = (*size, 3) if samples == 3 else size
+  shape = (*size, 3) if options["photometric"] == "rgb" else size
   with tifffile.TiffWriter(path, bigtiff=bytes_at_most >= 2**31) as file:
     try:
       file.write(
