@@ -314,12 +314,13 @@ def _tifffile(path: str | os.PathLike):
 def _tiles(
   bands: Iterator[UInt8[np.ndarray, "h w *c"]], width: int
 ) -> Iterator[UInt8[np.ndarray, "y x *c"]]:
-  """Tiles row by row, zero beyond the image."""
+  """Tiles row by row; beyond the image its edge goes on."""
   across = -(-width // _TILE)
 
   def row_of_tiles(rows):
-    padded = np.zeros((_TILE, across * _TILE, *rows.shape[2:]), np.uint8)
-    padded[: len(rows), :width] = rows
+    beyond = [(0, _TILE - len(rows)), (0, across * _TILE - width)]
+    beyond += [(0, 0)] * (rows.ndim - 2)
+    padded = np.pad(rows, beyond, mode="edge")
     for i in range(across):
       yield np.ascontiguousarray(padded[:, i * _TILE : (i + 1) * _TILE])
 
