@@ -20,7 +20,8 @@ An image that cannot be read is reported and left out; the exit code is then 1.
 also writes a page that shows images under their classes, with the class and
 its probability under the cursor. Where there are labels it says what is wrong,
 and begins with the worst images. With --data they are those of the data set;
-with --images, --labels=FOLDER holds a label of the same stem for each image.
+with --images, --labels=FOLDER holds a label of the same stem for each image, or
+of the name that --image_suffix and --label_suffix tell.
 """
 
 import os
@@ -29,6 +30,7 @@ import sys
 from absl import flags
 
 from fcn_jax import cli
+from fcn_jax.data.formats.names import GivenLabels
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -81,8 +83,9 @@ _LABELS = flags.DEFINE_string(
   "labels",
   None,
   "For the page: a folder of label images (class ids), paired with --images by "
-  "stem; none leaves out the labels of --data.",
+  "stem or suffix; none leaves out the labels of --data.",
 )
+cli.define_flags(GivenLabels)
 flags.mark_flags_as_required(["checkpoint", "output_dir"])
 flags.mark_flags_as_mutual_exclusive(["images", "data"], required=True)
 
@@ -93,7 +96,8 @@ def source():
   if _LABELS.value and not _REPORT.value:
     raise ValueError("--labels are for the page: give --report=PAGE.html")
   where = {"data_dir": _DATA_DIR.value, "split": _SPLIT.value}
-  return Source(_IMAGES.value, _DATA.value, **where, labels=_LABELS.value)
+  labels = {"labels": _LABELS.value, "given": cli.options_given(GivenLabels)}
+  return Source(_IMAGES.value, _DATA.value, **where, **labels)
 
 
 def observer(job):

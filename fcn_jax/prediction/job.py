@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from fcn_jax.data import Dataset
+from fcn_jax.data.formats.names import PLAIN, GivenLabels
 from fcn_jax.prediction import inputs, predictor
 from fcn_jax.prediction.files import Observer, predict_files
 from fcn_jax.prediction.folder import PredictionFolder, read_palette
@@ -28,6 +29,7 @@ class Source:
     data_dir: where it lies; None: where that of the training does.
     split: of the data set.
     labels: folder of label images; 'none' leaves out those of the data set.
+    given: how the names of images and labels end, and what labels mean.
   """
 
   images: Sequence[str] | None = None
@@ -35,6 +37,7 @@ class Source:
   data_dir: str | None = None
   split: str = "val"
   labels: str | None = None
+  given: GivenLabels = PLAIN
 
   def label_of(
     self,
@@ -52,7 +55,7 @@ class Source:
       return None
     if dataset is None:
       return self.labels and inputs.find_labels(
-        self.labels, files, class_names, num_threads
+        self.labels, files, class_names, num_threads, self.given
       )
     if self.labels:
       raise ValueError(
@@ -178,7 +181,7 @@ def plan(
     dataset = data_of(card, source.data, source.data_dir)
     files = inputs.images_of(dataset, source.split)
   else:
-    files, others = inputs.find_images(source.images, output_dir)
+    files, others = inputs.find_images(source.images, output_dir, source.given)
   if others:
     named = ", ".join(others[:_LISTED]) + ", ..." * (len(others) > _LISTED)
     say(f"left out {len(others)} files that are no images: {named}")

@@ -14,9 +14,9 @@ from fcn_jax.data.classes import (
 )
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.findings import Finding, report
-from fcn_jax.data.formats.base import Format, Found, flag
-from fcn_jax.data.formats.folder import divide
+from fcn_jax.data.formats.base import Found, LabelImages, flag
 from fcn_jax.data.formats.lists import columns, known_as, read_list
+from fcn_jax.data.formats.splits import Drawing
 from fcn_jax.data.formats.voc_tree import LISTS, YEARS, Tree, open_tree
 from fcn_jax.data.labels import ColorMap, color_map
 from fcn_jax.files import DataError
@@ -70,7 +70,7 @@ def names_for(classes: int, path: str | None = None) -> tuple[str, ...]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Voc(Format):
+class Voc(LabelImages, Drawing):
   """A tree laid out as PASCAL VOC's, in a tar or a folder.
 
   Every list in ImageSets/Segmentation is a split; what is no letter or digit
@@ -90,10 +90,6 @@ class Voc(Format):
     lower_bound=YEARS[0],
     upper_bound=YEARS[-1],
   )
-  val_percent: float | None = flag(
-    None, "draw the validation set from the training one"
-  )
-  seed: int = flag(0, "of the draw of the validation set")
 
   def find(self) -> Found:
     """Pairs, class names and how to read labels, see `Format`."""
@@ -103,8 +99,7 @@ class Voc(Format):
     given = self.given_names()
     names = given or class_names(tree)
     splits, findings = find_pairs(tree)
-    if self.val_percent is not None:
-      splits = _divided(splits, self.val_percent, self.seed, tree.place)
+    splits = self.with_val(splits, tree.place)
     if not splits:
       raise DataError(
         f"{report(findings)}\n{tree.place}: no list in ImageSets/Segmentation "
@@ -154,23 +149,6 @@ def _labelmap(tree: Tree) -> ColorMap | None:
   if found.colors is None:
     return None
   return color_map(found.colors, found.names, None, file.name)
-
-
-def _divided(
-  splits: Mapping[str, list[Pair]], val_percent: float, seed: int, place: str
-) -> dict[str, list[Pair]]:
-  """Train and val of the list train, or of the only one, and other lists."""
-  if "val" in splits:
-    raise DataError(f"{place} has a list val; leave out --val_percent")
-  whole = "train" if "train" in splits else next(iter(splits), "")
-  if whole != "train" and len(splits) != 1:
-    raise DataError(
-      f"--val_percent: {place} has no list train, and {len(splits)} others "
-      f"({', '.join(splits)}); leave one, or call one train"
-    )
-  train, val = divide(splits[whole], val_percent, seed)
-  others = {split: pairs for split, pairs in splits.items() if split != whole}
-  return {"train": train, "val": val, **others}
 
 
 def find_pairs(tree: Tree) -> tuple[dict[str, list[Pair]], list[Finding]]:
