@@ -22,6 +22,11 @@ its probability under the cursor. Where there are labels it says what is wrong,
 and begins with the worst images. With --data they are those of the data set;
 with --images, --labels=FOLDER holds a label of the same stem for each image, or
 of the name that --image_suffix and --label_suffix tell.
+
+  --export=cvat --export_to=corrections.zip
+
+also writes images and masks as CVAT (or voc, folders) takes them: correct them
+there, and prepare the corrected export as a data set.
 """
 
 import os
@@ -31,6 +36,7 @@ from absl import flags
 
 from fcn_jax import cli
 from fcn_jax.data.formats.names import GivenLabels
+from fcn_jax.data.layouts import Exporting
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -86,6 +92,7 @@ _LABELS = flags.DEFINE_string(
   "stem or suffix; none leaves out the labels of --data.",
 )
 cli.define_flags(GivenLabels)
+cli.define_flags(Exporting)
 flags.mark_flags_as_required(["checkpoint", "output_dir"])
 flags.mark_flags_as_mutual_exclusive(["images", "data"], required=True)
 
@@ -117,6 +124,7 @@ def main() -> int:
     output_dir=_OUTPUT_DIR.value,
     palette=_PALETTE.value,
     num_threads=_NUM_THREADS.value,
+    exporting=cli.options_given(Exporting),
   )
   report = observer(planned) if _REPORT.value else None
   failed = planned.run(

@@ -47,25 +47,6 @@ def tree(tmp_path):
   return voc.open_tree(devkit=str(write(tmp_path / "voc", files)))
 
 
-def test_folders_as_digits_makes_them(tree, tmp_path):
-  splits, _ = voc.find_pairs(tree)
-  found = exports.folder_exports(splits, LabelReader(), voc_palette())
-  assert exports.write_exports(tmp_path / "out", found) == 6
-  names = {
-    path.relative_to(tmp_path / "out").as_posix()
-    for path in (tmp_path / "out").rglob("*.*")
-  }
-  assert names == {
-    *("train/images/a.jpg", "train/images/b.jpg", "val/images/c.jpg"),
-    *("train/labels/a.png", "train/labels/b.png", "val/labels/c.png"),
-  }
-  assert (tmp_path / "out/train/images/a.jpg").read_bytes() == photo(1)
-  with Image.open(tmp_path / "out/val/labels/c.png") as image:
-    assert image.mode == "P"
-    assert np.unique(image).tolist() == [0, 20]
-    assert image.convert("RGB").getpixel((1, 0)) == (0, 64, 128)
-
-
 def test_crop_bounds_by_hand():
   # Pixels 11..30 and 21..30 (20 wide, 10 high), plus 2 and 1 on each side.
   assert exports.crop_bounds((11, 21, 30, 30), 99, 99, 0.1) == (19, 31, 8, 32)

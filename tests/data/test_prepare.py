@@ -156,7 +156,7 @@ def test_masks_of_0_and_255_get_their_hint(tmp_path):
 def test_exports_and_a_second_run(tmp_path):
   write(tmp_path, folder_files())
   out = tmp_path / "out"
-  output = Output(export_folders=str(out), export_only=True)
+  output = Output(export="folders", export_to=str(out), export_only=True)
 
   def export():
     return prepare_dataset(folder_format(tmp_path), output, lambda line: None)
@@ -182,7 +182,7 @@ def test_exports_and_a_second_run(tmp_path):
     ({"val_percent": 10.0}, "one of these"),
     ({"train_images": None, "train_labels": None}, "give --train_images"),
     ({"void_color": "1,2,3"}, "--colormap"),
-    ({"export_only": True}, "--export_folders or"),
+    ({"export_only": True}, "--export or"),
     ({"export_crops": "x"}, "--dataset=voc"),
   ],
 )
@@ -300,7 +300,7 @@ def test_places_that_cannot_be_written_are_told_first(tmp_path):
   output = tiny_output(tmp_path, data_dir=str(tmp_path / "file/sets"))
   with pytest.raises(DataError, match=r"written: .*file is no folder"):
     prepare_dataset(folder_format(tmp_path), output, said.append)
-  output = tiny_output(tmp_path, export_folders=str(tmp_path / "file"))
+  output = tiny_output(tmp_path, export="voc", export_to=str(tmp_path / "file"))
   with pytest.raises(DataError, match="file is no folder"):
     prepare_dataset(folder_format(tmp_path), output, said.append)
   assert said == []

@@ -2,14 +2,21 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 from fcn_jax.data.files import File, Pair, list_files
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.formats.base import Found, LabelImages
 from fcn_jax.data.formats.lists import columns
-from fcn_jax.data.formats.names import BY_STEM, Suffixes, key_of, proposal
+from fcn_jax.data.formats.names import (
+  BY_STEM,
+  Suffixes,
+  key_of,
+  paired,
+  proposal,
+  several,
+)
 from fcn_jax.data.formats.splits import Pairs, Splits, listed, stem_in, twice
 from fcn_jax.files import DataError
 
@@ -114,28 +121,11 @@ def find_pairs(images: str, labels: str, suffixes: Suffixes = BY_STEM) -> Pairs:
   """
   findings: list[Finding] = []
   image_files, label_files = _by_key(images, labels, suffixes, findings)
-  for files in (image_files, label_files):
-    findings += several(files, files)
   hint = None
   if not image_files.keys() & label_files.keys():
     hint = _hint(images, labels)
-  for what, other, found, partners, folder in (
-    ("image", "label", image_files, label_files, labels),
-    ("label", "image", label_files, image_files, images),
-  ):
-    for key in sorted(found.keys() - partners.keys()):
-      findings.append(
-        Finding(
-          f"{what} without {other}",
-          found[key][0].name,
-          f"no {key}.* in {folder}",
-          hint or f"add its {other}, or take the {what} out",
-        )
-      )
-  return [
-    Pair(key, image_files[key][0], label_files[key][0])
-    for key in sorted(image_files.keys() & label_files.keys())
-  ], findings
+  pairs, found = paired(image_files, label_files, images, labels, hint)
+  return pairs, findings + found
 
 
 def _by_key(
@@ -170,22 +160,6 @@ def _by_key(
         + (f"give {flags}" if flags else "check the path")
       )
   return found
-
-
-def several(
-  files: Mapping[str, list[File]], keys: Iterable[str]
-) -> list[Finding]:
-  """A finding for each of these keys that several files have."""
-  return [
-    Finding(
-      "several files of one stem",
-      ", ".join(file.name for file in files[key]),
-      f"{len(files[key])} files for {key}",
-      "keep one of them",
-    )
-    for key in keys
-    if len(files[key]) > 1
-  ]
 
 
 def _hint(images: str, labels: str) -> str | None:

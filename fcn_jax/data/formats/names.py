@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from PIL import Image
 
-from fcn_jax.data.files import File
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.formats.base import flag, label_map_flag
 from fcn_jax.data.label_maps import read_label_map
@@ -212,3 +212,58 @@ def _liking(suffix: str) -> tuple[int, int, str]:
   """Order of what labels might end in: what says so first."""
   says = _SAYS_LABEL.search(suffix)
   return int(not says), len(suffix), suffix
+
+
+def paired(
+  image_files: Mapping[str, list[File]],
+  label_files: Mapping[str, list[File]],
+  images: str,
+  labels: str,
+  hint: str | None = None,
+) -> tuple[list[Pair], list[Finding]]:
+  """Pairs an image with the label of the same key, in the keys' order.
+
+  Args:
+    image_files, label_files: by key.
+    images, labels: their folders, for messages.
+    hint: the remedy for those without a partner.
+
+  Returns:
+    The pairs, and findings: keys without a partner, several files of one key.
+  """
+  findings: list[Finding] = []
+  for files in (image_files, label_files):
+    findings += several(files, files)
+  for what, other, found, partners, folder in (
+    ("image", "label", image_files, label_files, labels),
+    ("label", "image", label_files, image_files, images),
+  ):
+    for key in sorted(found.keys() - partners.keys()):
+      findings.append(
+        Finding(
+          f"{what} without {other}",
+          found[key][0].name,
+          f"no {key}.* in {folder}",
+          hint or f"add its {other}, or take the {what} out",
+        )
+      )
+  return [
+    Pair(key, image_files[key][0], label_files[key][0])
+    for key in sorted(image_files.keys() & label_files.keys())
+  ], findings
+
+
+def several(
+  files: Mapping[str, list[File]], keys: Iterable[str]
+) -> list[Finding]:
+  """A finding for each of these keys that several files have."""
+  return [
+    Finding(
+      "several files of one stem",
+      ", ".join(file.name for file in files[key]),
+      f"{len(files[key])} files for {key}",
+      "keep one of them",
+    )
+    for key in keys
+    if len(files[key]) > 1
+  ]

@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
-from fcn_jax.data.files import File, Pair
+from fcn_jax.data.files import File, Pair, own_file
 from fcn_jax.data.findings import Finding, report
 from fcn_jax.data.formats.base import Format, flag
 from fcn_jax.data.formats.lists import known_as, read_list
@@ -110,8 +110,8 @@ class Splits(Drawing):
             "the folders that it is of"
           )
         continue
-      file = chosen and File(chosen, os.path.expanduser(chosen))
-      splits[split], found = self.pairs_in(images, labels, file or None)
+      file = own_file(chosen) if chosen else None
+      splits[split], found = self.pairs_in(images, labels, file)
       findings += found
     if "train" not in splits:
       where = f" ({beside})" if beside else ""

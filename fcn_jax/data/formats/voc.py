@@ -14,13 +14,15 @@ from fcn_jax.data.classes import (
 )
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.findings import Finding, report
-from fcn_jax.data.formats.base import Found, LabelImages, flag
+from fcn_jax.data.formats.base import Format, Found, LabelImages, flag
 from fcn_jax.data.formats.lists import columns, known_as, read_list
 from fcn_jax.data.formats.splits import Drawing
 from fcn_jax.data.formats.voc_tree import LISTS, YEARS, Tree, open_tree
 from fcn_jax.data.labels import ColorMap, color_map
 from fcn_jax.files import DataError
 
+Color = tuple[int, int, int]
+IGNORED = "ignored"  # what CVAT's labelmap.txt calls void, as VOC's tools do
 AUGMENTED = "SegmentationClassAug"  # labels of SBD, beside VOC's own
 
 CLASS_NAMES = (
@@ -96,30 +98,42 @@ class Voc(LabelImages, Drawing):
     if bool(self.archive) == bool(self.devkit):
       raise DataError("--dataset=voc: give --archive=FILE.tar or --devkit=DIR")
     tree = open_tree(self.archive, self.devkit, self.year)
-    given = self.given_names()
-    names = given or class_names(tree)
-    splits, findings = find_pairs(tree)
-    splits = self.with_val(splits, tree.place)
-    if not splits:
-      raise DataError(
-        f"{report(findings)}\n{tree.place}: no list in ImageSets/Segmentation "
-        "has images with labels"
+    found = find_tree(self, tree)
+    return dataclasses.replace(
+      found, splits=self.with_val(found.splits, tree.place)
+    )
+
+
+def find_tree(source: Format, tree: Tree) -> Found:
+  """What a tree holds, read as a format's flags say.
+
+  Raises:
+    DataError: no list has images with labels, or there are no class names.
+  """
+  given = source.given_names()
+  names = given or class_names(tree)
+  splits, findings = find_pairs(tree)
+  if not splits:
+    raise DataError(
+      f"{report(findings)}\n{tree.place}: no list in ImageSets/Segmentation "
+      "has images with labels"
+    )
+  if not {"train", "val"} & splits.keys():
+    findings.append(
+      Finding(
+        "no list called train",
+        tree.place,
+        f"there: {', '.join(splits)}",
+        "to train on one list, divide it with --val_percent=10",
+        warning=True,
       )
-    if not {"train", "val"} & splits.keys():
-      findings.append(
-        Finding(
-          "no list called train",
-          tree.place,
-          f"there: {', '.join(splits)}",
-          "to train on one list, divide it with --val_percent=10",
-          warning=True,
-        )
-      )
-    reader = self.reader(names)
-    if not given and not self.colormap and not self.binary_masks:
-      reader = dataclasses.replace(reader, color_map=_labelmap(tree))
-    name = f"voc{tree.year}" if tree.year else None
-    return Found(splits, findings, names, reader, name, tree)
+    )
+  reader = source.reader(names)
+  plain = not (reader.color_map or reader.binary_masks)
+  if not given and plain:
+    reader = dataclasses.replace(reader, color_map=_colors(tree))
+  name = f"voc{tree.year}" if tree.year else None
+  return Found(splits, findings, names, reader, name, tree)
 
 
 def class_names(tree: Tree) -> tuple[str, ...]:
@@ -128,10 +142,11 @@ def class_names(tree: Tree) -> tuple[str, ...]:
   Raises:
     DataError: neither, and the tree is none of VOC2007 to VOC2012.
   """
-  for key in ("classes.txt", "labelmap.txt"):
-    if key in tree.files:
-      file = tree.files[key]
-      return parse_class_file(file.text(), file.name).names
+  if "classes.txt" in tree.files:
+    file = tree.files["classes.txt"]
+    return parse_class_file(file.text(), file.name).names
+  if "labelmap.txt" in tree.files:
+    return tuple(_labelmap(tree)[0])
   if tree.year is not None:
     return CLASS_NAMES
   raise DataError(
@@ -140,15 +155,30 @@ def class_names(tree: Tree) -> tuple[str, ...]:
   )
 
 
-def _labelmap(tree: Tree) -> ColorMap | None:
-  """The colours of CVAT's labelmap.txt, where it names the classes."""
-  file = tree.files.get("labelmap.txt")
-  if file is None or "classes.txt" in tree.files:
-    return None
+def _labelmap(
+  tree: Tree,
+) -> tuple[list[str], list[Color] | None, Color | None]:
+  """Class names and colours of CVAT's labelmap.txt, and the colour of void.
+
+  What it calls 'ignored' is void, as in the files of VOC that CVAT writes.
+  """
+  file = tree.files["labelmap.txt"]
   found = parse_class_file(file.text(), file.name)
+  kept = [i for i, name in enumerate(found.names) if name != IGNORED]
+  names = [found.names[i] for i in kept]
   if found.colors is None:
+    return names, None, None
+  void = dict(zip(found.names, found.colors, strict=True)).get(IGNORED)
+  return names, [found.colors[i] for i in kept], void
+
+
+def _colors(tree: Tree) -> ColorMap | None:
+  """The colours of CVAT's labelmap.txt, where it names the classes."""
+  if "labelmap.txt" not in tree.files or "classes.txt" in tree.files:
     return None
-  return color_map(found.colors, found.names, None, file.name)
+  names, colors, void = _labelmap(tree)
+  name = tree.files["labelmap.txt"].name
+  return colors and color_map(colors, names, void, name)
 
 
 def find_pairs(tree: Tree) -> tuple[dict[str, list[Pair]], list[Finding]]:
