@@ -7,7 +7,7 @@ no object covers is background, or void where no class is called so.
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -140,15 +140,13 @@ def _paint(
       f"{region.name!r} reaches beyond the image of {label.shape[1]}x"
       f"{label.shape[0]} (width x height); export the annotation again"
     )
-  hidden = np.count_nonzero(region.mask & before & (part != value))
+  hidden = int(np.count_nonzero(region.mask & before & (part != value)))
   part[region.mask] = value
   before |= region.mask
   return hidden
 
 
-def polygon(
-  name: str, points: Sequence[tuple[float, float]], size: tuple[int, int]
-) -> Region:
+def polygon(name: str, points: Any, size: tuple[int, int]) -> Region:
   """The pixels of a polygon, those that its outline runs through included.
 
   A corner (x, y) lies in pixel (floor(x), floor(y)); corners in whole pixels
@@ -157,7 +155,7 @@ def polygon(
 
   Args:
     name: of the object.
-    points: its corners; pixel (0, 0) reaches from 0 to 1.
+    points: its corners, (x, y) each; pixel (0, 0) reaches from 0 to 1.
     size: height and width of the image, beyond which nothing is drawn.
 
   Raises:
@@ -174,8 +172,8 @@ def polygon(
   )
 
 
-def as_points(points: Sequence[Sequence[float]]) -> Float[np.ndarray, "n 2"]:
-  """Points as an array.
+def as_points(points: Any) -> Float[np.ndarray, "n 2"]:
+  """Points, (x, y) each, as an array.
 
   Raises:
     DataError: they are none, or not finite.

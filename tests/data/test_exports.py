@@ -5,13 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from small_data import label, photo, voc_files, write
+from small_data import photo, voc_files, write
 
 from fcn_jax.data import exports
-from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.files import File
 from fcn_jax.data.formats import voc
-from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError
 
 ROOT = "VOCdevkit/VOC2012/"
@@ -148,11 +146,3 @@ def test_a_failed_export_takes_its_files_away(tmp_path):
   with pytest.raises(KeyboardInterrupt):
     exports.write_exports(tmp_path, found)
   assert [p.name for p in sorted(tmp_path.rglob("*"))] == ["keep", "old"]
-
-
-def test_label_helper_is_paletted_index(tmp_path):
-  write(tmp_path, {"a.png": label(0, 3)})
-  make = exports._Paletted(
-    File("a.png", str(tmp_path / "a.png")), LabelReader(), voc_palette()
-  )
-  assert np.unique(Image.open(io.BytesIO(make()))).tolist() == [0, 3]

@@ -219,13 +219,20 @@ class CocoLabel(Drawn):
         continue
       try:
         code = _encoded(one["outline"], self.size_of)
-      except (DataError, ValueError) as error:
-        raise DataError(
-          f"{self.name}: annotation {one['id']}: {error}; export it again"
-        ) from None
-      found.append((not one["crowd"], -int(runs.area(code)), one["name"], code))
-    for _, _, name, code in sorted(found, key=lambda one: one[:2]):
-      yield Region(name, runs.decode(code).astype(bool))
+      except DataError as error:
+        raise self._broken(one["id"], error) from None
+      area = int(runs.area(code))
+      found.append((not one["crowd"], -area, one["name"], one["id"], code))
+    for _, _, name, number, code in sorted(found, key=lambda one: one[:2]):
+      try:
+        yield Region(name, runs.decode(code).astype(bool))
+      except ValueError as error:  # runs that are damaged
+        raise self._broken(number, error) from None
+
+  def _broken(self, number: Any, error: Exception) -> DataError:
+    return DataError(
+      f"{self.name}: annotation {number}: {error}; export it again"
+    )
 
 
 def _encoded(outline: Any, size: tuple[int, int]) -> dict[str, Any]:
@@ -249,5 +256,7 @@ def _encoded(outline: Any, size: tuple[int, int]) -> dict[str, Any]:
         raise DataError("runs that do not fill the image")
       return runs.frPyObjects(outline, *size)
     return {"size": list(size), "counts": outline["counts"].encode()}
+  except DataError:
+    raise
   except (KeyError, TypeError, ValueError, AttributeError) as error:
     raise DataError(f"segmentation that is not COCO's ({error})") from None

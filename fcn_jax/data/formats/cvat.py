@@ -201,7 +201,7 @@ class CvatLabel(Drawn):
       for shape in shapes:
         if shape.tag != "tag":
           yield _region(shape, size)
-    except (DataError, TypeError, ValueError) as error:
+    except (AttributeError, DataError, TypeError, ValueError) as error:
       raise DataError(
         f"{self.name}: a shape is not understood ({error}); export it again"
       ) from None

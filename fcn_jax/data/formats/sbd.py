@@ -95,7 +95,11 @@ def _sbd(place: str) -> tuple[dict[str, list[str]], dict[str, Pair]]:
 
 def _is_list(key: str, files: Mapping[str, File]) -> bool:
   root = key.removesuffix("train.txt")
-  return key.split("/")[-1] == "train.txt" and f"{root}val.txt" in files
+  return (
+    key.split("/")[-1] == "train.txt"
+    and f"{root}val.txt" in files
+    and any(name.startswith(f"{root}cls/") for name in files)
+  )
 
 
 def _trainaug(
@@ -125,11 +129,11 @@ def _refuse_trained(lists: Mapping[str, list[str]], name: str) -> None:
   """Raises DataError: an image to be scored is among those trained on."""
   trained = sorted({*lists["train"]} & {*lists["val"]})
   if trained:
+    shown = ", ".join(trained[:3]) + ", ..." * (len(trained) > 3)
     raise DataError(
-      f"{name}: {len(trained)} of its {len(lists['val'])} images are trained on "
-      f"({', '.join(trained[:3])}{', ...' * (len(trained) > 3)}), and "
-      "scores would flatter; score another list, or train on SBD alone, without "
-      "--with_voc"
+      f"{name}: {len(trained)} of its {len(lists['val'])} images are trained "
+      f"on ({shown}), and scores would flatter; score another list, or train "
+      "on SBD alone, without --with_voc"
     )
 
 
