@@ -3,6 +3,7 @@ import functools
 
 import numpy as np
 import pytest
+import tool_files
 from PIL import Image
 from places import SHARED
 from small_data import (
@@ -18,7 +19,8 @@ from small_data import (
 )
 
 from fcn_jax.data import decode_label, load_dataset, shapes
-from fcn_jax.data.formats import Folder, Shapes, Voc
+from fcn_jax.data.formats import FORMATS, Folder, Shapes, Voc
+from fcn_jax.data.inspection import inspect_files
 from fcn_jax.data.prepare import Output, prepare_dataset
 from fcn_jax.files import DataError
 
@@ -169,6 +171,64 @@ def test_exports_and_a_second_run(tmp_path):
   with pytest.raises(DataError, match=r"c\.jpg: exists with other content"):
     export()
   assert (out / "val/images/c.jpg").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+  ("name", "files", "flags"),
+  [
+    ("labelme", tool_files.labelme_files, "train_images=. val_percent=40"),
+    (
+      "coco",
+      tool_files.coco_files,
+      "train_images=train2017 val_images=val2017 "
+      "train_labels=annotations/instances_train2017.json "
+      "val_labels=annotations/instances_val2017.json",
+    ),
+    ("cvat", tool_files.cvat_files, "archive=. val_percent=50"),
+    ("roboflow", tool_files.roboflow_files, "archive=."),
+    ("roboflow", tool_files.roboflow_coco_files, "archive=."),
+    ("cityscapes", tool_files.cityscapes_files, "archive=."),
+    ("ade20k", tool_files.ade20k_files, "archive=."),
+    ("sbd", tool_files.sbd_files, "archive=."),
+  ],
+)
+def test_files_as_tools_make_them(tmp_path, name, files, flags):
+  """They become a data set, and looking at them finds no errors."""
+  write(tmp_path, files())
+  given = dict(flag.split("=") for flag in flags.split())
+  if "val_percent" in given:
+    given["val_percent"] = float(given["val_percent"])
+  for flag in given.keys() - {"val_percent"}:
+    given[flag] = str(tmp_path / given[flag])
+  source = FORMATS[name](**given)
+  assert inspect_files(source, lambda line: None).errors == 0
+  prepare_dataset(source, tiny_output(tmp_path), lambda line: None)
+  data = load_dataset("tiny", str(tmp_path / "sets"))
+  assert {"train", "val"} == data.splits.keys()
+  for split in data.splits:
+    image, index = data.example(split, 0)
+    assert image.shape[:2] == index.shape == (6, 8)
+
+
+def test_overlaps_are_told_and_stop_nothing(tmp_path):
+  write(tmp_path, tool_files.labelme_files())
+  said = []
+  source = FORMATS["labelme"](train_images=str(tmp_path), val_percent=40.0)
+  prepare_dataset(source, tiny_output(tmp_path), said.append)
+  text = "\n".join(said)
+  assert "warning: objects of different classes overlap (2)" in text
+  assert "a.json: 2 pixels (4.2%) lie under another object" in text
+
+
+def test_an_object_of_no_class_stops_it(tmp_path):
+  write(tmp_path, tool_files.labelme_files() | {"n.txt": "background\ncar\n"})
+  source = FORMATS["labelme"](
+    train_images=str(tmp_path),
+    val_percent=40.0,
+    class_names=str(tmp_path / "n.txt"),
+  )
+  with pytest.raises(DataError, match=r"object of a name that is no class \(2"):
+    prepare_dataset(source, tiny_output(tmp_path), lambda line: None)
 
 
 @pytest.mark.parametrize(
