@@ -103,10 +103,11 @@ def read_label_map(name: str | os.PathLike) -> LabelMap:
     DataError: no such file, or see `parse_label_map`.
   """
   text = os.fspath(name)
-  if text in shipped() and not os.path.exists(text):
+  there = os.path.isfile(os.path.expanduser(text))
+  if text in shipped() and not there:
     path = _FOLDER / f"{text}.txt"
     return parse_label_map(path.read_text("utf-8"), f"label map {text}")
-  if not os.path.isfile(os.path.expanduser(text)):
+  if not there:
     raise DataError(
       f"{text}: no such file, and no label map of that name; there is "
       f"{', '.join(shipped())}"

@@ -89,6 +89,14 @@ def test_no_such_map():
     read_label_map("camvit")
 
 
+def test_a_folder_of_a_map_s_name_is_no_file(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "pets").mkdir()
+  assert len(read_label_map("pets").class_names) == 2
+  write(tmp_path, {"loveda": "1 -> mine\n"})
+  assert read_label_map("loveda").class_names == ("mine",)
+
+
 @pytest.mark.parametrize(
   ("name", "classes", "keys", "voids"),
   [
