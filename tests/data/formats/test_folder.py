@@ -3,14 +3,10 @@ import re
 import shutil
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from small_data import folder_files, folder_format, label, photo, write
 
-from fcn_jax.data.files import File, Pair
 from fcn_jax.data.formats.folder import find_pairs
 from fcn_jax.data.formats.names import Suffixes
-from fcn_jax.data.formats.splits import divide
 from fcn_jax.files import DataError
 
 
@@ -168,45 +164,6 @@ def test_names_that_no_suffix_pairs(tmp_path):
   write(tmp_path, {f"{i}.png": label(i) for i in range(3)})
   with pytest.raises(DataError, match="put labels into their own folder"):
     find_pairs(str(tmp_path), str(tmp_path))
-
-
-def _pairs(count):
-  file = File("x", "x")
-  return [Pair(f"{i:03}", file, file) for i in range(count)]
-
-
-@given(
-  st.integers(2, 60),
-  st.floats(1, 100, exclude_max=True),
-  st.integers(0, 99),
-)
-def test_divide_parts_without_loss(count, percent, seed):
-  pairs = _pairs(count)
-  train, val = divide(pairs, percent, seed)
-  assert train
-  assert val
-  assert sorted(train + val, key=lambda p: p.image_id) == pairs
-  assert train == [pair for pair in pairs if pair in train]
-  assert val == [pair for pair in pairs if pair in val]
-  assert abs(len(val) - count * percent / 100) <= 1
-  assert (train, val) == divide(pairs, percent, seed)
-
-
-def test_divide_by_hand():
-  pairs = _pairs(30)
-  train, val = divide(pairs, 10.0, 0)
-  assert (len(train), len(val)) == (27, 3)
-  assert divide(pairs, 10.0, 1)[1] != val
-
-
-def test_divide_refuses():
-  for percent in (0.0, 100.0, -1.0, float("nan")):
-    with pytest.raises(DataError, match="val_percent"):
-      divide(_pairs(4), percent, 0)
-  with pytest.raises(DataError, match=r"0\.25: did you mean 25\? Give 1"):
-    divide(_pairs(4), 0.25, 0)
-  with pytest.raises(DataError, match="1 pairs"):
-    divide(_pairs(1), 10.0, 0)
 
 
 def test_what_is_found(tmp_path):
