@@ -277,7 +277,10 @@ def _label_findings(
 def _id_remedy(values: np.ndarray, classes: int) -> str:
   classes_are = f"classes are 0..{classes - 1} and {VOID} is void"
   if values.max() == classes and values.min() >= 1:
-    return f"{classes_are}: ids seem to begin at 1, subtract 1 from them"
+    return (
+      f"{classes_are}: ids seem to begin at 1, so give --label_map with lines "
+      "'1 -> CLASS', or subtract 1 from them"
+    )
   if values.max() == VOID and len(values) > 32:
     return (
       f"{classes_are}: this looks like a picture or a smoothed mask; "

@@ -57,6 +57,10 @@ class Drawn(File):
   )
   rest: int = dataclasses.field(default=VOID, compare=False)
 
+  @property
+  def extension(self) -> str:
+    return ""  # its name ends in that of an image perhaps
+
   def objects(self) -> tuple[tuple[int, int], Iterable[Region]]:
     """Height and width of the label, and its objects as they are drawn.
 

@@ -178,6 +178,11 @@ def test_exports_and_a_second_run(tmp_path):
   [
     ("labelme", tool_files.labelme_files, "train_images=. val_percent=40"),
     (
+      "masks",
+      tool_files.masks_files,
+      "train_images=images train_labels=masks val_percent=50",
+    ),
+    (
       "coco",
       tool_files.coco_files,
       "train_images=train2017 val_images=val2017 "

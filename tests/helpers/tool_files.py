@@ -260,6 +260,15 @@ def sbd_files() -> dict[str, bytes | str]:
   return found
 
 
+def masks_files() -> dict[str, bytes | str]:
+  """A mask for each class of two images, as CLASS/STEM.png."""
+  found = {f"images/{stem}.jpg": photo(i) for i, stem in enumerate("ab")}
+  for stem in "ab":
+    found[f"masks/car/{stem}.png"] = label(0, 255)
+    found[f"masks/dog/{stem}.png"] = label(255, 0, 0)
+  return found
+
+
 def mask_png(*rows: str) -> bytes:
   """A mask of 255 where a row has '#'."""
   return png([[255 * (c == "#") for c in row] for row in rows])

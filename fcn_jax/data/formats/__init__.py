@@ -5,7 +5,9 @@ FORMATS.  Its fields become flags of scripts/prepare_dataset.py and
 check_dataset.py, and --dataset takes its name.
 """
 
+from fcn_jax.data.formats.ade20k import Ade20k
 from fcn_jax.data.formats.base import Format, Found
+from fcn_jax.data.formats.cityscapes import Cityscapes
 from fcn_jax.data.formats.coco import Coco
 from fcn_jax.data.formats.cvat import Cvat
 from fcn_jax.data.formats.folder import Folder
@@ -14,7 +16,6 @@ from fcn_jax.data.formats.masks import Masks
 from fcn_jax.data.formats.roboflow import Roboflow
 from fcn_jax.data.formats.sbd import Sbd
 from fcn_jax.data.formats.shapes import Shapes
-from fcn_jax.data.formats.trees import Ade20k, Cityscapes
 from fcn_jax.data.formats.voc import Voc
 
 __all__ = ["FORMATS", "Folder", "Format", "Found", "Shapes", "Voc"]

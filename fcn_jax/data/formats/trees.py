@@ -1,4 +1,4 @@
-"""Cityscapes and ADE20K, by the trees that they are published in."""
+"""Data sets whose folders say what is an image and what a label."""
 
 import dataclasses
 import os
@@ -15,8 +15,8 @@ PLACES = "the zip (or several, by commas) as downloaded, or the folder"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Tree(Format):
-  """A data set whose folders say what is an image and what a label.
+class Tree(Format):
+  """A data set as it is published; a format says what its folders mean.
 
   Attributes:
     images, labels: patterns of their paths, whose groups are the split as it is
@@ -70,39 +70,3 @@ def _matching(files: Mapping[str, File], pattern: str) -> dict[str, list[File]]:
     if match:
       found.setdefault(match[1], []).append(file)
   return found
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cityscapes(_Tree):
-  """leftImg8bit and gtFine of train and val; test's labels are not published.
-
-  The 34 ids of labelIds.png become the 19 classes that are scored, unless
-  --label_map says otherwise.
-  """
-
-  title: ClassVar[str] = "Cityscapes (leftImg8bit and gtFine)"
-  name: ClassVar[str] = "cityscapes"
-  own_map: ClassVar[str] = "cityscapes"
-  images: ClassVar[str] = r"leftImg8bit/SPLIT/(.+)_leftImg8bit\.png"
-  labels: ClassVar[str] = r"gtFine/SPLIT/(.+)_gtFine_labelIds\.png"
-  splits: ClassVar[Mapping[str, str]] = {"train": "train", "val": "val"}
-  needed: ClassVar[str] = (
-    "leftImg8bit_trainvaltest.zip,gtFine_trainvaltest.zip, or the folder that "
-    "leftImg8bit and gtFine lie in"
-  )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Ade20k(_Tree):
-  """The 150 classes of ADEChallengeData2016."""
-
-  title: ClassVar[str] = "ADE20K (ADEChallengeData2016)"
-  name: ClassVar[str] = "ade20k"
-  own_map: ClassVar[str] = "ade20k"
-  images: ClassVar[str] = r"images/SPLIT/(.+)\.jpg"
-  labels: ClassVar[str] = r"annotations/SPLIT/(.+)\.png"
-  splits: ClassVar[Mapping[str, str]] = {
-    "train": "training",
-    "val": "validation",
-  }
-  needed: ClassVar[str] = "ADEChallengeData2016.zip, or its folder"
