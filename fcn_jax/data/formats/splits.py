@@ -58,7 +58,9 @@ class Splits(Drawing):
   """
 
   train_images: str | None = flag(None, "training images")
-  train_labels: str | None = flag(None, "their labels, of the same stems")
+  train_labels: str | None = flag(
+    None, "their labels, of the same stems; or COCO's JSON file"
+  )
   val_images: str | None = flag(None, "validation images")
   val_labels: str | None = flag(None, "their labels")
   test_images: str | None = flag(None, "test images, if there are any")

@@ -87,7 +87,7 @@ def test_a_proposal_for_many_files():
     finally:
       tracemalloc.stop()
 
-  assert peak(4000) < 5.5 * peak(1000)
+  assert peak(400) < 5.5 * peak(100)
 
 
 def test_images_of_a_folder_that_holds_labels_too():
