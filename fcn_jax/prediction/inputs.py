@@ -100,6 +100,7 @@ def find_images(
   arguments: Sequence[str],
   output_dir: str | os.PathLike | None,
   suffixes: Suffixes = BY_STEM,
+  labels: str | None = None,
 ) -> tuple[list[ImageFile], list[str]]:
   """The image files that a user means.
 
@@ -109,6 +110,7 @@ def find_images(
     output_dir: nothing in it is taken for an input; nor is what folders and
       patterns find in other folders of predictions. None: there is none.
     suffixes: how the names of those that folders and patterns give end.
+    labels: a folder that holds labels, perhaps beside images.
 
   Returns:
     The files, each once, in order of the arguments and then of names, those of
@@ -129,7 +131,7 @@ def find_images(
       roots += root
       for path in paths:
         named = path == os.path.abspath(os.path.expanduser(text))
-        if named or (_is_image(path) and suffixes.is_image(path)):
+        if named or (_is_image(path) and _chosen(path, suffixes, labels)):
           found[path] = None
         else:
           others[path] = None
@@ -144,6 +146,13 @@ def find_images(
     file for i, path in zip(ids, found, strict=True) for file in _pages(i, path)
   ]
   return files, list(others)
+
+
+def _chosen(path: str, suffixes: Suffixes, labels: str | None) -> bool:
+  """Whether a file is an image by its name."""
+  if labels and os.path.isdir(labels) and _is_below(path, labels):
+    return suffixes.is_image(path)
+  return key_of(path, suffixes.image_suffix) is not None
 
 
 def _pages(image_id: str, path: str) -> list[ImageFile]:

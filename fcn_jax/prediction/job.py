@@ -212,7 +212,9 @@ def plan(
     dataset = data_of(card, source.data, source.data_dir)
     files = inputs.images_of(dataset, source.split)
   else:
-    files, others = inputs.find_images(source.images, output_dir, source.given)
+    files, others = inputs.find_images(
+      source.images, output_dir, source.given, source.labels
+    )
   if others:
     named = ", ".join(others[:_LISTED]) + ", ..." * (len(others) > _LISTED)
     say(f"left out {len(others)} files that are no images: {named}")

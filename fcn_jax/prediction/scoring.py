@@ -138,7 +138,7 @@ def _of_files(
       "the network was trained on images read by --value_range: prepare these "
       "with it too, and give --data"
     )
-  files, _ = inputs.find_images(images, None, given)
+  files, _ = inputs.find_images(images, None, given, labels)
   palette = np.array(card.palette, np.uint8)
   return inputs.dataset_of(labels, files, card.class_names, palette, given)
 

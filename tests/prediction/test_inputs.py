@@ -226,6 +226,21 @@ def test_pages_pair_by_number_and_suffixes_by_what_comes_before(tmp_path):
   assert [int(label_of(file).max()) for file in files] == [0, 1]
 
 
+def test_labels_in_the_folder_of_the_images_are_no_images(tmp_path):
+  files = {f"{place}/{n}.png": label(0) for place in "io" for n in ("a", "a_m")}
+  write(tmp_path, files)
+  both = str(tmp_path / "i")
+  for suffixes, labels, expected in (
+    ({"label_suffix": "_m.png"}, both, ["a"]),
+    ({"image_suffix": ".png", "label_suffix": "_m.png"}, both, ["a"]),
+    ({"image_suffix": "_m.png"}, None, ["a_m"]),
+    # Those elsewhere may be called alike.
+    ({"label_suffix": ".png"}, str(tmp_path / "o"), ["a", "a_m"]),
+  ):
+    found, _ = find_images([both], None, GivenLabels(**suffixes), labels)
+    assert [file.id for file in found] == expected
+
+
 def test_a_data_set_of_files(tmp_path):
   write(
     tmp_path,

@@ -99,9 +99,19 @@ class Voc(LabelImages, Drawing):
       raise DataError("--dataset=voc: give --archive=FILE.tar or --devkit=DIR")
     tree = open_tree(self.archive, self.devkit, self.year)
     found = find_tree(self, tree)
-    return dataclasses.replace(
-      found, splits=self.with_val(found.splits, tree.place)
-    )
+    splits = self.with_val(found.splits, tree.place)
+    findings = [*found.findings]
+    if not {"train", "val"} & splits.keys():
+      findings.append(
+        Finding(
+          "no list called train",
+          tree.place,
+          f"there: {', '.join(splits)}",
+          "to train on one list, divide it with --val_percent=10",
+          warning=True,
+        )
+      )
+    return dataclasses.replace(found, splits=splits, findings=findings)
 
 
 def find_tree(source: Format, tree: Tree) -> Found:
@@ -117,16 +127,6 @@ def find_tree(source: Format, tree: Tree) -> Found:
     raise DataError(
       f"{report(findings)}\n{tree.place}: no list in ImageSets/Segmentation "
       "has images with labels"
-    )
-  if not {"train", "val"} & splits.keys():
-    findings.append(
-      Finding(
-        "no list called train",
-        tree.place,
-        f"there: {', '.join(splits)}",
-        "to train on one list, divide it with --val_percent=10",
-        warning=True,
-      )
     )
   reader = source.reader(names)
   plain = not (reader.color_map or reader.binary_masks)
