@@ -5,11 +5,20 @@ r"""Scores a trained network on a split: a table, the same as JSON, and a page.
 
 The page shows the confusion matrix, the scores of the classes with 95 %
 intervals, and the images the network does worst on, with their errors.
+
+  python scripts/evaluate.py --checkpoint=runs/city --images=leftImg8bit/val \
+    --labels=gtFine/val --image_suffix=_leftImg8bit.png \
+    --label_suffix=_gtFine_labelIds.png --label_map=cityscapes
+
+scores on images and label images as they lie on disk.
 """
+
+import sys
 
 from absl import flags
 
 from fcn_jax import cli, files
+from fcn_jax.data.formats.names import GivenLabels
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -22,6 +31,13 @@ _DATA_DIR = flags.DEFINE_string(
   "data_dir", None, "Where data sets lie; by default as in training."
 )
 _SPLIT = flags.DEFINE_string("split", "val", "What to score on.")
+_IMAGES = flags.DEFINE_multi_string(
+  "images", None, "Instead of --data: files, folders or glob patterns."
+)
+_LABELS = flags.DEFINE_string(
+  "labels", None, "Folder of their labels, paired with --images by name."
+)
+cli.define_flags(GivenLabels)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.")
 _REPORT = flags.DEFINE_string("report", None, "HTML file for the page.")
 _WORST = flags.DEFINE_integer(
@@ -46,11 +62,11 @@ _PART_SIZE = flags.DEFINE_integer(
 flags.mark_flag_as_required("checkpoint")
 
 
-def resamples() -> int:
-  """--bootstrap, or what is due without it."""
-  if _BOOTSTRAP.value is None:
-    return 1000 if _REPORT.value else 0
-  return _BOOTSTRAP.value
+def source() -> dict:
+  """What to score on, as arguments of `scoring.score`."""
+  named = {"data": _DATA.value, "data_dir": _DATA_DIR.value}
+  given = {"given": cli.options_given(GivenLabels), "labels": _LABELS.value}
+  return {**named, **given, "images": _IMAGES.value, "split": _SPLIT.value}
 
 
 def write_page(path, scored) -> None:
@@ -67,18 +83,17 @@ def main() -> None:
   from fcn_jax.training.step import shown_loss
 
   report = _REPORT.value and page.claim(_REPORT.value)
+  due = 1000 if report else 0  # intervals
   output = _OUTPUT.value and scoring.claim(_OUTPUT.value)
   found = scoring.score(
     _CHECKPOINT.value,
     _STEP.value,
-    data=_DATA.value,
-    data_dir=_DATA_DIR.value,
-    split=_SPLIT.value,
+    **source(),
     precision=_PRECISION.value,
     loss_of=shown_loss,
     part_size=_PART_SIZE.value,
     worst=_WORST.value if report else 0,
-    bootstrap=resamples(),
+    bootstrap=due if _BOOTSTRAP.value is None else _BOOTSTRAP.value,
     bootstrap_seed=_BOOTSTRAP_SEED.value,
   )
   print(found.text())
@@ -89,4 +104,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+  sys.argv = cli.repeated(sys.argv, "images")
   cli.start(main)

@@ -20,7 +20,13 @@ An image that cannot be read is reported and left out; the exit code is then 1.
 also writes a page that shows images under their classes, with the class and
 its probability under the cursor. Where there are labels it says what is wrong,
 and begins with the worst images. With --data they are those of the data set;
-with --images, --labels=FOLDER holds a label of the same stem for each image.
+with --images, --labels=FOLDER holds a label of the same stem for each image, or
+of the name that --image_suffix and --label_suffix tell.
+
+  --export=cvat --export_to=corrections.zip
+
+also writes images and masks as CVAT (or voc, folders) takes them: correct them
+there, and prepare the corrected export as a data set.
 """
 
 import os
@@ -29,6 +35,8 @@ import sys
 from absl import flags
 
 from fcn_jax import cli
+from fcn_jax.data.formats.names import GivenLabels
+from fcn_jax.data.layouts import Exporting
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -81,8 +89,10 @@ _LABELS = flags.DEFINE_string(
   "labels",
   None,
   "For the page: a folder of label images (class ids), paired with --images by "
-  "stem; none leaves out the labels of --data.",
+  "stem or suffix; none leaves out the labels of --data.",
 )
+cli.define_flags(GivenLabels)
+cli.define_flags(Exporting)
 flags.mark_flags_as_required(["checkpoint", "output_dir"])
 flags.mark_flags_as_mutual_exclusive(["images", "data"], required=True)
 
@@ -93,7 +103,8 @@ def source():
   if _LABELS.value and not _REPORT.value:
     raise ValueError("--labels are for the page: give --report=PAGE.html")
   where = {"data_dir": _DATA_DIR.value, "split": _SPLIT.value}
-  return Source(_IMAGES.value, _DATA.value, **where, labels=_LABELS.value)
+  labels = {"labels": _LABELS.value, "given": cli.options_given(GivenLabels)}
+  return Source(_IMAGES.value, _DATA.value, **where, **labels)
 
 
 def observer(job):
@@ -113,6 +124,7 @@ def main() -> int:
     output_dir=_OUTPUT_DIR.value,
     palette=_PALETTE.value,
     num_threads=_NUM_THREADS.value,
+    exporting=cli.options_given(Exporting),
   )
   report = observer(planned) if _REPORT.value else None
   failed = planned.run(

@@ -64,6 +64,8 @@ ONLY = {
   "onnxruntime": {"weights.runtimes"},
   "h5py": {"weights.keras_file"},
   "safetensors": {"weights.safetensors_file"},
+  "pycocotools": {"data.formats.coco"},
+  "scipy": {"data.formats.sbd"},
   "matplotlib": {"reports.charts"},
   "tensorboardX": {"runs.record"},
   "optax": {"training", "benchmark"},
@@ -72,7 +74,7 @@ ONLY = {
   "jinja2": {"reports"},
   "markupsafe": {"reports"},
 }
-NEVER = {"tensorflow", "torch", "pickle", "clu", "cv2", "scipy"}
+NEVER = {"tensorflow", "torch", "pickle", "clu", "cv2"}
 
 
 def modules() -> dict[str, pathlib.Path]:
@@ -178,7 +180,7 @@ def test_the_package_needs_nothing_that_is_not_asked_for():
     "import sys, fcn_jax.training.loop, fcn_jax.prediction.predictor, "
     "fcn_jax.reports.charts, fcn_jax.weights.model_export; "
     "print(*{'tensorflow', 'matplotlib', 'onnx', 'onnxruntime', 'h5py', "
-    "'safetensors'} & set(sys.modules))"
+    "'safetensors', 'pycocotools'} & set(sys.modules))"
   )
   done = subprocess.run(
     [sys.executable, "-c", load], capture_output=True, text=True, check=True

@@ -3,15 +3,19 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from fcn_jax import files
 from fcn_jax.data import Dataset, load_dataset
+from fcn_jax.data.formats.names import PLAIN, GivenLabels
 from fcn_jax.evaluation.bootstrap import Intervals
 from fcn_jax.evaluation.evaluator import evaluate
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.models.losses import Loss
+from fcn_jax.prediction import inputs
 from fcn_jax.weights import checkpoints
 
 
@@ -74,6 +78,9 @@ def score(
   data: str | None = None,
   data_dir: str | None = None,
   split: str = "val",
+  images: Sequence[str] | None = None,
+  labels: str | None = None,
+  given: GivenLabels = PLAIN,
   precision: str = "float32",
   loss_of: Callable[[Mapping[str, Any]], Loss] | None = None,
   part_size: int = 1,
@@ -88,6 +95,9 @@ def score(
     step: 'best', 'latest' or a number.
     data, data_dir: the data set; None: that of its training.
     split: of the data set.
+    images, labels: instead of a data set, images as `inputs.find_images` takes
+      them and a folder of their labels.
+    given: how the names of those end, and what labels mean.
     precision: of the products, a name of models.network.PRECISIONS.
     loss_of: the loss of a recipe (nested); None: the cross entropy.
     part_size: images in a forward pass.
@@ -99,7 +109,46 @@ def score(
     FileNotFoundError: there is no such checkpoint.
     ValueError: there is no such data set, or it has other classes.
   """
+  if bool(images) != bool(labels) or (images and data):
+    raise ValueError("give both --images and --labels, or --data alone")
+  if given and not labels:
+    raise ValueError("--image_suffix and the like are for --labels")
   net, card, number = checkpoints.load_model(checkpoint, step, precision)
+  if labels:
+    dataset = _of_files(card, images, labels, given)
+    (split,) = dataset.splits
+  else:
+    dataset = _of_name(checkpoint, card, data, data_dir)
+  loss = loss_of and loss_of(card.config)
+  found = evaluate(
+    net, dataset, split, worst=worst, loss=loss, part_size=part_size
+  )
+  intervals = found.intervals(bootstrap, bootstrap_seed) if bootstrap else None
+  return Scored(checkpoint, number, dataset, split, found, intervals)
+
+
+def _of_files(
+  card: checkpoints.ModelCard,
+  images: Sequence[str],
+  labels: str,
+  given: GivenLabels,
+) -> Dataset:
+  if card.value_range:
+    raise ValueError(
+      "the network was trained on images read by --value_range: prepare these "
+      "with it too, and give --data"
+    )
+  files, _ = inputs.find_images(images, None, given, labels)
+  palette = np.array(card.palette, np.uint8)
+  return inputs.dataset_of(labels, files, card.class_names, palette, given)
+
+
+def _of_name(
+  checkpoint: str,
+  card: checkpoints.ModelCard,
+  data: str | None,
+  data_dir: str | None,
+) -> Dataset:
   if not (data or card.config.get("data", {}).get("name")):
     raise ValueError(
       f"{checkpoint} was not trained on a data set: name one with --data"
@@ -111,12 +160,7 @@ def score(
       f"of {dataset.name} ({', '.join(dataset.class_names)}); name another "
       "--data, or give convert_weights.py the names with --class_names"
     )
-  loss = loss_of and loss_of(card.config)
-  found = evaluate(
-    net, dataset, split, worst=worst, loss=loss, part_size=part_size
-  )
-  intervals = found.intervals(bootstrap, bootstrap_seed) if bootstrap else None
-  return Scored(checkpoint, number, dataset, split, found, intervals)
+  return dataset
 
 
 def data_of(
