@@ -148,7 +148,7 @@ def test_classifiers_and_other_widths():
   given = dataclasses.replace(setting, batch=2, width=0.02).part()
   assert given.label.shape == (2, 1, 1)
   assert given.image.shape == (2, 227, 227, 3)
-  with pytest.raises(ValueError, match="width of 1|of width 1"):
+  with pytest.raises(ValueError, match="of width 1"):
     rows.Setting(width=0.25).torch("step")
 
 
