@@ -113,6 +113,11 @@ def augmentations(
       raise ValueError(
         f"config.data.augment = {name!r}: set config.data.{name} instead"
       )
+    if data.square and name in augment.MOVING:
+      raise ValueError(
+        f"config.data.augment = {name!r}: a classifier sees a square at a "
+        "random place already; take it out"
+      )
     chosen.append(augment.make(name, **options.get(name, {})))
   return tuple(chosen)
 

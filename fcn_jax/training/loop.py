@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 
 from fcn_jax import devices, models, text
 from fcn_jax.data import Dataset
-from fcn_jax.data.augment import largest_sizes
+from fcn_jax.data.augment import largest_sizes, smallest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.files import DataError
@@ -491,8 +491,9 @@ def _all_finite(params):
 def _lengths(config, data: Dataset) -> np.ndarray:
   """Every height and width that the network may see, augmented or not."""
   stored = data.sizes(config.data.train_split)
-  shortest = np.maximum(stored - 2 * config.data.random_crop, 1)
-  longest = largest_sizes(input.augmentations(config, data), stored)
+  changes = input.augmentations(config, data)
+  shortest = smallest_sizes(changes, stored)
+  longest = largest_sizes(changes, stored)
   both = np.stack([shortest, longest], axis=-1).reshape(-1, 2)
   cut = [np.arange(a, b + 1) for a, b in np.unique(both, axis=0)]
   return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])
