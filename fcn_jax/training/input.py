@@ -4,6 +4,7 @@ Where decoded images are kept changes no batch, only how fast it is there.
 """
 
 import logging
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -11,11 +12,12 @@ from ml_collections import ConfigDict
 
 from fcn_jax import devices, models
 from fcn_jax.data import Dataset, augment, load_dataset, pipeline, sampling
-from fcn_jax.data.augment import Augmentation
+from fcn_jax.data.augment import AUGMENTATIONS, Augmentation
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.data.class_folders import load_class_folders
 from fcn_jax.devices import MemoryLimit
 from fcn_jax.files import DataError
+from fcn_jax.models.options import options_of
 from fcn_jax.text import GIB
 from fcn_jax.training import optimizers
 
@@ -120,6 +122,26 @@ def augmentations(
       )
     chosen.append(augment.make(name, **options.get(name, {})))
   return tuple(chosen)
+
+
+def augmented_data(config: ConfigDict) -> dict[str, Any]:
+  """What `reports.augmentation` shows of a recipe, as its arguments."""
+  dataset, data = load_data(config), config.data
+  chosen = {
+    f"data.{name}": str(data[name])
+    for name in ("mirror", "random_crop")
+    if data[name]
+  }
+  for name in data.augment:
+    options = {**options_of(AUGMENTATIONS[name]), **config.augment[name]}
+    chosen[name] = ", ".join(f"{key} = {x}" for key, x in options.items())
+  return {
+    "dataset": dataset,
+    "split": data.train_split,
+    "augmentations": augmentations(config, dataset),
+    "chosen": chosen,
+    "seed": config.seed,
+  }
 
 
 def steps_per_epoch(
