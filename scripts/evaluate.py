@@ -5,6 +5,9 @@ r"""Scores a trained network on a split: a table, the same as JSON, and a page.
 
 The page shows the confusion matrix, the scores of the classes with 95 %
 intervals, and the images the network does worst on, with their errors.
+
+In the workdir of a run it keeps the counts of each image, by which
+compare_runs.py tells whether two runs differ.
 """
 
 from absl import flags
@@ -43,6 +46,9 @@ _PRECISION = flags.DEFINE_enum(
 _PART_SIZE = flags.DEFINE_integer(
   "part_size", 1, "Images per forward pass.", lower_bound=1
 )
+_GRID_BOUND = flags.DEFINE_boolean(
+  "grid_bound", False, "Also say what the network's grid of scores allows."
+)
 flags.mark_flag_as_required("checkpoint")
 
 
@@ -80,8 +86,10 @@ def main() -> None:
     worst=_WORST.value if report else 0,
     bootstrap=resamples(),
     bootstrap_seed=_BOOTSTRAP_SEED.value,
+    bound=_GRID_BOUND.value,
   )
   print(found.text())
+  scoring.keep_counts(found)
   if output:
     files.write_json(output, found.figures())
   if report:

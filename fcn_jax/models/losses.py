@@ -250,7 +250,7 @@ def lovasz() -> Loss:
     return jnp.where(valid, jnp.abs(labelled - jax.nn.softmax(scores)), 0)
 
   def weigh(errors, label):
-    images, pixels, classes = errors.shape
+    images, _, classes = errors.shape
     here = label[..., None] == jnp.arange(classes)[None, None]
     valid = label != VOID
     # The largest errors lie in the first bin.
@@ -263,7 +263,10 @@ def lovasz() -> Loss:
     )
     beside, of_class = count[::2], count[1::2]
     total = of_class.sum(-1, keepdims=True)
-    wrong_here, wrong_beside = (jnp.cumsum(x, -1) for x in (of_class, beside))
+    # On a CPU many times faster than jnp.cumsum.
+    wrong_here, wrong_beside = (
+      lax.associative_scan(jnp.add, x, axis=1) for x in (of_class, beside)
+    )
     lost = 1 - (total - wrong_here) / jnp.maximum(total + wrong_beside, 1)
     growth = jnp.diff(lost, axis=-1, prepend=0.0)
     growth = growth / jnp.maximum(of_class + beside, 1)

@@ -11,7 +11,14 @@ from jaxtyping import Int
 from ml_collections import ConfigDict
 
 from fcn_jax import devices, models
-from fcn_jax.data import Dataset, augment, load_dataset, pipeline, sampling
+from fcn_jax.data import (
+  Dataset,
+  augment,
+  load_dataset,
+  pipeline,
+  sampling,
+  statistics,
+)
 from fcn_jax.data.augment import AUGMENTATIONS, Augmentation
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.data.class_folders import load_class_folders
@@ -204,6 +211,7 @@ def make_loader(
       order=config.data.order,
       seed=config.seed,
       canvas_of=canvas_of,
+      **_draws(config, data),
     ),
     canvases=canvases,
     part_size=devices.divisible(
@@ -213,3 +221,41 @@ def make_loader(
     num_threads=config.data.num_threads,
     keep=cache == "host",
   )
+
+
+def _draws(config: ConfigDict, data: Dataset) -> dict[str, Any]:
+  """What a recipe says of how often images are drawn, for the sampler.
+
+  Raises:
+    ValueError: factors that are not one number a class.
+  """
+  threshold = config.data.get("repeat_threshold", 0.0)
+  given = np.array(config.data.get("repeat_factors", ()), float)
+  each = config.data.get("images_per_class", 0)
+  if not (threshold or given.size or each):
+    return {}
+  if given.size and given.size != len(data.class_names):
+    raise ValueError(
+      f"config.data.repeat_factors: {given.size} numbers for "
+      f"{len(data.class_names)} classes; give one a class"
+    )
+  there = statistics.classes_of_images(data, config.data.train_split)
+  if each:
+    groups = [np.flatnonzero(column) for column in there.T if column.any()]
+    if not groups:
+      raise ValueError("config.data.images_per_class: no image has a class")
+    return {
+      "groups": tuple(tuple(group.tolist()) for group in groups),
+      "images_per_group": each,
+    }
+  if threshold:
+    factors = sampling.repeat_factors(there, threshold)
+  else:
+    factors = sampling.highest_factors(there, given)
+  _log.info(
+    "images are drawn %.2f to %.2f times an epoch, %.2f in the mean",
+    factors.min(),
+    factors.max(),
+    factors.mean(),
+  )
+  return {"factors": tuple(factors.tolist())}
