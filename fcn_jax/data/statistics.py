@@ -204,6 +204,20 @@ def split_weights(
   return median_frequency_weights(pixels, whole)
 
 
+def split_statistics(dataset: Dataset, split: str) -> SplitStatistics:
+  """Figures of a prepared split; its labels are decoded, its images are not."""
+  counts = [
+    np.bincount(decode_label(example.label).ravel(), minlength=256)
+    for example in dataset.source(split)
+  ]
+  return SplitStatistics(
+    dataset.class_names,
+    dataset.ids(split),
+    dataset.sizes(split).astype(np.int64),
+    np.array(counts, np.int64).reshape(-1, 256),
+  )
+
+
 def classes_of_images(
   dataset: Dataset, split: str
 ) -> Bool[np.ndarray, "n classes"]:

@@ -28,7 +28,7 @@ from fcn_jax.models import layers as d
 _UPDATES = 100
 _RATE = 0.3
 # Pixels of each axis between two scores that they are fitted to.
-_FITTED = 8
+_FITTED = 16
 
 
 @dataclasses.dataclass(frozen=True)
