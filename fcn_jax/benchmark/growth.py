@@ -3,7 +3,9 @@
   python -m fcn_jax.benchmark.growth 1000 4000
 
 makes folders of so many images of 75x100 pixels, then prepares, checks and
-explores them, each by its script in a process of its own, and prints a table.
+explores them, trains a small network for one step, evaluates it on the
+validation images and predicts these, each by its script in a process of its
+own, and prints a table row by row.
 """
 
 import os
@@ -12,14 +14,28 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from fcn_jax.text import count, table
+from fcn_jax.text import count
 
-_SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
+_ROOT = pathlib.Path(__file__).parents[2]
+_SCRIPTS = _ROOT / "scripts"
+# One step of a network so small that the work on the data set shows.
+_TRAINING = {
+  "data.name": "grown",
+  "data.max_canvases": 1,
+  "data.part_size": 8,
+  "model.width": 0.0625,
+  "init.source": "random",
+  "init.head": "gaussian",
+  "duration": "1 steps",
+  "validate_every": "0 steps",
+  "report": False,
+}
 _CLASSES = ("ground", "tree", "house", "sky")
 _SIZE = (75, 100)  # height and width
 
@@ -86,8 +102,8 @@ def cost(script: str, *arguments: str) -> Cost:
   return Cost(seconds, busy, used.ru_maxrss * 1024)
 
 
-def costs(images: int) -> dict[str, Cost]:
-  """Of prepare, check and explore on so many images."""
+def costs(images: int) -> Iterator[tuple[str, Cost]]:
+  """Of each piece of work on so many images, a quarter of them in val."""
   with tempfile.TemporaryDirectory(prefix="growth_") as folder:
     root = pathlib.Path(folder)
     make_folders(root, images)
@@ -102,20 +118,38 @@ def costs(images: int) -> dict[str, Cost]:
     ]
     sets = f"--data_dir={root / 'sets'}"
     page = f"--output={root / 'page.html'}"
-    return {
-      "prepare": cost("prepare_dataset.py", *source, "--name=grown", sets),
-      "check": cost("check_dataset.py", *source),
-      "explore": cost("explore_dataset.py", "--data=grown", sets, page),
+    run = root / "run"
+    given = _TRAINING | {"data.data_dir": root / "sets"}
+    scripts = {
+      "prepare": ["prepare_dataset.py", *source, "--name=grown", sets],
+      "check": ["check_dataset.py", *source],
+      "explore": ["explore_dataset.py", "--data=grown", sets, page],
+      "train, one step": [
+        "train.py",
+        f"--config={_ROOT / 'configs/shapes_fcn_alexnet.py'}",
+        f"--workdir={run}",
+        *(f"--config.{name}={value}" for name, value in given.items()),
+      ],
+      "evaluate": ["evaluate.py", f"--checkpoint={run}", "--part_size=8"],
+      "predict": [
+        "predict.py",
+        f"--checkpoint={run}",
+        f"--images={root / 'val/images'}",
+        f"--output_dir={root / 'masks'}",
+      ],
     }
+    for work, arguments in scripts.items():
+      yield work, cost(*arguments)
 
 
 def main(numbers: list[int]) -> None:
-  rows = [["images", "work", "seconds", "CPU seconds", "peak MB"]]
+  print("| images | work | seconds | CPU seconds | peak |")
+  print("|---:|---|---:|---:|---:|", flush=True)
   for images in numbers:
-    for work, one in costs(images).items():
-      seconds = f"{one.seconds:.1f}", f"{one.busy:.1f}"
-      rows.append([count(images), work, *seconds, f"{one.peak / 1e6:,.0f}"])
-  print(table(rows, left=2))
+    for work, one in costs(images):
+      seconds = f"{one.seconds:.1f} | {one.busy:.1f}"
+      peak = f"{one.peak / 1e6:,.0f} MB"
+      print(f"| {count(images)} | {work} | {seconds} | {peak} |", flush=True)
 
 
 if __name__ == "__main__":

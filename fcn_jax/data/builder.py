@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import io
 import os
 import pathlib
@@ -19,7 +20,7 @@ from absl import logging
 from jaxtyping import UInt8
 
 from fcn_jax.data.classes import VOID
-from fcn_jax.data.dataset import VERSION
+from fcn_jax.data.dataset import INDEX, VERSION, encode_index
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.images import encode_label
 from fcn_jax.data.labels import LabelReader
@@ -101,14 +102,7 @@ class SegmentationBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         class_names=list(plan.class_names),
         palette=plan.palette.tolist(),
         void=VOID,
-        ids={
-          split: [pair.image_id for pair in pairs]
-          for split, pairs in plan.splits.items()
-        },
-        sizes={
-          split: [[int(side) for side in size] for size in sizes]
-          for split, sizes in plan.sizes.items()
-        },
+        index=hashlib.sha256(_index(plan)).hexdigest(),
         record=dict(plan.record),
       ),
     )
@@ -142,6 +136,16 @@ class _Shard:
           "label": _IndexPng(pair.label, self.reader),
         },
       )
+
+
+def _index(plan: DatasetPlan) -> bytes:
+  return encode_index(
+    {
+      split: [pair.image_id for pair in pairs]
+      for split, pairs in plan.splits.items()
+    },
+    plan.sizes,
+  )
 
 
 def _shards(pairs: Sequence[Pair]) -> list[list[Pair]]:
@@ -204,10 +208,12 @@ def write_dataset(
         SegmentationBuilder(plan, beside).download_and_prepare(
           download_dir=beside / "downloads"
         )
+      made = beside / plan.name / VERSION
+      (made / INDEX).write_bytes(_index(plan))
       target.parent.mkdir(exist_ok=True)
       if overwrite and target.exists():
         target.rename(beside / _REPLACED)
-      (beside / plan.name / VERSION).rename(target)
+      made.rename(target)
     except BaseException:
       _put_back(beside, target)
       if target.parent.exists() and not any(target.parent.iterdir()):

@@ -6,6 +6,8 @@ nor a prediction needs it.
 
 import dataclasses
 import functools
+import hashlib
+import io
 import os
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
@@ -20,6 +22,8 @@ from fcn_jax.data.images import decode_image, decode_label
 from fcn_jax.files import DataError, one_line
 
 VERSION = "1.0.0"
+# In the folder of a data set: ids and sizes of its images.
+INDEX = "index.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Dataset:
 
   def source(self, split: str) -> "Source":
     """The records of a split, in random access."""
-    return Source(self.directory, self._known(split))
+    return Source(self.directory, split, self.ids(split))
 
   def _known(self, split: str) -> str:
     if split not in self._ids:
@@ -129,12 +133,13 @@ class Dataset:
 class Source(Sequence):
   """Records of one split: len(source), source[i] -> Example.
 
-  What cannot be read is a DataError. It holds a path and opens the files when
-  first read, so it can be sent to another process.
+  What cannot be read, and a record of another id than stated, is a DataError.
+  It holds a path and opens the files when first read, so it can be sent to
+  another process.
   """
 
-  def __init__(self, directory: str, split: str):
-    self.directory, self.split = directory, split
+  def __init__(self, directory: str, split: str, ids: Sequence[str]):
+    self.directory, self.split, self._ids = directory, split, ids
 
   @functools.cached_property
   def _records(self):
@@ -160,7 +165,7 @@ class Source(Sequence):
     records = self._records
     try:
       record = records[index]
-      return Example(
+      example = Example(
         _text(record["image_id"]),
         bytes(record["image"]),
         bytes(record["label"]),
@@ -168,9 +173,18 @@ class Source(Sequence):
     except Exception as error:  # of many kinds
       what = f"record {index} of {self.split}"
       raise _damaged(self.directory, what, error) from None
+    if example.image_id != self._ids[index]:
+      raise _damaged(
+        self.directory,
+        f"record {index} of {self.split}",
+        f"it is of {example.image_id!r}, and should be of {self._ids[index]!r}",
+      )
+    return example
 
   def __getstate__(self):
-    return {"directory": self.directory, "split": self.split}
+    kept = vars(self).copy()
+    kept.pop("_records", None)
+    return kept
 
 
 def _damaged(
@@ -214,6 +228,8 @@ def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
       "scripts/prepare_dataset.py, or give the folder with --data_dir"
     )
   metadata, images = _read_metadata(directory)
+  if "index" in metadata:
+    metadata |= _read_index(directory, metadata["index"])
   try:
     found = Dataset(
       name=name,
@@ -256,6 +272,49 @@ def _read_metadata(
   except Exception as error:  # of many kinds
     what = "dataset_info.json, features.json or metadata.json"
     raise _damaged(directory, what, error) from None
+
+
+def encode_index(
+  ids: Mapping[str, Sequence[str]],
+  sizes: Mapping[str, Sequence[tuple[int, int]]],
+) -> bytes:
+  """Ids and sizes of the images of each split, as an .npz.
+
+  Of a million images it is read in a tenth of the time that JSON takes. Ids
+  are UTF-8 with a NUL, which no file name has, between one and the next.
+  """
+  arrays = {}
+  for split, names in ids.items():
+    joined = "\0".join(names).encode("utf-8", "surrogateescape")
+    arrays[f"{split}/ids"] = np.frombuffer(joined, np.uint8)
+    arrays[f"{split}/sizes"] = np.array(sizes[split], np.int32).reshape(-1, 2)
+  stream = io.BytesIO()
+  np.savez(stream, **arrays)
+  return stream.getvalue()
+
+
+def _read_index(directory: pathlib.Path, digest: str) -> dict[str, Any]:
+  """'ids' and 'sizes' as metadata.json had them before there was an index.
+
+  Raises:
+    DataError: it cannot be read, or is not the one that was written.
+  """
+  try:
+    data = (directory / INDEX).read_bytes()
+  except OSError as error:
+    raise _damaged(directory, INDEX, error) from None
+  if hashlib.sha256(data).hexdigest() != digest:
+    raise _damaged(directory, INDEX, "it is not the one of metadata.json")
+  ids, sizes = {}, {}
+  with np.load(io.BytesIO(data)) as arrays:
+    for name in arrays:
+      split, kind = name.rsplit("/", 1)
+      if kind == "sizes":
+        sizes[split] = arrays[name]
+      else:
+        joined = arrays[name].tobytes().decode("utf-8", "surrogateescape")
+        ids[split] = joined.split("\0") if joined else []
+  return {"ids": ids, "sizes": sizes}
 
 
 def _check_counts(dataset: Dataset, images: Mapping[str, int]) -> None:

@@ -141,10 +141,10 @@ def check_sizes(
   facts: Mapping[Pair, Facts],
   stated: Int32[np.ndarray, "n 2"],
 ) -> list[Finding]:
-  """Records of another size than metadata.json states, in the same order."""
+  """Records of another size than the data set states, in the same order."""
   return [
     Finding(
-      "size that is not the one in metadata.json",
+      "size that is not the one stated",
       pair.image.name,
       f"{'x'.join(map(str, facts[pair].size))}, not {'x'.join(map(str, size))}",
       "the files do not belong together: fetch them again, or prepare the data "

@@ -229,7 +229,7 @@ class Reader:
         f"{self._dataset.directory}: {self._split}/"
         f"{self._dataset.ids(self._split)[index]} is of "
         f"{'x'.join(map(str, sample.size))} pixels, and of "
-        f"{'x'.join(map(str, stated))} in metadata.json; prepare it anew"
+        f"{'x'.join(map(str, stated))} as stated; prepare it anew"
       )
     return self._square.apply(sample, None) if self._square else sample
 

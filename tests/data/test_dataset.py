@@ -1,4 +1,6 @@
 import copy
+import dataclasses
+import hashlib
 import json
 import shutil
 
@@ -14,7 +16,7 @@ from small_data import (
 )
 from stored_data import StoredDataset
 
-from fcn_jax.data import inspection, pipeline
+from fcn_jax.data import dataset, inspection, pipeline
 from fcn_jax.data.augment import Sample
 from fcn_jax.data.builder import write_dataset
 from fcn_jax.data.checks import check_splits
@@ -129,8 +131,77 @@ def test_damaged_records_are_found_and_said(damaged, damage, lost):
 
 
 def rewrite(folder, **changes):
+  """metadata.json as before there was an index beside it, with changes."""
   path = folder / "metadata.json"
-  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+  metadata = json.loads(path.read_text())
+  del metadata["index"]
+  (folder / "index.npz").unlink()
+  metadata["ids"] = {"train": list("4321"), "val": ["0"]}
+  metadata["sizes"] = {"train": [[6, 8]] * 4, "val": [[6, 8]]}
+  path.write_text(json.dumps(metadata | changes))
+
+
+def test_metadata_of_older_versions(damaged, data_dir):
+  old_dir, folder = damaged
+  rewrite(folder)
+  old, new = (load_dataset("tiny", d) for d in (old_dir, data_dir))
+  for split in ("train", "val"):
+    assert old.ids(split) == new.ids(split)
+    assert old.sizes(split).tolist() == new.sizes(split).tolist()
+  assert old.source("train")[1] == new.source("train")[1]
+
+
+def test_ids_that_changed_places(damaged):
+  """They would pass for each other's: training and pictures would go wrong."""
+  data_dir, folder = damaged
+  rewrite(folder, ids={"train": list("4231"), "val": ["0"]})
+  source = load_dataset("tiny", data_dir).source("train")
+  assert source[0].image_id == "4"
+  with pytest.raises(DataError) as error:
+    source[1]
+  assert str(error.value).startswith(
+    f"{folder}: record 1 of train cannot be read [it is of '3', and should be "
+    "of '2']; fetch"
+  )
+
+
+def test_an_index_that_is_another_one_or_gone(damaged):
+  data_dir, folder = damaged
+  path = folder / "index.npz"
+  whole = path.read_bytes()
+  changed = bytearray(whole)
+  changed[len(whole) // 2] ^= 1
+  for data in (whole[:-1], b"", bytes(changed), None):
+    path.unlink()
+    if data is not None:
+      path.write_bytes(data)
+    with pytest.raises(DataError) as error:
+      load_dataset("tiny", data_dir)
+    assert str(error.value).startswith(f"{folder}: index.npz cannot be read [")
+    assert "\n" not in str(error.value)
+    path.write_bytes(whole)
+  load_dataset("tiny", data_dir)
+
+
+def test_names_of_all_kinds(tmp_path):
+  plan = make_plan(tmp_path / "files")
+  names = ["a b", "ä/ö", "x\ny", "\udcff"]
+  train = [
+    dataclasses.replace(pair, image_id=name)
+    for pair, name in zip(plan.splits["train"], names, strict=True)
+  ]
+  splits = {"train": train, "val": plan.splits["val"], "test": []}
+  plan = dataclasses.replace(
+    plan, splits=splits, sizes=plan.sizes | {"test": []}
+  )
+  stored = dataset.encode_index(
+    {s: [p.image_id for p in g] for s, g in plan.splits.items()}, plan.sizes
+  )
+  (tmp_path / "index.npz").write_bytes(stored)
+  found = dataset._read_index(tmp_path, hashlib.sha256(stored).hexdigest())
+  assert found["ids"] == {"train": names, "val": ["0"], "test": []}
+  assert found["sizes"]["train"].tolist() == [[6, 8]] * 4
+  assert found["sizes"]["test"].shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -191,11 +262,10 @@ def test_sizes_of_other_images_are_found_and_said(damaged, data_dir):
   with pytest.raises(DataError) as error:
     read(3)
   assert str(error.value) == (
-    f"{folder}: train/1 is of 6x8 pixels, and of 8x6 in metadata.json; prepare "
-    "it anew"
+    f"{folder}: train/1 is of 6x8 pixels, and of 8x6 as stated; prepare it anew"
   )
   found = inspection.inspect_dataset(data, say=lambda line: None)
-  (finding,) = [x for x in found.findings if "metadata.json" in x.kind]
+  (finding,) = [x for x in found.findings if "stated" in x.kind]
   assert (finding.file, finding.value) == ("train/1", "6x8, not 8x6")
   whole = inspection.inspect_dataset(load_dataset("tiny", whole_dir), print)
   assert found.errors == whole.errors + 1

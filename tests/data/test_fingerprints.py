@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from small_data import soft_scene as scene
 
+from fcn_jax.data import fingerprints
 from fcn_jax.data.fingerprints import difference_hash, find_closest, grey_cells
 
 
@@ -105,6 +106,53 @@ def test_the_most_alike_is_named_and_flat_images_are_not():
   nothing = np.zeros((0, 8, 9), np.float32)
   assert find_closest(nothing, others).index.shape == (0,)
   assert find_closest(others, nothing).index.tolist() == [-1] * 3
+
+
+def compared_with_all(images, others) -> list[int]:
+  """The same by comparing every image with every other."""
+  hashes = difference_hash(images)[:, None], difference_hash(others)
+  near = np.bitwise_count(hashes[0] ^ hashes[1]) <= 6
+  flat = [x.reshape(len(x), -1).astype(float) for x in (images, others)]
+  correlation = np.corrcoef(*flat)[: len(images), len(images) :]
+  near &= correlation >= 0.97
+  best = np.where(near, correlation, -1).argmax(1)
+  return np.where(near.any(1), best, -1).tolist()
+
+
+def test_it_finds_what_comparing_all_finds(monkeypatch):
+  """Copies in all degrees, of which many are just about like enough."""
+  monkeypatch.setattr(fingerprints, "_PAIRS_AT_ONCE", 50)
+  rng = np.random.default_rng(0)
+  base = rng.normal(100, 40, (40, 8, 9)).astype(np.float32)
+  strength = np.array([2, 6, 15, 30])[:, None, None, None]
+  images, others = (
+    (base + strength * rng.normal(0, 1, (4, 40, 8, 9)))
+    .reshape(-1, 8, 9)
+    .astype(np.float32)
+    for _ in range(2)
+  )
+  found = find_closest(images, others)
+  expected = compared_with_all(images, others)
+  assert found.index.tolist() == expected
+  assert 60 < sum(i >= 0 for i in expected) < 150
+  alike = np.flatnonzero(found.index >= 0)
+  hashes = difference_hash(images)[alike], difference_hash(others)
+  assert np.array_equal(
+    found.bits[alike],
+    np.bitwise_count(hashes[0] ^ hashes[1][found.index[alike]]),
+  )
+
+
+def compared(images: int) -> int:
+  """Pairs that are looked at, of so many images and as many others."""
+  rng = np.random.default_rng(images)
+  hashes, others = rng.integers(0, 1 << 64, (2, images), np.uint64)
+  found = fingerprints._pairs_with_a_near_quarter(hashes, others)
+  return sum(len(of) for of, _ in found)
+
+
+def test_few_of_all_pairs_are_compared():
+  assert compared(4000) < 4000 * 4000 / 800
 
 
 def test_thousands_are_compared_in_seconds():

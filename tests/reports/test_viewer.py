@@ -260,6 +260,32 @@ def test_a_page_that_is_loaded_again_begins_anew(show):
   assert opened.locator(".legend").first.is_visible()
 
 
+def test_of_several_changes_at_once_the_last_one_holds(show):
+  """A busy browser tells that a viewer was away, and is here, in one call."""
+  opened = show(viewer.view("x", GREY, [layer()]))
+  opened.evaluate(
+    """() => {
+      const old = document.querySelector("section.viewer");
+      const fresh = old.cloneNode(true);
+      delete fresh.dataset.painted;
+      old.replaceWith(fresh);
+      const Observer = window.IntersectionObserver;
+      window.IntersectionObserver = class {
+        constructor(callback) { window.tell = callback; }
+        observe() {}
+      };
+      window.viewers.bring(fresh);
+      window.IntersectionObserver = Observer;
+    }"""
+  )
+  told = "(seen) => window.tell(seen.map((s) => ({isIntersecting: s})))"
+  opened.evaluate(told, [False, True])
+  opened.wait_for_selector("[data-painted]")
+  painted.check(opened, paint(labels()))
+  opened.evaluate(told, [True, False])
+  opened.wait_for_selector("section.viewer:not([data-painted])")
+
+
 def test_many_viewers_are_apart_and_opened_when_near(show):
   views = [viewer.view(f"image {i}", GREY, [layer()]) for i in range(12)]
   opened = show(*views, size=browser.PHONE)

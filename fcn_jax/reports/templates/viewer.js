@@ -231,9 +231,10 @@
     }
 
     // A viewer that is scrolled past in a hurry is opened and closed in turn.
+    // A busy browser hands over several changes at once: the last one holds.
     let turn = Promise.resolve();
-    new IntersectionObserver(([{isIntersecting}]) => {
-      turn = turn.then(isIntersecting ? open : close);
+    new IntersectionObserver((changes) => {
+      turn = turn.then(changes.at(-1).isIntersecting ? open : close);
     }, {rootMargin: "100%"}).observe(section);
   }
 
