@@ -52,11 +52,13 @@ _GRID_BOUND = flags.DEFINE_boolean(
 flags.mark_flag_as_required("checkpoint")
 
 
-def resamples() -> int:
-  """--bootstrap, or what is due without it."""
-  if _BOOTSTRAP.value is None:
-    return 1000 if _REPORT.value else 0
-  return _BOOTSTRAP.value
+def chosen() -> dict:
+  """What is scored, and how; by most flags under their names."""
+  named = (_DATA, _DATA_DIR, _SPLIT, _PRECISION, _PART_SIZE, _BOOTSTRAP_SEED)
+  resamples = 1000 if _REPORT.value else 0
+  if _BOOTSTRAP.value is not None:
+    resamples = _BOOTSTRAP.value
+  return {flag.name: flag.value for flag in named} | {"bootstrap": resamples}
 
 
 def write_page(path, scored) -> None:
@@ -77,15 +79,9 @@ def main() -> None:
   found = scoring.score(
     _CHECKPOINT.value,
     _STEP.value,
-    data=_DATA.value,
-    data_dir=_DATA_DIR.value,
-    split=_SPLIT.value,
-    precision=_PRECISION.value,
     loss_of=shown_loss,
-    part_size=_PART_SIZE.value,
+    **chosen(),
     worst=_WORST.value if report else 0,
-    bootstrap=resamples(),
-    bootstrap_seed=_BOOTSTRAP_SEED.value,
     bound=_GRID_BOUND.value,
   )
   print(found.text())
