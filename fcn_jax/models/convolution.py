@@ -184,11 +184,15 @@ def _strided_on_cpu(x, kernel, stride: int, sides: Sides):
 
 
 def _patches(x: Blob, kh: int, kw: int) -> Float[Array, "b y x n"]:
-  """Every kh x kw window as one vector, in the order of an HWI kernel."""
+  """Every kh x kw window as one vector, in the order of an HWI kernel.
+
+  First the columns of a window, then its rows: XLA compiles kh + kw parts in a
+  third of the time that kh * kw take.
+  """
   if kh == kw == 1:
     return x
   height, width = x.shape[1] - kh + 1, x.shape[2] - kw + 1
-  windows = [
-    x[:, i : i + height, j : j + width] for i in range(kh) for j in range(kw)
-  ]
-  return jnp.concatenate(windows, axis=-1)
+  columns = [x[:, :, j : j + width] for j in range(kw)]
+  wide = lax.optimization_barrier(jnp.concatenate(columns, axis=-1))
+  rows = [wide[:, i : i + height] for i in range(kh)]
+  return jnp.concatenate(rows, axis=-1)

@@ -100,10 +100,10 @@ def dropout(x: Blob, keys: Key[Array, " b"], rate: float) -> Blob:
     cell = jax.random.fold_in(jax.random.fold_in(key, row), column)
     return jax.random.bernoulli(cell, 1 - rate, (channels,))
 
-  over_columns = jax.vmap(kept, (None, None, 0))
-  over_rows = jax.vmap(over_columns, (None, 0, None))
-  over_images = jax.vmap(over_rows, (0, None, None))
-  keep = over_images(keys, jnp.arange(height), jnp.arange(width))
+  # Mapped over all cells at once: mapped over images, rows and columns in turn
+  # XLA compiles it in three times the time.
+  image, row, column = (i.ravel() for i in np.indices((len(x), height, width)))
+  keep = jax.vmap(kept)(keys[image], row, column).reshape(x.shape)
   return jnp.where(keep, x / (1 - rate), jnp.zeros((), x.dtype))
 
 
