@@ -11,6 +11,9 @@ intervals, and the images the network does worst on, with their errors.
     --label_suffix=_gtFine_labelIds.png --label_map=cityscapes
 
 scores on images and label images as they lie on disk.
+
+In the workdir of a run it keeps the counts of each image, by which
+compare_runs.py tells whether two runs differ.
 """
 
 import sys
@@ -59,14 +62,21 @@ _PRECISION = flags.DEFINE_enum(
 _PART_SIZE = flags.DEFINE_integer(
   "part_size", 1, "Images per forward pass.", lower_bound=1
 )
+_GRID_BOUND = flags.DEFINE_boolean(
+  "grid_bound", False, "Also say what the network's grid of scores allows."
+)
 flags.mark_flag_as_required("checkpoint")
 
 
-def source() -> dict:
-  """What to score on, as arguments of `scoring.score`."""
-  named = {"data": _DATA.value, "data_dir": _DATA_DIR.value}
-  given = {"given": cli.options_given(GivenLabels), "labels": _LABELS.value}
-  return {**named, **given, "images": _IMAGES.value, "split": _SPLIT.value}
+def chosen() -> dict:
+  """What is scored, and how; by most flags under their names."""
+  named = (_DATA, _DATA_DIR, _SPLIT, _PRECISION, _PART_SIZE, _BOOTSTRAP_SEED)
+  named += (_IMAGES, _LABELS)
+  resamples = 1000 if _REPORT.value else 0
+  if _BOOTSTRAP.value is not None:
+    resamples = _BOOTSTRAP.value
+  given = {"given": cli.options_given(GivenLabels), "bootstrap": resamples}
+  return {flag.name: flag.value for flag in named} | given
 
 
 def write_page(path, scored) -> None:
@@ -83,20 +93,17 @@ def main() -> None:
   from fcn_jax.training.step import shown_loss
 
   report = _REPORT.value and page.claim(_REPORT.value)
-  due = 1000 if report else 0  # intervals
   output = _OUTPUT.value and scoring.claim(_OUTPUT.value)
   found = scoring.score(
     _CHECKPOINT.value,
     _STEP.value,
-    **source(),
-    precision=_PRECISION.value,
     loss_of=shown_loss,
-    part_size=_PART_SIZE.value,
+    **chosen(),
     worst=_WORST.value if report else 0,
-    bootstrap=due if _BOOTSTRAP.value is None else _BOOTSTRAP.value,
-    bootstrap_seed=_BOOTSTRAP_SEED.value,
+    bound=_GRID_BOUND.value,
   )
   print(found.text())
+  scoring.keep_counts(found)
   if output:
     files.write_json(output, found.figures())
   if report:

@@ -36,7 +36,7 @@ def evaluation_step(
   prediction = scores.argmax(-1)
   counts = {
     "confusions": metrics.confusion(label, prediction, classes),
-    "losses": loss.shown(loss.pixels(scores, label)),
+    "losses": loss.shown(losses.pixel_sums(loss, scores, label)),
     "right": right,
     "valid": valid,
     "counted": {

@@ -1,6 +1,7 @@
 """A trained network scored on a data set, by default the one it has learned."""
 
 import dataclasses
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +11,18 @@ import numpy as np
 
 from fcn_jax import files
 from fcn_jax.data import Dataset, load_dataset
+from fcn_jax.data.dataset import FilesDataset
 from fcn_jax.data.formats.names import PLAIN, GivenLabels
+from fcn_jax.evaluation import stored_counts
 from fcn_jax.evaluation.bootstrap import Intervals
 from fcn_jax.evaluation.evaluator import evaluate
+from fcn_jax.evaluation.grid_bound import GridBound, grid_bound
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.models.losses import Loss
 from fcn_jax.prediction import inputs
 from fcn_jax.weights import checkpoints
+
+_log = logging.getLogger(__name__)
 
 
 def claim(path: str | os.PathLike) -> pathlib.Path:
@@ -35,6 +41,7 @@ class Scored:
     split: of the data set.
     evaluation: what was counted.
     intervals: of the scores, if they were asked for.
+    bound: what the network's grid of scores allows, if that was asked for.
   """
 
   checkpoint: str
@@ -43,6 +50,7 @@ class Scored:
   split: str
   evaluation: Evaluation
   intervals: Intervals | None = None
+  bound: GridBound | None = None
 
   @property
   def title(self) -> str:
@@ -55,6 +63,7 @@ class Scored:
       f"{self.title}, on {len(self.evaluation.image_ids)} images of "
       f"{self.dataset.name}/{self.split}\n\n"
       f"{self.evaluation.table(self.intervals)}"
+      + (f"\n\n{self.bound.text()}" if self.bound else "")
     )
 
   def figures(self) -> dict[str, Any]:
@@ -62,6 +71,8 @@ class Scored:
     figures = self.evaluation.figures()
     if self.intervals:
       figures["intervals"] = self.intervals.figures(self.evaluation.class_names)
+    if self.bound:
+      figures["grid_bound"] = self.bound.figures()
     return {
       "checkpoint": self.checkpoint,
       "step": self.step,
@@ -69,6 +80,33 @@ class Scored:
       "split": self.split,
       **figures,
     }
+
+
+def keep_counts(scored: Scored) -> pathlib.Path | None:
+  """Keeps the counts of each image in a run's workdir, to be compared.
+
+  They go to per_image/DATA_SPLIT.npz and replace those of an earlier
+  evaluation there.
+
+  Returns:
+    The file; None: the images are not of a prepared data set, the checkpoint
+    is not of a run, or its folder is not ours to write to.
+  """
+  workdir = pathlib.Path(scored.checkpoint).expanduser()
+  of_files = isinstance(scored.dataset, FilesDataset)
+  if of_files or not (workdir / "metrics.jsonl").is_file():
+    return None
+  name = f"{scored.dataset.name}_{scored.split}.npz"
+  path = workdir / stored_counts.FOLDER / name
+  counts = scored.evaluation.stored(scored.step)
+  try:
+    path.parent.mkdir(exist_ok=True)
+    with files.replacing(path) as temporary:
+      stored_counts.write(temporary, counts)
+  except OSError as error:
+    _log.warning("%s cannot be written [%s]", path, error)
+    return None
+  return path
 
 
 def score(
@@ -87,6 +125,7 @@ def score(
   worst: int = 0,
   bootstrap: int = 0,
   bootstrap_seed: int = 0,
+  bound: bool = False,
 ) -> Scored:
   """Scores a checkpoint on every image of a split.
 
@@ -104,6 +143,7 @@ def score(
     worst: of how many images, worst by each score, predictions are kept.
     bootstrap: resamples of the images for intervals; 0: no intervals.
     bootstrap_seed: of the resamples.
+    bound: also fit the grid of scores to the labels, see `grid_bound`.
 
   Raises:
     FileNotFoundError: there is no such checkpoint.
@@ -124,7 +164,8 @@ def score(
     net, dataset, split, worst=worst, loss=loss, part_size=part_size
   )
   intervals = found.intervals(bootstrap, bootstrap_seed) if bootstrap else None
-  return Scored(checkpoint, number, dataset, split, found, intervals)
+  fitted = grid_bound(net.layers, dataset, split) if bound else None
+  return Scored(checkpoint, number, dataset, split, found, intervals, fitted)
 
 
 def _of_files(
