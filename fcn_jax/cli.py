@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -176,14 +176,20 @@ def format_given() -> "Format | None":
 
   chosen = flags.FLAGS["dataset"].value
   strange = [
-    f"--{flag} goes with --dataset={' or '.join(fields)}; give that, or leave "
-    f"out --{flag}"
+    f"--{flag} goes with --dataset={_either(fields)}; give that, or leave out "
+    f"--{flag}"
     for flag, fields in _fields_of_formats().items()
     if flags.FLAGS[flag].present and chosen not in fields
   ]
   if strange:
     raise DataError("\n".join(strange))
   return options_given(FORMATS[chosen]) if chosen else None
+
+
+def _either(words: Iterable[str]) -> str:
+  """'a, b or c'."""
+  *others, last = words
+  return f"{', '.join(others)} or {last}" if others else last
 
 
 def _fields_of_formats() -> dict[str, dict[str, dataclasses.Field]]:

@@ -13,7 +13,14 @@ with its best settings (pip install torch), compiled where that is faster.
 
   forward   scores of a batch
   step      forward, backward and update
+  classifier  a step of the quickstart's classifier: a quarter of the width, 16
+            images of 227x227
   memory    peak of a process that does either, once the batch is made
+  compile   tracing and compiling a forward pass and a step
+  startup   whole processes beside `import jax`: --help, a prediction of one
+            image by a network of a quarter of the width
+  scaling   time per operation for batches of 1 to 16, sides of 250 to 2000
+            pixels, 2 to 150 classes; --width makes it shorter
   input     made-up JPEGs with VOC's sizes and their labels, decoded and placed
             on canvases in one thread, beside a plain loop of Pillow and numpy
   train     an epoch of them, batch 1, from files and from memory; the number of
@@ -30,6 +37,9 @@ from fcn_jax.benchmark import PEERS, WHATS
 
 _WHAT = flags.DEFINE_list("what", ["forward", "step"], ", ".join(WHATS))
 _MODEL = flags.DEFINE_string("model", "fcn_alexnet", "The network.")
+_WIDTH = flags.DEFINE_float(
+  "width", 1.0, "Share of the network's published features."
+)
 _SIZE = flags.DEFINE_string("size", "375x500", "HEIGHTxWIDTH of the images.")
 _BATCH = flags.DEFINE_integer("batch", 1, "Images at once.", 1)
 _PRECISION = flags.DEFINE_enum(
@@ -60,6 +70,7 @@ def main() -> None:
     precision=_PRECISION.value,
     peers=_PEERS.value,
     repeats=_REPEATS.value,
+    width=_WIDTH.value,
     images=_IMAGES.value,
     sizes=_SIZES.value,
   )

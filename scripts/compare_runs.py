@@ -2,6 +2,9 @@
 
 python scripts/compare_runs.py runs/a runs/b --output=comparison.html
 python scripts/compare_runs.py runs/* --format=json
+
+Where evaluate.py has scored two runs or more on a split, a paired bootstrap
+over its images says whether they differ.
 """
 
 import json

@@ -10,11 +10,23 @@ intervals, and the images the network does worst on, with their errors.
 
 scores the mean of the probabilities of an image at several scales, mirrored
 too, and says what that gains.
+
+  python scripts/evaluate.py --checkpoint=runs/city --images=leftImg8bit/val \
+    --labels=gtFine/val --image_suffix=_leftImg8bit.png \
+    --label_suffix=_gtFine_labelIds.png --label_map=cityscapes
+
+scores on images and label images as they lie on disk.
+
+In the workdir of a run it keeps the counts of each image, by which
+compare_runs.py tells whether two runs differ.
 """
+
+import sys
 
 from absl import flags
 
 from fcn_jax import cli, files
+from fcn_jax.data.formats.names import GivenLabels
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -27,6 +39,13 @@ _DATA_DIR = flags.DEFINE_string(
   "data_dir", None, "Where data sets lie; by default as in training."
 )
 _SPLIT = flags.DEFINE_string("split", "val", "What to score on.")
+_IMAGES = flags.DEFINE_multi_string(
+  "images", None, "Instead of --data: files, folders or glob patterns."
+)
+_LABELS = flags.DEFINE_string(
+  "labels", None, "Folder of their labels, paired with --images by name."
+)
+cli.define_flags(GivenLabels)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the figures.")
 _REPORT = flags.DEFINE_string("report", None, "HTML file for the page.")
 _WORST = flags.DEFINE_integer(
@@ -59,14 +78,21 @@ _TTA = flags.DEFINE_string(
   "",
   "Test-time augmentation, as flip,0.75,1,1.25; by default none.",
 )
+_GRID_BOUND = flags.DEFINE_boolean(
+  "grid_bound", False, "Also say what the network's grid of scores allows."
+)
 flags.mark_flag_as_required("checkpoint")
 
 
-def resamples() -> int:
-  """--bootstrap, or what is due without it."""
-  if _BOOTSTRAP.value is None:
-    return 1000 if _REPORT.value else 0
-  return _BOOTSTRAP.value
+def chosen() -> dict:
+  """What is scored, and how; by most flags under their names."""
+  named = (_DATA, _DATA_DIR, _SPLIT, _PRECISION, _PART_SIZE, _BOOTSTRAP_SEED)
+  named += (_IMAGES, _LABELS, _TILE, _TTA)
+  resamples = 1000 if _REPORT.value else 0
+  if _BOOTSTRAP.value is not None:
+    resamples = _BOOTSTRAP.value
+  given = {"given": cli.options_given(GivenLabels), "bootstrap": resamples}
+  return {flag.name: flag.value for flag in named} | given
 
 
 def write_page(path, scored) -> None:
@@ -84,20 +110,16 @@ def main() -> None:
 
   report = _REPORT.value and page.claim(_REPORT.value)
   output = _OUTPUT.value and scoring.claim(_OUTPUT.value)
-  data = {"data": _DATA.value, "data_dir": _DATA_DIR.value}
-  how = {"part_size": _PART_SIZE.value, "tile": _TILE.value, "tta": _TTA.value}
   found = scoring.score(
     _CHECKPOINT.value,
     _STEP.value,
-    **(data | how),
-    split=_SPLIT.value,
-    precision=_PRECISION.value,
     loss_of=shown_loss,
+    **chosen(),
     worst=_WORST.value if report else 0,
-    bootstrap=resamples(),
-    bootstrap_seed=_BOOTSTRAP_SEED.value,
+    bound=_GRID_BOUND.value,
   )
   print(found.text())
+  scoring.keep_counts(found)
   if output:
     files.write_json(output, found.figures())
   if report:
@@ -105,4 +127,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+  sys.argv = cli.repeated(sys.argv, "images")
   cli.start(main)

@@ -6,6 +6,11 @@ r"""Shows a prepared data set: a page with its images, figures and findings.
 The page is one file, of at most --max_megabytes: the more images there are,
 the smaller are their pictures; where not all fit, some are left out, evenly
 spaced. Figures and findings are of all images in any case.
+
+  python scripts/explore_dataset.py --augment=configs/voc_fcn8s_trainaug.py \
+    --output=augmented.html
+
+shows what training with that recipe sees of a few images instead.
 """
 
 from absl import flags
@@ -26,12 +31,29 @@ _OUTPUT = flags.DEFINE_string(
 _MAX_MEGABYTES = flags.DEFINE_integer(
   "max_megabytes", 48, "html: the file is smaller than that.", lower_bound=2
 )
-flags.mark_flag_as_required("data")
+_AUGMENT = flags.DEFINE_string(
+  "augment", None, "A recipe: show its images as training sees them."
+)
+
+
+def show_augmentation() -> None:
+  from fcn_jax.reports import augmentation, page
+  from fcn_jax.training import input, recipe
+
+  path = page.claim(_OUTPUT.value or "augmented.html")
+  config = recipe.check(recipe.read_recipe(_AUGMENT.value))
+  config.data.name = _DATA.value or config.data.name
+  config.data.data_dir = _DATA_DIR.value or config.data.data_dir
+  print(augmentation.write_augmentation(path, **input.augmented_data(config)))
 
 
 def main() -> None:
   from fcn_jax.reports import exploration
 
+  if _AUGMENT.value:
+    return show_augmentation()
+  if not _DATA.value:
+    raise ValueError("give --data=NAME, or a recipe with --augment=FILE")
   said = exploration.show(
     data.load_dataset(_DATA.value, _DATA_DIR.value),
     _SPLIT.value,
@@ -41,6 +63,7 @@ def main() -> None:
   )
   if said:
     print(said)
+  return None
 
 
 if __name__ == "__main__":

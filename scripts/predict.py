@@ -25,7 +25,13 @@ An image that cannot be read is reported and left out; the exit code is then 1.
 also writes a page that shows images under their classes, with the class and
 its probability under the cursor. Where there are labels it says what is wrong,
 and begins with the worst images. With --data they are those of the data set;
-with --images, --labels=FOLDER holds a label of the same stem for each image.
+with --images, --labels=FOLDER holds a label of the same stem for each image, or
+of the name that --image_suffix and --label_suffix tell.
+
+  --export=cvat --export_to=corrections.zip
+
+also writes images and masks as CVAT (or voc, folders) takes them: correct them
+there, and prepare the corrected export as a data set.
 """
 
 import os
@@ -34,6 +40,8 @@ import sys
 from absl import flags
 
 from fcn_jax import cli
+from fcn_jax.data.formats.names import GivenLabels
+from fcn_jax.data.layouts import Exporting
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A training workdir, or a converted model."
@@ -98,8 +106,10 @@ _LABELS = flags.DEFINE_string(
   "labels",
   None,
   "For the page: a folder of label images (class ids), paired with --images by "
-  "stem; none leaves out the labels of --data.",
+  "stem or suffix; none leaves out the labels of --data.",
 )
+cli.define_flags(GivenLabels)
+cli.define_flags(Exporting)
 flags.mark_flags_as_required(["checkpoint", "output_dir"])
 flags.mark_flags_as_mutual_exclusive(["images", "data"], required=True)
 
@@ -110,7 +120,8 @@ def source():
   if _LABELS.value and not _REPORT.value:
     raise ValueError("--labels are for the page: give --report=PAGE.html")
   where = {"data_dir": _DATA_DIR.value, "split": _SPLIT.value}
-  return Source(_IMAGES.value, _DATA.value, **where, labels=_LABELS.value)
+  labels = {"labels": _LABELS.value, "given": cli.options_given(GivenLabels)}
+  return Source(_IMAGES.value, _DATA.value, **where, **labels)
 
 
 def observer(job):
@@ -122,16 +133,14 @@ def observer(job):
 def main() -> int:
   from fcn_jax.prediction import job
 
+  named = (_OUTPUT_DIR, _PALETTE, _NUM_THREADS, _TILE, _TTA)
   planned = job.plan(
     source(),
     _CHECKPOINT.value,
     _STEP.value,
     _PRECISION.value,
-    output_dir=_OUTPUT_DIR.value,
-    palette=_PALETTE.value,
-    num_threads=_NUM_THREADS.value,
-    tile=_TILE.value,
-    tta=_TTA.value,
+    **{flag.name: flag.value for flag in named},
+    exporting=cli.options_given(Exporting),
   )
   report = observer(planned) if _REPORT.value else None
   failed = planned.run(

@@ -5,10 +5,13 @@ r"""Checks images and labels, and writes a data set that training reads.
   python scripts/prepare_dataset.py --dataset=folder --name=streets \
     --train_images=train/images --train_labels=train/labels \
     --val_percent=10 --class_names=classes.txt
+  python scripts/prepare_dataset.py --dataset=cvat --name=streets \
+    --archive=EXPORT.zip --val_percent=10
   python scripts/prepare_dataset.py --dataset=shapes
 
-Everything is looked at before anything is written. Labels are index images
-(PNG of mode P, L or 1) or colours with --colormap; 255 is void.
+docs/data.md has the command for whatever you have. Everything is looked at
+before anything is written. Labels are index images (PNG of mode P, L or 1),
+colours with --colormap or --label_map, or drawn from polygons; 255 is void.
 """
 
 import signal

@@ -213,8 +213,8 @@ def test_a_new_format_is_a_line_in_the_table():
   assert said["dataset"].endswith("; cards: a deck of cards")
   assert said["suits"] == "cards: kinds of cards"
   assert said["seed"] == (
-    "voc, folder: of the draw of the validation set; shapes: of the drawings; "
-    "cards: of the shuffle"
+    "voc, folder, masks, labelme, coco, cvat, roboflow: of the draw of the "
+    "validation set; shapes: of the drawings; cards: of the shuffle"
   )
   # What all formats have is for none of them in particular.
   assert said["class_names"].startswith("text file, line i (from 0) names")
@@ -230,13 +230,15 @@ def test_no_format_is_named():
   [
     (
       ["--dataset=cards", "--archive=x.tar"],
-      "--archive goes with --dataset=voc; give that, or leave out --archive",
+      "--archive goes with --dataset=voc, cvat, roboflow, cityscapes, ade20k "
+      "or sbd; give that, or leave out --archive",
     ),
     (
       ["--dataset=shapes", "--val_images=x", "--val_percent=9"],
-      "--val_percent goes with --dataset=voc or folder; give that, or leave "
-      "out --val_percent\n--val_images goes with --dataset=folder; give that, "
-      "or leave out --val_images",
+      "--val_percent goes with --dataset=voc, folder, masks, labelme, coco, "
+      "cvat or roboflow; give that, or leave out --val_percent\n--val_images "
+      "goes with --dataset=folder, masks, labelme or coco; give that, or leave "
+      "out --val_images",
     ),
     (["--suits=4"], "--suits goes with --dataset=cards; give that, or leave"),
   ],

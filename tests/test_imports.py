@@ -64,6 +64,8 @@ ONLY = {
   "onnxruntime": {"weights.runtimes"},
   "h5py": {"weights.keras_file"},
   "safetensors": {"weights.safetensors_file"},
+  "pycocotools": {"data.formats.coco"},
+  "scipy": {"data.formats.sbd"},
   "matplotlib": {"reports.charts"},
   "tifffile": {"data.tiff"},
   "tensorboardX": {"runs.record"},
@@ -73,7 +75,7 @@ ONLY = {
   "jinja2": {"reports"},
   "markupsafe": {"reports"},
 }
-NEVER = {"tensorflow", "torch", "pickle", "clu", "cv2", "scipy"}
+NEVER = {"tensorflow", "torch", "pickle", "clu", "cv2"}
 
 
 def modules() -> dict[str, pathlib.Path]:
@@ -179,7 +181,7 @@ def test_the_package_needs_nothing_that_is_not_asked_for():
     "import sys, fcn_jax.training.loop, fcn_jax.prediction.predictor, "
     "fcn_jax.reports.charts, fcn_jax.weights.model_export; "
     "print(*{'tensorflow', 'matplotlib', 'onnx', 'onnxruntime', 'h5py', "
-    "'safetensors', 'tifffile'} & set(sys.modules))"
+    "'safetensors', 'tifffile', 'pycocotools'} & set(sys.modules))"
   )
   done = subprocess.run(
     [sys.executable, "-c", load], capture_output=True, text=True, check=True

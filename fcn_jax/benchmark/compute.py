@@ -20,19 +20,33 @@ CLASSES = 21
 
 
 @functools.cache
-def network(model: str, precision: str) -> models.Network:
+def network(
+  model: str, precision: str, width: float = 1.0, classes: int = CLASSES
+) -> models.Network:
   """A network with random weights."""
-  net = models.build(models.declare(model, CLASSES), precision)
+  declared = models.declare(model, classes, width=width)
+  net = models.build(declared, precision)
   surgery.initialise(net, seed=0, head_init="gaussian")
   return net
 
 
-def batch(height: int, width: int, images: int) -> pipeline.Part:
-  """Noise, with labels of noise; a tenth of them is void."""
+def batch(
+  height: int,
+  width: int,
+  images: int,
+  classes: int = CLASSES,
+  of_classifier: bool = False,
+) -> pipeline.Part:
+  """Noise, with labels of noise; a tenth of them is void.
+
+  Those of a classifier are one pixel an image, and never void.
+  """
   draw = np.random.default_rng(0)
-  label = draw.integers(0, CLASSES, (images, height, width)).astype(np.uint8)
-  label[draw.random(label.shape) < 0.1] = losses.VOID
-  image = draw.integers(0, 256, (*label.shape, 3), np.uint8)
+  size = (1, 1) if of_classifier else (height, width)
+  label = draw.integers(0, classes, (images, *size)).astype(np.uint8)
+  if not of_classifier:
+    label[draw.random(label.shape) < 0.1] = losses.VOID
+  image = draw.integers(0, 256, (images, height, width, 3), np.uint8)
   extent = np.full((images, 2), (height, width), np.int32)
   made = pipeline.Part(image, label, extent, np.arange(images, dtype="i4"))
   return jax.device_put(made)
@@ -53,25 +67,40 @@ def solver(net: models.Network, params, images: int):
   )
 
 
-def forward(model: str, precision: str, given: pipeline.Part):
+def forward(net: models.Network, given: pipeline.Part):
   """() -> None: scores of a batch."""
-  graphdef, params, frozen = split(network(model, precision))
-  run = jax.jit(lambda p, f, i, e: nnx.merge(graphdef, p, f)(i, e))
-  return lambda: _wait(run(params, frozen, given.image, given.extent))
+  function, arrays = forward_program(net, given)
+  run = jax.jit(function)
+  return lambda: _wait(run(*arrays))
 
 
-def step(model: str, precision: str, given: pipeline.Part):
-  """() -> None: forward, backward and update, the state in place."""
-  net = network(model, precision)
+def forward_program(net: models.Network, given: pipeline.Part):
+  """The function that scores a batch, and its arguments."""
   graphdef, params, frozen = split(net)
-  update = solver(net, params, len(given.image))
-  training = Training(
+
+  def function(params, frozen, image, extent):
+    return nnx.merge(graphdef, params, frozen)(image, extent)
+
+  return function, (params, frozen, given.image, given.extent)
+
+
+def training(net: models.Network, images: int) -> tuple[Training, TrainState]:
+  """The functions of a step for so many images, and a state of their own."""
+  graphdef, params, frozen = split(net)
+  update = solver(net, params, images)
+  functions = Training(
     graphdef, update, losses.cross_entropy(), jax.random.key(0)
   )
-  run = jax.jit(training.train_step, donate_argnums=0)
   params, frozen = jax.tree.map(jnp.copy, (params, frozen))
   zero = jnp.zeros((), jnp.int32)
-  state = [TrainState(zero, params, frozen, update.init(params))]
+  return functions, TrainState(zero, params, frozen, update.init(params))
+
+
+def step(net: models.Network, given: pipeline.Part):
+  """() -> None: forward, backward and update, the state in place."""
+  functions, first = training(net, len(given.image))
+  run = jax.jit(functions.train_step, donate_argnums=0)
+  state = [first]
 
   def take():
     state[0], each = run(state[0], given)
@@ -80,24 +109,21 @@ def step(model: str, precision: str, given: pipeline.Part):
   return take
 
 
-def plain_forward(model: str, precision: str, given: pipeline.Part):
-  """() -> None: scores of a batch by `plain`."""
-  del precision  # float32
-  net = network(model, "float32")
+def plain_forward(net: models.Network, given: pipeline.Part):
+  """() -> None: scores of a batch by `plain`, in float32."""
   params = nnx.to_pure_dict(nnx.state(net, nnx.Param))
   run = jax.jit(functools.partial(plain.scores, net.layers))
   return lambda: _wait(run(params, given.image))
 
 
-def plain_step(model: str, precision: str, given: pipeline.Part):
-  """() -> None: a step of `plain` and the same solver."""
-  del precision  # float32
-  net = network(model, "float32")
+def plain_step(net: models.Network, given: pipeline.Part):
+  """() -> None: a step of `plain` in float32, and the same solver."""
+  layers = net.layers
   params = jax.tree.map(jnp.copy, nnx.to_pure_dict(nnx.state(net, nnx.Param)))
   update = solver(net, params, len(given.image))
 
   def loss(params, key):
-    scores = plain.scores(net.layers, params, given.image, key)
+    scores = plain.scores(layers, params, given.image, key)
     loss = losses.cross_entropy()
     return loss.image(loss.pixels(scores, given.label)).sum()
 

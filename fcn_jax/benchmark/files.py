@@ -23,13 +23,12 @@ from fcn_jax.data.formats import Folder
 from fcn_jax.data.formats.voc import CLASS_NAMES
 from fcn_jax.data.images import decode_image
 from fcn_jax.data.prepare import Output, prepare_dataset
-from fcn_jax.models import losses
 from fcn_jax.prediction.files import plan, predict_files
 from fcn_jax.prediction.folder import PredictionFolder
 from fcn_jax.prediction.inputs import find_images
 from fcn_jax.prediction.predictor import Predictor, most_likely
 from fcn_jax.runs.record import read_metrics
-from fcn_jax.training.step import Stepper, Training, TrainState
+from fcn_jax.training.step import Stepper
 from fcn_jax.weights import checkpoints
 
 NAME = "voc_like"
@@ -160,20 +159,10 @@ def measure_epoch(data: Dataset, model: str, precision: str, repeats: int):
   reading = loader(data, threads=2)
   steps = len(data.ids("train"))
   net = compute.network(model, precision)
-  graphdef, params, frozen = compute.split(net)
-  update = compute.solver(net, params, 1)
-  training = Training(
-    graphdef, update, losses.cross_entropy(), jax.random.key(0)
-  )
+  training, first = compute.training(net, 1)
   mesh = devices.data_mesh()
   stepper = Stepper(training, mesh, one_part=True)
-  zero = jax.numpy.zeros((), jax.numpy.int32)
-  params, frozen = jax.tree.map(jax.numpy.copy, (params, frozen))
-  state = [
-    devices.replicate(
-      TrainState(zero, params, frozen, update.init(params)), mesh
-    )
-  ]
+  state = [devices.replicate(first, mesh)]
 
   def epoch(batches):
     for drawn in batches:

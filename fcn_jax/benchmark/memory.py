@@ -19,7 +19,7 @@ def peak(model: str, work: str, size: str, images: int, precision: str) -> int:
   height, width = map(int, size.split("x"))
   given = compute.batch(height, width, images)
   run = {"forward": compute.forward, "step": compute.step}[work]
-  run = run(model, precision, given)
+  run = run(compute.network(model, precision), given)
   compute.network.cache_clear()  # a step works on a copy of its parameters
   for _ in range(3):
     run()

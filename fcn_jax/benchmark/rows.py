@@ -15,7 +15,14 @@ import jax
 import numpy as np
 
 from fcn_jax import files, models
-from fcn_jax.benchmark import PEERS, WHATS, compute, machine
+from fcn_jax.benchmark import (
+  PEERS,
+  WHATS,
+  compute,
+  machine,
+  scaling,
+  startup,
+)
 from fcn_jax.benchmark.files import (
   EPOCHS,
   measure_epoch,
@@ -27,6 +34,7 @@ from fcn_jax.benchmark.files import (
 )
 from fcn_jax.benchmark.machine import Timing, take_turns
 from fcn_jax.benchmark.peer import TorchPeer, faster_torch
+from fcn_jax.data import pipeline
 from fcn_jax.models import describe
 
 Row = dict[str, Any]
@@ -43,6 +51,7 @@ class Setting:
     precision: of the products.
     peers: of `PEERS`.
     repeats: of each piece of work.
+    width: share of the published features.
     images: made-up images, for input, train and predict.
     sizes: JSON list of [height, width, how often], of which theirs are drawn.
   """
@@ -53,8 +62,28 @@ class Setting:
   precision: str = "float32"
   peers: Sequence[str] = ("plain",)
   repeats: int = 9
+  width: float = 1.0
   images: int = 24
   sizes: str = ""
+
+  def of_classifier(self) -> "Setting":
+    """The quickstart's classifier at its own batch."""
+    return dataclasses.replace(
+      self,
+      model="alexnet",
+      size=(227, 227),
+      batch=16,
+      width=0.25,
+      peers=[peer for peer in self.peers if peer != "torch"],
+    )
+
+  def network(self) -> models.Network:
+    return compute.network(self.model, self.precision, self.width)
+
+  def part(self) -> pipeline.Part:
+    """A batch for it."""
+    of_classifier = self.network().layers[0].size is not None
+    return compute.batch(*self.size, self.batch, of_classifier=of_classifier)
 
   @property
   def sides(self) -> str:
@@ -62,7 +91,16 @@ class Setting:
     return "x".join(map(str, self.size))
 
   def torch(self, work: str, compiled: bool = False) -> TorchPeer:
-    """PyTorch, which does a piece of work."""
+    """PyTorch, which does a piece of work.
+
+    Raises:
+      ValueError: a width of which its networks are not made.
+    """
+    if self.width != 1:
+      raise ValueError(
+        f"--width={self.width}: PyTorch's networks are of width 1; give "
+        "--peers=plain"
+      )
     return TorchPeer(
       self.model, self.sides, self.batch, self.precision, work, compiled
     )
@@ -111,6 +149,14 @@ def measure(whats: Sequence[str], setting: Setting) -> Iterator[Row]:
         yield from measure_memory(setting)
       elif what in ("forward", "step"):
         yield from measure_compute(what, setting)
+      elif what == "classifier":
+        yield from measure_compute("step", setting.of_classifier())
+      elif what == "compile":
+        yield from startup.measure_compiling(setting)
+      elif what == "startup":
+        yield from startup.measure_startup(setting)
+      elif what == "scaling":
+        yield from scaling.measure(setting)
       else:
         if data is None:
           counts = json.loads(pathlib.Path(setting.sizes).read_text())
@@ -122,23 +168,23 @@ def measure(whats: Sequence[str], setting: Setting) -> Iterator[Row]:
 def measure_compute(what: str, setting: Setting) -> list[Row]:
   """Rows of 'forward' or 'step': ours, then the peers."""
   height, width = setting.size
-  layers = models.declare(setting.model, compute.CLASSES)
+  net = setting.network()
+  layers = net.layers
   images = setting.batch
-  given = compute.batch(height, width, images)
-  arguments = (setting.model, setting.precision, given)
+  given = setting.part()
   works = machine.works(setting.precision)
   peer = None
   if what == "forward":
     operations = images * sum(
       describe.forward_flops(layers, height, width).values()
     )
-    works["fcn_jax"] = compute.forward(*arguments)
+    works["fcn_jax"] = compute.forward(net, given)
   else:
     operations = images * describe.step_flops(layers, height, width)
-    works["fcn_jax"] = compute.step(*arguments)
+    works["fcn_jax"] = compute.step(net, given)
   if "plain" in setting.peers:
     make = getattr(compute, f"plain_{what}")
-    works["plain"] = make(*arguments)
+    works["plain"] = make(net, given)
   if "torch" in setting.peers:
     name, peer = faster_torch(lambda **how: setting.torch(what, **how))
     works[name] = peer
@@ -263,6 +309,7 @@ def environment(setting: Setting) -> Row:
     "numpy": np.__version__,
     "load": os.getloadavg()[0],
     "model": setting.model,
+    "width": setting.width,
     "size": setting.sides,
     "batch": setting.batch,
     "precision": setting.precision,
@@ -282,6 +329,10 @@ def text(row: Row) -> str:
     parts.append(f"{row['images_per_second']:7.2f} images/s")
   if "share_of_other" in row:
     parts.append(f"{row['share_of_other']:5.0%}")
+  if "times_import_jax" in row:
+    parts.append(f"{row['times_import_jax']:5.2f} times import jax")
+  if "times_best" in row:
+    parts.append(f"{row['times_best']:5.2f} times the best of its kind")
   if "programs" in row:
     parts.append(f"{row['programs']} programs")
   if "gflops_per_second" in row:

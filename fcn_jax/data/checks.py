@@ -14,7 +14,8 @@ from jaxtyping import Float32, Int32, Int64, UInt8
 from PIL import Image
 
 from fcn_jax.data.classes import VOID
-from fcn_jax.data.files import Pair
+from fcn_jax.data.drawn import Drawn
+from fcn_jax.data.files import File, Pair
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.fingerprints import grey_cells
 from fcn_jax.data.images import (
@@ -108,8 +109,11 @@ def check_splits(
 def check_pair(
   pair: Pair, reader: LabelReader, classes: int, exif_decided: bool = False
 ) -> tuple[Facts | None, list[Finding]]:
-  """Decodes one pair; without facts if anything stands against it."""
-  findings = []
+  """Decodes one pair; without facts if anything stands against it.
+
+  Warnings alone, of labels that were drawn, do not stand against it.
+  """
+  findings, warned = [], []
   rgb = raw = None
   digest = b""
   heads = [Header(), Header()]
@@ -124,7 +128,7 @@ def check_pair(
   except DataError as error:
     findings.append(_unreadable("image", pair.image.name, error))
   try:
-    data = pair.label.read()
+    data, warned = _label_data(pair.label)
     heads[1] = read_header(data)
     raw = reader.read(data, pair.label.name)
   except LabelError as error:
@@ -147,7 +151,7 @@ def check_pair(
     values, counts = _value_counts(raw.index)
     findings += _label_findings(pair.label.name, values, counts, classes)
   if findings:
-    return None, findings
+    return None, findings + warned
   table = np.zeros(256, np.int64)
   table[values] = counts
   label_digest = hashlib.sha256(str(raw.index.shape).encode())
@@ -161,7 +165,12 @@ def check_pair(
     label_digest.digest(),
     highest if image.mode in SIXTEEN_BIT else None,
     256 * int(rgb.max()) if heads[0].deep_color else None,
-  ), []
+  ), warned
+
+
+def _label_data(label: File) -> tuple[bytes, list[Finding]]:
+  """The bytes of a label, and warnings of one that was drawn."""
+  return label.drawn() if isinstance(label, Drawn) else (label.read(), [])
 
 
 def _value_counts(
@@ -268,7 +277,10 @@ def _label_findings(
 def _id_remedy(values: np.ndarray, classes: int) -> str:
   classes_are = f"classes are 0..{classes - 1} and {VOID} is void"
   if values.max() == classes and values.min() >= 1:
-    return f"{classes_are}: ids seem to begin at 1, subtract 1 from them"
+    return (
+      f"{classes_are}: ids seem to begin at 1, so give --label_map with lines "
+      "'1 -> CLASS', or subtract 1 from them"
+    )
   if values.max() == VOID and len(values) > 32:
     return (
       f"{classes_are}: this looks like a picture or a smoothed mask; "

@@ -143,7 +143,10 @@ def square(
     image = fit(scaled(sample.image, resize), side, fill, place)
     return sample._replace(image=image)
 
-  return Augmentation(apply, lambda sizes: np.full_like(sizes, side))
+  def sizes(sizes):
+    return np.full_like(sizes, side)
+
+  return Augmentation(apply, sizes, sizes)
 
 
 class ClassFolders(Dataset):

@@ -18,7 +18,8 @@ from jaxtyping import Int32, UInt8
 
 from fcn_jax.data.augment import Augmentation
 from fcn_jax.data.files import File, Pair
-from fcn_jax.data.images import decode_image, decode_label
+from fcn_jax.data.images import decode_image, decode_label, encode_label
+from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError, one_line
 
 VERSION = "1.0.0"
@@ -185,6 +186,41 @@ class Source(Sequence):
     kept = vars(self).copy()
     kept.pop("_records", None)
     return kept
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FilesDataset(Dataset):
+  """A user's files as a data set of one split, read as they are.
+
+  Attributes:
+    files: the pairs, as sound as checks.check_splits wants them.
+    reader: how their labels are read.
+  """
+
+  files: tuple[Pair, ...] = dataclasses.field(default=(), repr=False)
+  reader: LabelReader = dataclasses.field(default_factory=LabelReader)
+
+  def source(self, split: str) -> "FileSource":
+    """Images and labels of the split, in random access."""
+    self._known(split)
+    return FileSource(self.files, self.reader)
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSource(Sequence):
+  """Pairs of files as records."""
+
+  files: tuple[Pair, ...]
+  reader: LabelReader
+
+  def __len__(self) -> int:
+    return len(self.files)
+
+  def __getitem__(self, index: int) -> Example:
+    pair = self.files[index]
+    raw = self.reader.read(pair.label.read(), pair.label.name)
+    label = encode_label(raw.index.astype(np.uint8))
+    return Example(pair.image_id, pair.image.read(), label)
 
 
 def _damaged(

@@ -1,4 +1,4 @@
-"""Files for other programs: DIGITS' folders, and crops of annotated objects."""
+"""Files for other programs, written whole; crops of annotated objects."""
 
 import contextlib
 import functools
@@ -7,57 +7,23 @@ import os
 import pathlib
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tqdm
 from jaxtyping import UInt8
 from PIL import Image
 
-from fcn_jax.data.files import File, Pair
+from fcn_jax.data.files import File
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.formats.lists import read_list
 from fcn_jax.data.formats.voc_tree import Tree
 from fcn_jax.data.images import decode_image
-from fcn_jax.data.labels import LabelReader
-from fcn_jax.files import DataError
+from fcn_jax.files import DataError, replacing
 
 # Where a file goes below the export's folder, and what makes its content.
 Exports = Mapping[str, Callable[[], bytes]]
-
-
-def folder_exports(
-  splits: Mapping[str, Sequence[Pair]],
-  reader: LabelReader,
-  palette: UInt8[np.ndarray, "256 3"],
-) -> Exports:
-  """{train,val,test}/{images,labels}/ID, the layout of DIGITS' example.
-
-  Images keep their bytes and extension; labels are paletted PNGs of class
-  indices.
-  """
-  exports = {}
-  for split in ("train", "val", "test"):
-    for pair in splits.get(split, ()):
-      image = f"{split}/images/{pair.image_id}{pair.image.extension}"
-      exports[image] = pair.image.read
-      exports[f"{split}/labels/{pair.image_id}.png"] = _Paletted(
-        pair.label, reader, palette
-      )
-  return exports
-
-
-class _Paletted:
-  def __init__(self, file: File, reader: LabelReader, palette: np.ndarray):
-    self._file, self._reader, self._palette = file, reader, palette
-
-  def __call__(self) -> bytes:
-    index = self._reader.read(self._file.read(), self._file.name).index
-    image = Image.fromarray(index.astype(np.uint8))
-    image.putpalette(self._palette.tobytes())
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
 
 
 def crop_exports(tree: Tree, context: float) -> tuple[Exports, list[Finding]]:
@@ -201,13 +167,38 @@ def _decoded(file: File) -> UInt8[np.ndarray, "h w 3"]:
   return decode_image(file.read(), file.name)
 
 
-def check_exports(folder: str | os.PathLike, exports: Exports) -> None:
-  """Refuses to export over files of other content.
+def is_zip(place: str | os.PathLike) -> bool:
+  """Whether an export becomes a zip, by the name of its place."""
+  return os.fspath(place).lower().endswith(".zip")
+
+
+def check_free(place: str | os.PathLike) -> None:
+  """Refuses a zip that exists, or a folder that holds anything.
 
   Raises:
-    DataError: names the first of them, and their number.
+    DataError: it is one.
   """
-  root = pathlib.Path(folder).expanduser()
+  root = pathlib.Path(place).expanduser()
+  if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    raise DataError(
+      f"{root}: exists; nothing is overwritten, so give another place"
+    )
+
+
+def check_exports(place: str | os.PathLike, exports: Exports) -> None:
+  """Refuses to export over files of other content.
+
+  Args:
+    place: the export's folder, or a zip.
+    exports: what is to be written.
+
+  Raises:
+    DataError: names the first of them, and their number; or there is a zip of
+      that name.
+  """
+  root = pathlib.Path(place).expanduser()
+  if is_zip(root):
+    return check_free(root)
   other = [
     key
     for key, make in exports.items()
@@ -222,19 +213,32 @@ def check_exports(folder: str | os.PathLike, exports: Exports) -> None:
     )
 
 
-def write_exports(folder: str | os.PathLike, exports: Exports) -> int:
+def write_exports(place: str | os.PathLike, exports: Exports) -> int:
   """Writes the files that are not there yet; call check_exports first.
 
   If it fails or is interrupted, what it has written is taken away again;
   what was there before stays as it was.
 
+  Args:
+    place: the export's folder, or a zip to make.
+    exports: what is to be written.
+
   Returns:
     The number of files written.
   """
-  root = pathlib.Path(folder).expanduser()
-  with _new_files(root) as write:
-    bar = tqdm.tqdm(exports.items(), f"exporting to {root}", unit=" files")
-    return sum(write(root / key, make) for key, make in bar)
+  root = pathlib.Path(place).expanduser()
+  bar = tqdm.tqdm(exports.items(), f"exporting to {root}", unit=" files")
+  if not is_zip(root):
+    with _new_files(root) as write:
+      return sum(write(root / key, make) for key, make in bar)
+  root.parent.mkdir(parents=True, exist_ok=True)
+  with (
+    replacing(root) as temporary,
+    zipfile.ZipFile(temporary, "w") as archive,
+  ):
+    for key, make in bar:  # images and PNGs do not shrink
+      archive.writestr(key, make())
+  return len(exports)
 
 
 @contextlib.contextmanager

@@ -351,6 +351,11 @@ class Pair:
   label: File
 
 
+def own_file(path: str | os.PathLike) -> File:
+  """A file of the user's, called as the user calls it."""
+  return File(os.fspath(path), os.path.expanduser(os.fspath(path)))
+
+
 def read_text(path: str | os.PathLike) -> str:
   """What `File.text` does, of a file of the user's."""
-  return File(os.fspath(path), os.path.expanduser(os.fspath(path))).text()
+  return own_file(path).text()

@@ -25,15 +25,18 @@ _PIXELS_AT_ONCE = 1 << 22
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ColorMap:
-  """Which colour stands for which label, one to one.
+  """Which colour stands for which label.
 
   Attributes:
     colors: RGB of class i in row i.
     void: RGB of void pixels, or None when no colour means void.
+    labels: all colours with their labels, where several mean one class; empty:
+      those above alone.
   """
 
   colors: UInt8[np.ndarray, "classes 3"]
   void: tuple[int, int, int] | None = None
+  labels: tuple[tuple[tuple[int, int, int], int], ...] = ()
 
   def indices(
     self, image: UInt8[np.ndarray, "h w 3"]
@@ -70,6 +73,10 @@ class ColorMap:
   def _table(self) -> Int16[np.ndarray, "16777216"]:
     """The label of each colour code, -1 of those that are not known."""
     table = np.full(1 << 24, -1, np.int16)
+    for color, label in self.labels:
+      table[_codes(np.array([color], np.uint8))] = label
+    if self.labels:
+      return table
     table[_codes(self.colors)] = np.arange(len(self.colors))
     if self.void is not None:
       table[_codes(np.array([self.void], np.uint8))] = VOID
@@ -202,7 +209,7 @@ class RawLabel:
   palette: UInt8[np.ndarray, "n 3"] | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class LabelReader:
   """How to read the label files of a data set.
 
@@ -212,11 +219,14 @@ class LabelReader:
     binary_masks: labels are 0 and 255 (or 0 and 1), and 255 means class 1.
     threshold: of binary masks, the least value of class 1; JPEG files are
       read then, and soft edges.
+    values: the label of each value in the files, -1 of those that mean none;
+      None: the values are the labels.
   """
 
   color_map: ColorMap | None = None
   binary_masks: bool = False
   threshold: int | None = None
+  values: Int32[np.ndarray, "65536"] | None = None
 
   def read(self, data: bytes, name: str = "") -> RawLabel:
     """Indices of a label file, turned as its own EXIF orientation says.
@@ -226,8 +236,9 @@ class LabelReader:
     indices count, not the colours; alpha is dropped.
 
     Raises:
-      LabelError: a JPEG, a colour label without a colour map, colours not in
-        it, a mask with other values than 0, 1 and 255, or an odd mode.
+      LabelError: a JPEG, a colour label without a colour map, colours or
+        values that the map lacks, a mask with other values than 0, 1 and 255,
+        or an odd mode.
       DataError: not an image, or a broken one.
     """
     image = open_image(data, name)
@@ -247,6 +258,10 @@ class LabelReader:
       return RawLabel(_from_colors(image, self.color_map), None)
     if self.binary_masks:
       return RawLabel(_from_mask(image, self.threshold), None)
+    if self.values is not None:
+      rgb = image.mode in ("RGB", "RGBA")
+      index = _equal_channels(image) if rgb else _first_channel(image)
+      return RawLabel(_mapped(index, self.values), None)
     if image.mode in ("RGB", "RGBA"):
       return RawLabel(_equal_channels(image), None)
     palette = None
@@ -276,7 +291,8 @@ def _equal_channels(image: Image.Image) -> Int32[np.ndarray, "h w"]:
       "label in colours, and no colour map",
       f"mode {image.mode}, {_count_colors(colors)} colours",
       "give --colormap=FILE with the three integers of class i in line i (from "
-      "0), and --void_color=R,G,B if a colour means void",
+      "0), and --void_color=R,G,B if a colour means void; or --label_map=FILE "
+      "with lines 'R G B -> CLASS'",
     )
   return colors[..., 0].astype(np.int32)
 
@@ -301,7 +317,8 @@ def _from_colors(
     raise LabelError(
       "label colour that is not in the colour map",
       f"{shown}{more}{by}",
-      "add the colour to --colormap, or name it with --void_color=R,G,B; many "
+      "add the colour to --label_map or --colormap, or name it with "
+      "--void_color=R,G,B; many "
       "colours of few pixels each mean a resized or recompressed label"
       + (
         "; if its values are class indices, whatever their colours, leave out "
@@ -311,6 +328,26 @@ def _from_colors(
       ),
     )
   return index.astype(np.int32)
+
+
+def _mapped(
+  index: Int32[np.ndarray, "h w"], values: Int32[np.ndarray, "65536"]
+) -> Int32[np.ndarray, "h w"]:
+  found = values[index.clip(0, len(values) - 1)]
+  strange = (found < 0) | (index < 0) | (index >= len(values))
+  if strange.any():
+    odd, counts = np.unique(index[strange], return_counts=True)
+    shown = ", ".join(
+      f"{value} in {count} pixels"
+      for value, count in list(zip(odd, counts, strict=True))[:5]
+    )
+    more = f" and {len(odd) - 5} more" if len(odd) > 5 else ""
+    raise LabelError(
+      "label value that is not in the label map",
+      f"{shown}{more}",
+      "give it a line in --label_map, 'VALUE -> CLASS' or 'VALUE -> void'",
+    )
+  return found
 
 
 def _count_colors(colors: UInt8[np.ndarray, "h w 3"]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from fcn_jax.data import exports
+from fcn_jax.data import exports, layouts
 from fcn_jax.data.checks import Facts, check_splits
 from fcn_jax.data.classes import VOID, shared_palette, voc_palette
 from fcn_jax.data.dataset import default_data_dir
@@ -25,7 +25,7 @@ from fcn_jax.files import DataError, check_writable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Output:
+class Output(layouts.Exporting):
   """What is written, and where: flags of scripts/prepare_dataset.py."""
 
   name: str | None = flag(
@@ -40,9 +40,6 @@ class Output:
     "leave out what is reported: some of void, unlabelled, unreadable, by "
     "commas",
   )
-  export_folders: str | None = flag(
-    None, "also write {train,val}/{images,labels}/ID there"
-  )
   export_crops: str | None = flag(
     None, "voc: also write crops of annotated objects there"
   )
@@ -50,7 +47,7 @@ class Output:
     0.1, "share of a box's side added at each of its ends"
   )
   export_only: bool = flag(
-    False, "write what --export_... say, and no data set"
+    False, "write what --export and --export_crops say, and no data set"
   )
 
 
@@ -141,16 +138,17 @@ def prepare_dataset(
   palette, said = _palette(facts, reader, names)
   if said:
     say(said)
-  folders = {}
-  if output.export_folders:
-    folders = exports.folder_exports(splits, reader, palette)
-    exports.check_exports(output.export_folders, folders)
+  unique = unique_ids(splits)
+  own_ids = splits if output.export == "folders" else unique
+  laid_out = output.files(layouts.Content(own_ids, reader, names, palette))
+  if laid_out:
+    exports.check_exports(output.export_to, laid_out)
   if crops:
     exports.check_exports(output.export_crops, crops)
   written = []
-  if folders:
-    exports.write_exports(output.export_folders, folders)
-    written.append(f"folders: {output.export_folders}")
+  if laid_out:
+    exports.write_exports(output.export_to, laid_out)
+    written.append(f"{output.export}: {output.export_to}")
   if crops:
     exports.write_exports(output.export_crops, crops)
     written.append(f"crops: {output.export_crops} ({len(crops)})")
@@ -169,7 +167,7 @@ def prepare_dataset(
       "skipped": [[f.kind, f.file, f.value] for f in skipped],
     }
     plan = builder.DatasetPlan(
-      name, unique_ids(splits), sizes, reader, names, palette, record
+      name, unique, sizes, reader, names, palette, record
     )
     target = builder.write_dataset(plan, _data_dir(output), output.overwrite)
     written.append(f"data set: {name} in {target}")
@@ -264,13 +262,14 @@ def _check_output(output: Output, name: str | None) -> None:
   from fcn_jax.data import builder
 
   if output.export_only:
-    if not (output.export_folders or output.export_crops):
-      raise DataError("--export_only: give --export_folders or --export_crops")
+    if not (output.export or output.export_crops):
+      raise DataError("--export_only: give --export or --export_crops")
   elif not name:
     raise DataError("give the data set a name with --name")
   else:
     builder.check_name(name, _data_dir(output), output.overwrite)
-  folders = [output.export_folders, output.export_crops]
+  output.check()
+  folders = [output.export_crops]
   if not output.export_only:
     folders.append(_data_dir(output))
   for folder in filter(None, folders):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Bool, Float, Int, Int64
 
 from fcn_jax.data.canvases import Canvas, assign, choose_canvases
 from fcn_jax.data.checks import Facts
@@ -202,6 +202,34 @@ def split_weights(
     pixels += counts[:classes]
     whole += (counts[:classes] > 0) * counts[:VOID].sum()
   return median_frequency_weights(pixels, whole)
+
+
+def split_statistics(dataset: Dataset, split: str) -> SplitStatistics:
+  """Figures of a prepared split; its labels are decoded, its images are not."""
+  counts = [
+    np.bincount(decode_label(example.label).ravel(), minlength=256)
+    for example in dataset.source(split)
+  ]
+  return SplitStatistics(
+    dataset.class_names,
+    dataset.ids(split),
+    dataset.sizes(split).astype(np.int64),
+    np.array(counts, np.int64).reshape(-1, 256),
+  )
+
+
+def classes_of_images(
+  dataset: Dataset, split: str
+) -> Bool[np.ndarray, "n classes"]:
+  """Whether each image of a prepared split has each class; labels are decoded.
+
+  In record order.
+  """
+  found = np.zeros((len(dataset.ids(split)), len(dataset.class_names)), bool)
+  for there, example in zip(found, dataset.source(split), strict=True):
+    values = np.unique(decode_label(example.label))
+    there[values[values < len(there)]] = True
+  return found
 
 
 def padding(

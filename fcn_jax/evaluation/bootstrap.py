@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.per_image import PerImage
+from fcn_jax.evaluation.stored_counts import StoredCounts
 
 LEVEL = 0.95
 PERCENT = f"{100 * LEVEL:g} %"
@@ -114,6 +115,65 @@ def intervals(
       [_interval(values) for values in np.stack(class_iu, axis=1)]
     ),
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """By how much a score of one network is above that of another.
+
+  Attributes:
+    difference: on the set itself.
+    interval: where it lies in the middle `LEVEL` of the drawings; both
+      networks are scored on the same drawings.
+    resamples: number of drawings.
+    seed: of the drawings.
+  """
+
+  difference: float
+  interval: Interval
+  resamples: int
+  seed: int
+
+  @property
+  def is_clear(self) -> bool:
+    """Whether the interval leaves out 0: other images would hardly turn it."""
+    low, high = self.interval
+    return low > 0 or high < 0
+
+
+def paired(
+  one: StoredCounts,
+  other: StoredCounts,
+  score: str = "mean_iu",
+  resamples: int = 1000,
+  seed: int = 0,
+) -> Difference:
+  """The score of `one` minus that of `other`, on the same images.
+
+  What makes an image hard is hard for both: their difference moves much less
+  than either score, so intervals of the scores say too little of it.
+
+  Args:
+    one, other: of the same images in the same order.
+    score: a name of `metrics.METRICS`.
+    resamples: number of drawings.
+    seed: the same seed gives the same interval.
+
+  Raises:
+    ValueError: no drawings, other images or other classes.
+  """
+  if one.image_ids != other.image_ids or one.class_names != other.class_names:
+    raise ValueError("they were counted on other images, or other classes")
+  if resamples < 1:
+    raise ValueError(f"{resamples} drawings give no interval; ask for 1000")
+  of = metrics.METRICS[score].of
+  rng = np.random.default_rng(seed)
+  images, found = len(one.image_ids), []
+  for _ in range(resamples):
+    times = np.bincount(rng.integers(images, size=images), minlength=images)
+    found.append(of(one.counts(times)) - of(other.counts(times)))
+  difference = of(one.counts()) - of(other.counts())
+  return Difference(difference, _interval(np.array(found)), resamples, seed)
 
 
 def _interval(values: Float[np.ndarray, " n"]) -> Interval:

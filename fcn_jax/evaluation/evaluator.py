@@ -24,14 +24,25 @@ from fcn_jax.models import geometry, losses
 def counted(
   scores: Float[Array, "b h w c"],
   label: UInt8[Array, "b h w"],
+  weights: Any = None,
+  *,
   loss: losses.Loss,
 ) -> tuple[dict[str, Any], UInt8[Array, "b h w"]]:
-  """What adds up over the pixels of each image, and the prediction."""
+  """What adds up over the pixels of each image, and the prediction.
+
+  Args:
+    scores, label: of the images, or of a tile of each.
+    weights: of the pixels of a tile, where the loss selects some of the image;
+      None: they follow from these scores.
+    loss: see `Evaluator`.
+  """
   right, valid = metrics.caffe_accuracy_counts(scores, label)
   prediction = scores.argmax(-1).astype(jnp.uint8)
   sums = {
     "confusions": metrics.confusion(label, prediction, scores.shape[-1]),
-    "sums": loss.pixels(scores, label),
+    "sums": losses.pixel_sums(loss, scores, label)
+    if weights is None
+    else loss.pixels(scores, label, weights),
     "right": right,
     "valid": valid,
   }
@@ -72,7 +83,7 @@ def evaluation_step(
   """What `Evaluation` holds of each image of a batch, and its prediction."""
   net = nnx.merge(graphdef, params, frozen)
   scores = net(batch.image, batch.extent)
-  sums, prediction = counted(scores, batch.label, loss)
+  sums, prediction = counted(scores, batch.label, loss=loss)
   given = (batch.label, prediction, batch.extent)
   return completed(sums, *given, loss=loss, counters=counters), prediction
 
@@ -122,6 +133,9 @@ class Evaluator:
     self._step = jax.jit(step, static_argnums=0)
     self._count = jax.jit(functools.partial(counted, loss=loss))
     self._complete = jax.jit(functools.partial(completed, **rest))
+    selection = loss.selection
+    self._measure = selection and jax.jit(selection.measure)
+    self._weigh = jax.jit(functools.partial(losses.weigh, selection))
 
   def __call__(
     self,
@@ -220,21 +234,55 @@ class Evaluator:
   def _by_tiles(self, scorer: tiling.Scorer, image, label, extent):
     """The same of one image on its canvas, which goes through it alone."""
     size = tuple(extent.tolist())
-    sums, predicted = None, np.zeros(label.shape, np.uint8)
     source = InMemory(image[: size[0], : size[1]])
-    for corner, scores in tiling.by_tiles(scorer, source):
-      rows, columns = tiling.inside(corner, scorer.sides, size)
-      inside = (
-        slice(rows.stop - rows.start),
-        slice(columns.stop - columns.start),
-      )
-      given = np.full((1, *scorer.sides), VOID, np.uint8)
-      given[0][inside] = label[rows, columns]
-      found, prediction = self._count(scores, given)
+
+    def by_tiles():
+      """Where each tile lies, where it is inside of the image, its scores."""
+      for corner, scores in tiling.by_tiles(scorer, source):
+        place = tiling.inside(corner, scorer.sides, size)
+        here = (0, *(slice(side.stop - side.start) for side in place))
+        yield place, here, scores
+
+    def cut(whole, place, here, fill):
+      """A tile [1, h, w, ...] of an array of the canvas."""
+      found = np.full((1, *scorer.sides, *whole.shape[2:]), fill, whole.dtype)
+      found[here] = whole[place]
+      return found
+
+    weights = None
+    if self._measure is not None:
+      weights = self._weights(by_tiles(), label, cut)
+    sums, predicted = None, np.zeros(label.shape, np.uint8)
+    for place, here, scores in by_tiles():
+      given = [cut(label, place, here, VOID)]
+      if weights is not None:
+        given.append(
+          jax.tree.map(lambda x, p=place, h=here: cut(x, p, h, 0), weights)
+        )
+      found, prediction = self._count(scores, *given)
       sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
-      predicted[rows, columns] = np.asarray(prediction)[0][inside]
+      predicted[place] = np.asarray(prediction)[here]
     counts = self._complete(sums, label[None], predicted[None], extent[None])
     return jax.device_get(counts), predicted
+
+  def _weights(self, parts, label, cut):
+    """The weights of an image's pixels, where a loss has to see all of them."""
+    measured = None
+    for place, here, scores in parts:
+      part = jax.device_get(
+        self._measure(scores, cut(label, place, here, VOID))
+      )
+      if measured is None:
+        measured = jax.tree.map(
+          lambda x: np.zeros((*label.shape, *x.shape[3:]), x.dtype), part
+        )
+      for whole, found in zip(
+        jax.tree.leaves(measured), jax.tree.leaves(part), strict=True
+      ):
+        whole[place] = found[here]
+    of_image = jax.tree.map(lambda x: x[None], measured)
+    weights = self._weigh(of_image, label[None])
+    return jax.tree.map(lambda x: np.asarray(x)[0], weights)
 
   def _drawn(
     self, wanted: Collection[str] | None = None

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 
 from fcn_jax.evaluation import bootstrap, errors, metrics
 from fcn_jax.evaluation.per_image import PerImage
+from fcn_jax.evaluation.stored_counts import StoredCounts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,22 @@ class Evaluation:
     """
     return bootstrap.intervals(
       self.confusions, self.right, self.valid, self.counted, resamples, seed
+    )
+
+  def stored(self, step: int) -> StoredCounts:
+    """The counts of each image, to be kept in a file.
+
+    Args:
+      step: of the checkpoint that was evaluated.
+    """
+    return StoredCounts(
+      self.class_names,
+      self.image_ids,
+      step,
+      self.confusions,
+      self.right,
+      self.valid,
+      self.counted,
     )
 
   @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from fcn_jax.models import geometry, ops
@@ -112,7 +113,8 @@ class Network(nnx.Module):
         fills = layer.fills_beyond and number + 1 < len(self.layers)
         if extents is not None and fills:
           out = ops.mask(out, extents[layer.name])
-        found[layer.name] = out
+        # A name by which a gradient may keep it, see training.step.
+        found[layer.name] = checkpoint_name(out, layer.name)
     return found
 
 

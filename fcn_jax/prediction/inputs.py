@@ -16,10 +16,19 @@ from PIL import Image
 
 from fcn_jax.data import dataset as dataset_lib
 from fcn_jax.data import decode_label, readings, tiff
-from fcn_jax.data.checks import check_masks, check_pair
-from fcn_jax.data.dataset import Dataset, RecordFile
+from fcn_jax.data.checks import Facts, check_masks, check_pair
+from fcn_jax.data.classes import VOID
+from fcn_jax.data.dataset import Dataset, FilesDataset, RecordFile
 from fcn_jax.data.files import File, Pair, is_hidden, list_files, list_folder
 from fcn_jax.data.findings import Finding, report
+from fcn_jax.data.formats.names import (
+  BY_STEM,
+  PLAIN,
+  GivenLabels,
+  Suffixes,
+  key_of,
+  proposal,
+)
 from fcn_jax.data.images import open_header, turned_size
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError
@@ -90,7 +99,10 @@ def images_of(dataset: Dataset, split: str) -> list[ImageFile]:
 
 
 def find_images(
-  arguments: Sequence[str], output_dir: str | os.PathLike
+  arguments: Sequence[str],
+  output_dir: str | os.PathLike | None,
+  suffixes: Suffixes = BY_STEM,
+  labels: str | None = None,
 ) -> tuple[list[ImageFile], list[str]]:
   """The image files that a user means.
 
@@ -98,7 +110,9 @@ def find_images(
     arguments: each a file, a folder (everything below it) or a glob pattern
       ('**' for any depth), or several of these with commas between.
     output_dir: nothing in it is taken for an input; nor is what folders and
-      patterns find in other folders of predictions.
+      patterns find in other folders of predictions. None: there is none.
+    suffixes: how the names of those that folders and patterns give end.
+    labels: a folder that holds labels, perhaps beside images.
 
   Returns:
     The files, each once, in order of the arguments and then of names, those of
@@ -109,7 +123,7 @@ def find_images(
   Raises:
     DataError: an argument that stands for nothing, or that lies in output_dir.
   """
-  output = os.path.abspath(os.path.expanduser(output_dir))
+  output = output_dir and os.path.abspath(os.path.expanduser(output_dir))
   roots: list[str] = []
   found: dict[str, None] = {}
   others: dict[str, None] = {}
@@ -119,7 +133,7 @@ def find_images(
       roots += root
       for path in paths:
         named = path == os.path.abspath(os.path.expanduser(text))
-        if named or _is_image(path):
+        if named or (_is_image(path) and _chosen(path, suffixes, labels)):
           found[path] = None
         else:
           others[path] = None
@@ -134,6 +148,13 @@ def find_images(
     file for i, path in zip(ids, found, strict=True) for file in _pages(i, path)
   ]
   return files, list(others)
+
+
+def _chosen(path: str, suffixes: Suffixes, labels: str | None) -> bool:
+  """Whether a file is an image by its name."""
+  if labels and os.path.isdir(labels) and _is_below(path, labels):
+    return suffixes.is_image(path)
+  return key_of(path, suffixes.image_suffix) is not None
 
 
 def _pages(image_id: str, path: str) -> list[ImageFile]:
@@ -183,10 +204,10 @@ def _split(argument: str) -> list[str]:
   return [part for part in argument.split(",") if part]
 
 
-def _look_up(text: str, output: str) -> tuple[list[str], list[str]]:
+def _look_up(text: str, output: str | None) -> tuple[list[str], list[str]]:
   """The folders to name files by, and the files: absolute paths."""
   path = os.path.abspath(os.path.expanduser(text))
-  if os.path.exists(path) and _is_below(path, output):
+  if output and os.path.exists(path) and _is_below(path, output):
     raise DataError(
       f"--images: {text} lies in --output_dir={output}; name another folder "
       "to write to"
@@ -210,13 +231,14 @@ def _look_up(text: str, output: str) -> tuple[list[str], list[str]]:
   return [os.path.dirname(match) for match in matches], matches
 
 
-def _without_predictions(paths: list[str], output: str) -> list[str]:
+def _without_predictions(paths: list[str], output: str | None) -> list[str]:
   """The paths that lie neither in `output` nor in a folder of predictions."""
   parents = {
     str(parent) for path in paths for parent in pathlib.Path(path).parents
   }
   folders = {parent for parent in parents if read_summary(parent) is not None}
-  folders.add(output)
+  if output:
+    folders.add(output)
   return [
     path
     for path in paths
@@ -256,8 +278,6 @@ def _ids(paths: list[str]) -> list[str]:
 # Class ids of an image's pixels, 255 = void.
 LabelOf = Callable[[ImageFile], UInt8[np.ndarray, "h w"]]
 
-_READER = LabelReader()
-
 
 def labels_of(dataset: Dataset, class_names: Sequence[str]) -> LabelOf:
   """The labels of images from `images_of`.
@@ -283,33 +303,103 @@ def find_labels(
   files: Sequence[ImageFile],
   class_names: Sequence[str],
   num_threads: int = 1,
+  given: GivenLabels = PLAIN,
 ) -> LabelOf:
-  """Label images in a folder, paired with images by stem, and all checked.
+  """Label images in a folder, paired with images by name, and all checked.
 
-  'a/0001.png' in the folder is the label of the image whose id is 'a/0001'.
-  Labels of other images do not matter, nor do images that cannot be read.
+  Args, Raises: see `find_pairs`; images that cannot be read are no error here,
+    they are reported when they are segmented.
+  """
+  pairs, reader, _ = find_pairs(
+    folder, files, class_names, num_threads, given, "unreadable image"
+  )
+
+  def label_of(file: ImageFile) -> UInt8[np.ndarray, "h w"]:
+    label = pairs[file].label
+    return reader.read(label.read(), label.name).index.astype(np.uint8)
+
+  return label_of
+
+
+def dataset_of(
+  folder: str | os.PathLike,
+  files: Sequence[ImageFile],
+  class_names: Sequence[str],
+  palette: UInt8[np.ndarray, "256 3"],
+  given: GivenLabels = PLAIN,
+) -> FilesDataset:
+  """Images and their labels in a folder as a data set of one split.
+
+  It is called as the folder that the labels' folder lies in, the split as the
+  labels' folder.
+
+  Args, Raises: see `find_pairs`.
+  """
+  threads = min(8, os.cpu_count() or 1)
+  pairs, reader, facts = find_pairs(folder, files, class_names, threads, given)
+  place, split = os.path.split(os.path.normpath(os.fspath(folder)))
+  found = list(pairs.values())
+  sizes = np.array([facts[pair].size for pair in found], np.int32)
+  return FilesDataset(
+    name=place or ".",
+    directory=os.fspath(folder),
+    class_names=tuple(class_names),
+    palette=palette,
+    void=VOID,
+    _ids={split: tuple(pair.image_id for pair in found)},
+    _sizes={split: sizes.reshape(-1, 2)},
+    files=tuple(found),
+    reader=reader,
+  )
+
+
+def find_pairs(
+  folder: str | os.PathLike,
+  files: Sequence[ImageFile],
+  class_names: Sequence[str],
+  num_threads: int,
+  given: GivenLabels,
+  ignored: str = "",
+) -> tuple[dict[ImageFile, Pair], LabelReader, dict[Pair, Facts]]:
+  """Images with their label images, which are all checked.
+
+  'a/0001.png' in the folder is the label of the image whose id is 'a/0001', or
+  'a/0001_mask.png' with that suffix. Labels of other images do not matter.
 
   Args:
     folder: of index images (PNG of mode P, L or 1), or an archive of them.
     files: the images.
     class_names: of the class ids.
     num_threads: for decoding.
+    given: how names end, and what values mean.
+    ignored: a kind of finding that is none here.
+
+  Returns:
+    The pairs, how their labels are read, and facts of those that are sound.
 
   Raises:
     DataError: labels that are missing, unreadable, of another size or with ids
       that are no class; all of them in the message.
   """
   folder = os.path.expanduser(os.fspath(folder))
-  by_stem: dict[str, list[File]] = {}
-  for key, label in list_files(folder).items():
-    stem, found = os.path.splitext(key)[0], readings.pages(label)
+  reader = given.reader(tuple(class_names))
+  known = list_files(folder)
+  by_key: dict[str, list[File]] = {}
+  for name, label in known.items():
+    key = key_of(name, given.label_suffix)
+    found = readings.pages(label) if key is not None else []
     for i, page in enumerate(found, 1):
-      name = stem if len(found) == 1 else f"{stem}#{i:03}"
-      by_stem.setdefault(name, []).append(page)
+      name = key if len(found) == 1 else f"{key}#{i:03}"
+      by_key.setdefault(name, []).append(page)
+  keys = {file: _key(file, given.image_suffix) for file in files}
+  hint = None
+  if not by_key.keys() & set(keys.values()):
+    flags = proposal([_name(file)[0] for file in files], known)
+    hint = flags and f"names pair with {flags}"
   pairs, findings = {}, []
   for file in files:
-    stem = _stem(file)
-    found = by_stem.get(stem, [])
+    key = keys[file]
+    found = by_key.get(key, [])
     image = file.file
     if len(found) == 1:
       pairs[file] = Pair(file.id, image, found[0])
@@ -323,43 +413,52 @@ def find_labels(
         Finding(
           "image without label",
           image.name,
-          f"no {stem}.* in {folder}",
-          "add its label, or take the image out",
+          f"no {key}{given.label_suffix or '.*'} in {folder}",
+          hint or "add its label, or take the image out",
         )
       )
-  findings += _check_labels(list(pairs.values()), class_names, num_threads)
+  facts, problems = _check_labels(
+    list(pairs.values()), class_names, num_threads, reader
+  )
+  findings += [found for found in problems if found.kind != ignored]
   if findings:
     raise DataError(
-      f"--labels={folder} does not fit:\n{report(findings)}\nIf a flag is "
-      "named above, it is one of scripts/prepare_dataset.py: prepare the data "
+      f"--labels={folder} does not fit:\n{report(findings)}\nA flag that this "
+      "script lacks is one of scripts/prepare_dataset.py: prepare the data "
       "with it, and give --data"
     )
-
-  def label_of(file: ImageFile) -> UInt8[np.ndarray, "h w"]:
-    label = pairs[file].label
-    return _READER.read(label.read(), label.name).index.astype(np.uint8)
-
-  return label_of
+  return pairs, reader, facts
 
 
-def _stem(file: ImageFile) -> str:
-  """An image's id, without the extension that tells it from another's."""
-  extension = pathlib.PurePath(file.path).suffix
-  return file.id.removesuffix(extension) if extension else file.id
+def _name(file: ImageFile) -> tuple[str, str]:
+  """An image's path with its extension, and its page: ('a/1.tif', '#003')."""
+  page = file.id[-4:] if file.page else ""
+  stem = file.id.removesuffix(page)
+  extension = os.path.splitext(str(file.path).removesuffix(page))[1]
+  return stem.removesuffix(extension) + extension, page
+
+
+def _key(file: ImageFile, suffix: str | None) -> str:
+  """What an image's name shares with its label's."""
+  name, page = _name(file)
+  key = key_of(name, suffix)
+  return (key if key is not None else name) + page
 
 
 def _check_labels(
-  pairs: Sequence[Pair], class_names: Sequence[str], num_threads: int
-) -> list[Finding]:
+  pairs: Sequence[Pair],
+  class_names: Sequence[str],
+  num_threads: int,
+  reader: LabelReader,
+) -> tuple[dict[Pair, Facts], list[Finding]]:
   findings, facts = [], {}
   with ThreadPoolExecutor(num_threads) as pool:
     looks = pool.map(
-      lambda pair: check_pair(pair, _READER, len(class_names)), pairs
+      lambda pair: check_pair(pair, reader, len(class_names)), pairs
     )
     for pair, (found, problems) in zip(pairs, looks, strict=True):
-      # Images that cannot be read are reported when they are segmented.
-      findings += [p for p in problems if p.kind != "unreadable image"]
+      findings += problems
       if found:
         facts[pair] = found
   masks = check_masks({"": pairs}, facts, class_names)
-  return findings + [mask for mask in masks if not mask.warning]
+  return facts, findings + [mask for mask in masks if not mask.warning]

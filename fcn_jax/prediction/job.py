@@ -2,19 +2,25 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from fcn_jax.data import Dataset
+from fcn_jax.data import Dataset, exports
+from fcn_jax.data.classes import voc_palette
+from fcn_jax.data.files import File, Pair
+from fcn_jax.data.formats.names import PLAIN, GivenLabels
+from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.layouts import Content, Exporting
 from fcn_jax.prediction import inputs, predictor
 from fcn_jax.prediction.files import Observer, predict_files
 from fcn_jax.prediction.folder import PredictionFolder, read_palette
 from fcn_jax.prediction.scoring import data_of
 from fcn_jax.weights import checkpoints
 
+NOTHING = Exporting()
 _LISTED = 10  # of the files that are no images
 
 
@@ -28,6 +34,7 @@ class Source:
     data_dir: where it lies; None: where that of the training does.
     split: of the data set.
     labels: folder of label images; 'none' leaves out those of the data set.
+    given: how the names of images and labels end, and what labels mean.
   """
 
   images: Sequence[str] | None = None
@@ -35,6 +42,7 @@ class Source:
   data_dir: str | None = None
   split: str = "val"
   labels: str | None = None
+  given: GivenLabels = PLAIN
 
   def label_of(
     self,
@@ -52,7 +60,7 @@ class Source:
       return None
     if dataset is None:
       return self.labels and inputs.find_labels(
-        self.labels, files, class_names, num_threads
+        self.labels, files, class_names, num_threads, self.given
       )
     if self.labels:
       raise ValueError(
@@ -74,6 +82,7 @@ class Job:
     palette: RGB of each class id in the pictures; None: masks without colours.
     label_of: how labels are read; None: there are none.
     num_threads: for decoding, and as many for writing.
+    exporting: what else is written of the predictions, and where.
   """
 
   checkpoint: str
@@ -83,6 +92,7 @@ class Job:
   palette: UInt8[np.ndarray, "256 3"] | None
   label_of: inputs.LabelOf | None
   num_threads: int
+  exporting: Exporting = NOTHING
 
   @property
   def title(self) -> str:
@@ -141,7 +151,26 @@ class Job:
       f"{self.title}: {count - len(failed)} of {count} images segmented; "
       f"{folder.directory}/overlays"
     )
+    if self.exporting.export and len(failed) < count:
+      self._export(folder, failed)
+      say(f"{self.exporting.export}: {self.exporting.export_to}")
     return failed
+
+  def _export(
+    self, folder: PredictionFolder, failed: Mapping[str, str]
+  ) -> None:
+    """Writes images and masks as other programs read them, as one list."""
+    pairs = [
+      Pair(file.id, file.file, File(str(mask), str(mask)))
+      for file in self.files
+      if str(file.path) not in failed and not file.is_large
+      for mask in [folder.directory / f"masks/{file.id}.png"]
+    ]
+    palette = voc_palette() if self.palette is None else self.palette
+    made = self.exporting.files(
+      Content({"default": pairs}, LabelReader(), self.net.class_names, palette)
+    )
+    exports.write_exports(self.exporting.export_to, made)
 
 
 def plan(
@@ -155,6 +184,7 @@ def plan(
   num_threads: int | None = None,
   tile: str | int = "auto",
   tta: str = "",
+  exporting: Exporting = NOTHING,
   say: Callable[[str], None] = print,
 ) -> Job:
   """Finds the images, then reads the network.
@@ -168,6 +198,7 @@ def plan(
     palette: see `folder.read_palette`.
     num_threads: see `Job`; None: one a core, at most eight.
     tile, tta: see `predictor.load`.
+    exporting: see `Job`; a place that is taken is refused here.
     say: takes the line that tells which files are no images.
 
   Raises:
@@ -175,13 +206,18 @@ def plan(
     ValueError: no image is found, or the flags do not fit together.
   """
   num_threads = num_threads or min(8, os.cpu_count() or 1)
+  exporting.check()
+  if exporting.export:
+    exports.check_free(exporting.export_to)
   dataset, others = None, []
   if source.data:
     _, card = checkpoints.load_about(checkpoint, step)
     dataset = data_of(card, source.data, source.data_dir)
     files = inputs.images_of(dataset, source.split)
   else:
-    files, others = inputs.find_images(source.images, output_dir)
+    files, others = inputs.find_images(
+      source.images, output_dir, source.given, source.labels
+    )
   if others:
     named = ", ".join(others[:_LISTED]) + ", ..." * (len(others) > _LISTED)
     say(f"left out {len(others)} files that are no images: {named}")
@@ -194,4 +230,5 @@ def plan(
     read_palette(palette, net.palette, net.class_names),
     source.label_of(dataset, files, net.class_names, num_threads),
     num_threads,
+    exporting,
   )

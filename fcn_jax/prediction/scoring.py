@@ -1,22 +1,31 @@
 """A trained network scored on a data set, by default the one it has learned."""
 
 import dataclasses
+import logging
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from fcn_jax import files
 from fcn_jax.data import Dataset, load_dataset
-from fcn_jax.evaluation import tiling
+from fcn_jax.data.dataset import FilesDataset
+from fcn_jax.data.formats.names import PLAIN, GivenLabels
+from fcn_jax.evaluation import stored_counts, tiling
 from fcn_jax.evaluation.bootstrap import Intervals
 from fcn_jax.evaluation.evaluator import evaluate
+from fcn_jax.evaluation.grid_bound import GridBound, grid_bound
 from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.evaluation.scores import Evaluation
 from fcn_jax.evaluation.tta import Tta
 from fcn_jax.models.losses import Loss
+from fcn_jax.prediction import inputs
 from fcn_jax.text import table
 from fcn_jax.weights import checkpoints
+
+_log = logging.getLogger(__name__)
 
 
 def claim(path: str | os.PathLike) -> pathlib.Path:
@@ -37,6 +46,7 @@ class Scored:
     intervals: of the scores, if they were asked for.
     tta: how often each image was seen; '': once.
     once: what was counted where each is seen once, if it was seen more often.
+    bound: what the network's grid of scores allows, if that was asked for.
   """
 
   checkpoint: str
@@ -47,6 +57,7 @@ class Scored:
   intervals: Intervals | None = None
   tta: str = ""
   once: Evaluation | None = None
+  bound: GridBound | None = None
 
   @property
   def title(self) -> str:
@@ -74,6 +85,7 @@ class Scored:
       f"{self.title}, on {len(self.evaluation.image_ids)} images of "
       f"{self.dataset.name}/{self.split}\n\n"
       f"{self.evaluation.table(self.intervals)}"
+      + (f"\n\n{self.bound.text()}" if self.bound else "")
     )
     return f"{said}\n\n{table(self.gains())}" if self.once else said
 
@@ -84,6 +96,8 @@ class Scored:
       figures["intervals"] = self.intervals.figures(self.evaluation.class_names)
     if self.once:
       figures |= {"tta": self.tta, "without_tta": self.once.figures()}
+    if self.bound:
+      figures["grid_bound"] = self.bound.figures()
     return {
       "checkpoint": self.checkpoint,
       "step": self.step,
@@ -93,6 +107,33 @@ class Scored:
     }
 
 
+def keep_counts(scored: Scored) -> pathlib.Path | None:
+  """Keeps the counts of each image in a run's workdir, to be compared.
+
+  They go to per_image/DATA_SPLIT.npz and replace those of an earlier
+  evaluation there.
+
+  Returns:
+    The file; None: the images are not of a prepared data set, the checkpoint
+    is not of a run, or its folder is not ours to write to.
+  """
+  workdir = pathlib.Path(scored.checkpoint).expanduser()
+  of_files = isinstance(scored.dataset, FilesDataset)
+  if of_files or not (workdir / "metrics.jsonl").is_file():
+    return None
+  name = f"{scored.dataset.name}_{scored.split}.npz"
+  path = workdir / stored_counts.FOLDER / name
+  counts = scored.evaluation.stored(scored.step)
+  try:
+    path.parent.mkdir(exist_ok=True)
+    with files.replacing(path) as temporary:
+      stored_counts.write(temporary, counts)
+  except OSError as error:
+    _log.warning("%s cannot be written [%s]", path, error)
+    return None
+  return path
+
+
 def score(
   checkpoint: str,
   step: str | int = "best",
@@ -100,6 +141,9 @@ def score(
   data: str | None = None,
   data_dir: str | None = None,
   split: str = "val",
+  images: Sequence[str] | None = None,
+  labels: str | None = None,
+  given: GivenLabels = PLAIN,
   precision: str = "float32",
   loss_of: Callable[[Mapping[str, Any]], Loss] | None = None,
   part_size: int = 1,
@@ -108,6 +152,7 @@ def score(
   bootstrap_seed: int = 0,
   tile: str | int = tiling.AUTO,
   tta: str = "",
+  bound: bool = False,
 ) -> Scored:
   """Scores a checkpoint on every image of a split.
 
@@ -116,6 +161,9 @@ def score(
     step: 'best', 'latest' or a number.
     data, data_dir: the data set; None: that of its training.
     split: of the data set.
+    images, labels: instead of a data set, images as `inputs.find_images` takes
+      them and a folder of their labels.
+    given: how the names of those end, and what labels mean.
     precision: of the products, a name of models.network.PRECISIONS.
     loss_of: the loss of a recipe (nested); None: the cross entropy.
     part_size: images in a forward pass.
@@ -123,13 +171,64 @@ def score(
     bootstrap: resamples of the images for intervals; 0: no intervals.
     bootstrap_seed: of the resamples.
     tile, tta: see `predictor.load`. With tta it is scored without it, too.
+    bound: also fit the grid of scores to the labels, see `grid_bound`.
 
   Raises:
     FileNotFoundError: there is no such checkpoint.
     ValueError: there is no such data set, or it has other classes.
   """
   tile, views = tiling.parse(tile), Tta.parse(tta)
+  if bool(images) != bool(labels) or (images and data):
+    raise ValueError("give both --images and --labels, or --data alone")
+  if given and not labels:
+    raise ValueError("--image_suffix and the like are for --labels")
   net, card, number = checkpoints.load_model(checkpoint, step, precision)
+  if labels:
+    dataset = _of_files(card, images, labels, given)
+    (split,) = dataset.splits
+  else:
+    dataset = _of_name(checkpoint, card, data, data_dir)
+  loss = loss_of and loss_of(card.config)
+  options = {"loss": loss, "part_size": part_size, "tile": tile}
+  found = evaluate(net, dataset, split, worst=worst, views=views, **options)
+  once = evaluate(net, dataset, split, **options) if views else None
+  intervals = found.intervals(bootstrap, bootstrap_seed) if bootstrap else None
+  fitted = grid_bound(net.layers, dataset, split) if bound else None
+  return Scored(
+    checkpoint,
+    number,
+    dataset,
+    split,
+    found,
+    intervals,
+    str(views or ""),
+    once,
+    fitted,
+  )
+
+
+def _of_files(
+  card: checkpoints.ModelCard,
+  images: Sequence[str],
+  labels: str,
+  given: GivenLabels,
+) -> Dataset:
+  if card.value_range:
+    raise ValueError(
+      "the network was trained on images read by --value_range: prepare these "
+      "with it too, and give --data"
+    )
+  files, _ = inputs.find_images(images, None, given, labels)
+  palette = np.array(card.palette, np.uint8)
+  return inputs.dataset_of(labels, files, card.class_names, palette, given)
+
+
+def _of_name(
+  checkpoint: str,
+  card: checkpoints.ModelCard,
+  data: str | None,
+  data_dir: str | None,
+) -> Dataset:
   if not (data or card.config.get("data", {}).get("name")):
     raise ValueError(
       f"{checkpoint} was not trained on a data set: name one with --data"
@@ -141,14 +240,7 @@ def score(
       f"of {dataset.name} ({', '.join(dataset.class_names)}); name another "
       "--data, or give convert_weights.py the names with --class_names"
     )
-  loss = loss_of and loss_of(card.config)
-  options = {"loss": loss, "part_size": part_size, "tile": tile}
-  found = evaluate(net, dataset, split, worst=worst, views=views, **options)
-  once = evaluate(net, dataset, split, **options) if views else None
-  intervals = found.intervals(bootstrap, bootstrap_seed) if bootstrap else None
-  return Scored(
-    checkpoint, number, dataset, split, found, intervals, str(views or ""), once
-  )
+  return dataset
 
 
 def data_of(

@@ -65,6 +65,7 @@ def write_comparison(
       for field, values in compared.differing_fields.items()
     ],
     classes=_classes(compared),
+    paired_columns=[name.capitalize() for name in comparison.PAIRED_COLUMNS],
   )
 
 

@@ -7,12 +7,87 @@ from collections.abc import Sequence
 from typing import Any
 
 from fcn_jax import files
+from fcn_jax.evaluation import bootstrap, stored_counts
 from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.runs import config as config_lib
 from fcn_jax.runs import run as run_lib
 from fcn_jax.text import table
 
 _DATA = ("data.name", "data.val_split")
+
+
+@dataclasses.dataclass(frozen=True)
+class Paired:
+  """How runs differ on the images of one split, by a paired bootstrap.
+
+  Attributes:
+    name: of the data set and the split.
+    images: number of them.
+    score: a name of METRICS.
+    best: the run with the highest score.
+    scores: of the runs that were evaluated there, by their names.
+    steps: of the checkpoints that were evaluated.
+    below: what the others are below the best by.
+  """
+
+  name: str
+  images: int
+  score: str
+  best: str
+  scores: dict[str, float]
+  steps: dict[str, int]
+  below: dict[str, bootstrap.Difference]
+
+  @property
+  def said(self) -> str:
+    """What the table is of, in a sentence."""
+    first = next(iter(self.below.values()))
+    return (
+      f"{METRICS[self.score].heading} on the {self.images} images of "
+      f"{self.name}; differences with {bootstrap.PERCENT} intervals of "
+      f"{first.resamples} paired bootstrap resamples of the images (seed "
+      f"{first.seed})."
+    )
+
+  def rows(self) -> list[list[str]]:
+    """A row a run: step, score, below the best by, interval, verdict."""
+    found = []
+    for name, value in sorted(self.scores.items(), key=lambda x: -x[1]):
+      row = [name, str(self.steps[name]), _number(value)]
+      if name in self.below:
+        one = self.below[name]
+        low, high = one.interval
+        verdict = "differs" if one.is_clear else "may be chance"
+        ends = f"{low:.4f} to {high:.4f}"
+        found.append([*row, f"{one.difference:.4f}", ends, verdict])
+      else:
+        found.append([*row, "–", "–", "best"])
+    return found
+
+  def figures(self) -> dict[str, Any]:
+    """All of it by name, for JSON."""
+    return {
+      "name": self.name,
+      "images": self.images,
+      "score": self.score,
+      "best_run": self.best,
+      "runs": {
+        name: {"step": self.steps[name], self.score: value}
+        | (
+          {
+            "below_best": self.below[name].difference,
+            "interval": list(self.below[name].interval),
+            "differs": self.below[name].is_clear,
+          }
+          if name in self.below
+          else {}
+        )
+        for name, value in self.scores.items()
+      },
+    }
+
+
+PAIRED_COLUMNS = ("run", "step", "score", "below best", "interval", "verdict")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +135,33 @@ class Comparison:
           break
       else:
         found.append(majority)
+    return found
+
+  @functools.cached_property
+  def paired(self) -> list[Paired]:
+    """Of each split on which two runs or more were evaluated.
+
+    Of those that were evaluated on the images of the first of them.
+
+    Raises:
+      stored_counts.CountsError: a file of counts is damaged.
+    """
+    files_of: dict[str, dict[str, pathlib.Path]] = {}
+    for name, run in zip(self.names, self.runs, strict=True):
+      for path in sorted((run.workdir / stored_counts.FOLDER).glob("*.npz")):
+        files_of.setdefault(path.stem, {})[name] = path
+    found = []
+    for split, paths in sorted(files_of.items()):
+      counts = {name: stored_counts.read(path) for name, path in paths.items()}
+      first = next(iter(counts.values()))
+      counts = {
+        name: one
+        for name, one in counts.items()
+        if (one.image_ids, one.class_names)
+        == (first.image_ids, first.class_names)
+      }
+      if len(counts) > 1:
+        found.append(_paired(split, counts, self.measure))
     return found
 
   @property
@@ -124,6 +226,7 @@ class Comparison:
         field: dict(zip(self.names, values, strict=True))
         for field, values in self.differing_fields.items()
       },
+      "paired": [one.figures() for one in self.paired],
       "warnings": self.warnings,
     }
 
@@ -156,6 +259,8 @@ class Comparison:
       parts.append(table(fields))
     else:
       parts.append("The configs are the same.")
+    for one in self.paired:
+      parts.append(f"{one.said}\n{table([PAIRED_COLUMNS, *one.rows()])}")
     return "\n\n".join([*parts, *self.warnings])
 
 
@@ -193,6 +298,27 @@ def compare(
   if problems:
     raise ValueError("\n  ".join(["these cannot be compared:", *problems]))
   return Comparison(tuple(names), tuple(found))
+
+
+def _paired(
+  name: str, counts: dict[str, stored_counts.StoredCounts], score: str
+) -> Paired:
+  """Each run against the best."""
+  scores = {run: METRICS[score].of(one.counts()) for run, one in counts.items()}
+  best = max(scores, key=lambda run: scores[run])
+  return Paired(
+    name,
+    len(counts[best].image_ids),
+    score,
+    best,
+    scores,
+    {run: one.step for run, one in counts.items()},
+    {
+      run: bootstrap.paired(counts[best], one, score)
+      for run, one in counts.items()
+      if run != best
+    },
+  )
 
 
 def titles() -> dict[str, str]:

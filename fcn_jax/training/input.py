@@ -4,18 +4,27 @@ Where decoded images are kept changes no batch, only how fast it is there.
 """
 
 import logging
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
 from fcn_jax import devices, models
-from fcn_jax.data import Dataset, augment, load_dataset, pipeline, sampling
-from fcn_jax.data.augment import Augmentation
+from fcn_jax.data import (
+  Dataset,
+  augment,
+  load_dataset,
+  pipeline,
+  sampling,
+  statistics,
+)
+from fcn_jax.data.augment import AUGMENTATIONS, Augmentation
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.data.class_folders import load_class_folders
 from fcn_jax.devices import MemoryLimit
 from fcn_jax.files import DataError
+from fcn_jax.models.options import options_of
 from fcn_jax.text import GIB
 from fcn_jax.training import optimizers
 
@@ -113,8 +122,33 @@ def augmentations(
       raise ValueError(
         f"config.data.augment = {name!r}: set config.data.{name} instead"
       )
+    if data.square and name in augment.MOVING:
+      raise ValueError(
+        f"config.data.augment = {name!r}: a classifier sees a square at a "
+        "random place already; take it out"
+      )
     chosen.append(augment.make(name, **options.get(name, {})))
   return tuple(chosen)
+
+
+def augmented_data(config: ConfigDict) -> dict[str, Any]:
+  """What `reports.augmentation` shows of a recipe, as its arguments."""
+  dataset, data = load_data(config), config.data
+  chosen = {
+    f"data.{name}": str(data[name])
+    for name in ("mirror", "random_crop")
+    if data[name]
+  }
+  for name in data.augment:
+    options = {**options_of(AUGMENTATIONS[name]), **config.augment[name]}
+    chosen[name] = ", ".join(f"{key} = {x}" for key, x in options.items())
+  return {
+    "dataset": dataset,
+    "split": data.train_split,
+    "augmentations": augmentations(config, dataset),
+    "chosen": chosen,
+    "seed": config.seed,
+  }
 
 
 def steps_per_epoch(
@@ -177,6 +211,7 @@ def make_loader(
       order=config.data.order,
       seed=config.seed,
       canvas_of=canvas_of,
+      **_draws(config, data),
     ),
     canvases=canvases,
     part_size=devices.divisible(
@@ -186,3 +221,41 @@ def make_loader(
     num_threads=config.data.num_threads,
     keep=cache == "host",
   )
+
+
+def _draws(config: ConfigDict, data: Dataset) -> dict[str, Any]:
+  """What a recipe says of how often images are drawn, for the sampler.
+
+  Raises:
+    ValueError: factors that are not one number a class.
+  """
+  threshold = config.data.get("repeat_threshold", 0.0)
+  given = np.array(config.data.get("repeat_factors", ()), float)
+  each = config.data.get("images_per_class", 0)
+  if not (threshold or given.size or each):
+    return {}
+  if given.size and given.size != len(data.class_names):
+    raise ValueError(
+      f"config.data.repeat_factors: {given.size} numbers for "
+      f"{len(data.class_names)} classes; give one a class"
+    )
+  there = statistics.classes_of_images(data, config.data.train_split)
+  if each:
+    groups = [np.flatnonzero(column) for column in there.T if column.any()]
+    if not groups:
+      raise ValueError("config.data.images_per_class: no image has a class")
+    return {
+      "groups": tuple(tuple(group.tolist()) for group in groups),
+      "images_per_group": each,
+    }
+  if threshold:
+    factors = sampling.repeat_factors(there, threshold)
+  else:
+    factors = sampling.highest_factors(there, given)
+  _log.info(
+    "images are drawn %.2f to %.2f times an epoch, %.2f in the mean",
+    factors.min(),
+    factors.max(),
+    factors.mean(),
+  )
+  return {"factors": tuple(factors.tolist())}

@@ -22,11 +22,11 @@ from ml_collections import ConfigDict
 
 from fcn_jax import devices, models, text
 from fcn_jax.data import Dataset
-from fcn_jax.data.augment import largest_sizes
+from fcn_jax.data.augment import largest_sizes, smallest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.files import DataError
-from fcn_jax.models import geometry
+from fcn_jax.models import geometry, losses
 from fcn_jax.reports import live
 from fcn_jax.runs import config as config_lib
 from fcn_jax.runs import run as run_lib
@@ -43,10 +43,18 @@ from fcn_jax.training.input import make_loader
 from fcn_jax.training.optimizers import make_solver
 from fcn_jax.training.progress import Stopping
 from fcn_jax.training.start import about, check_resumed, network
-from fcn_jax.training.step import Stepper, Training, TrainState, make_loss
+from fcn_jax.training.step import (
+  Stepper,
+  Training,
+  TrainState,
+  make_loss,
+  make_training,
+)
 from fcn_jax.weights import checkpoints
 
 _log = logging.getLogger(__name__)
+
+EMA = "ema"  # folder of a workdir: a model directory of the averaged weights
 
 _LOOKED_AT = 100_000  # steps whose learning rates are compared
 
@@ -84,6 +92,7 @@ def train_and_evaluate(
     config: see the files in configs/.
     workdir: where checkpoints, metrics.jsonl, tensorboard/, config.json,
       receipt.txt, report.html and what it is drawn from go; made if absent.
+      With config.ema_decay also ema/, a model directory of averaged weights.
       Of a classifier also classifier.caffemodel and classes.txt, at its end.
     extend: whether a run may be made longer where its learning rate depends on
       the duration; the schedule is laid over the new one then.
@@ -109,6 +118,8 @@ def train_and_evaluate(
     run = _Run(config, folder, dataset)
     run.check_duration(before, extend)
     saved = checkpoints.Checkpoints(folder, config.keep_latest)
+    if config.ema_decay:
+      run.averages = checkpoints.Checkpoints(folder / EMA, config.keep_latest)
     with Stopping() as stop:
       outcome = run(saved, stop)
     if dataset.square and outcome.stopped_by is None:
@@ -172,6 +183,8 @@ class _Run:
     self.log_every = every(config.log_every)
     self.about = about(config, data)
     self.layers = self.about.declaration()
+    self.learned = optimizers.learned(self.layers, config.freeze)
+    self.averages: checkpoints.Checkpoints | None = None
     memory.check_fits(self.layers, config, self.loader.canvases)
     if data.square:
       geometry.check_classifier(self.layers, len(data.class_names))
@@ -181,6 +194,9 @@ class _Run:
       )
     # What the best checkpoint is chosen by.
     self.measure = run_lib.measure(config_lib.flat(config.to_dict()))
+    losses.check_auxiliary(
+      self.layers, config.loss.auxiliary.to_dict(), len(data.class_names)
+    )
     self.loss = make_loss(config, data)
     self.evaluator = Evaluator(
       data,
@@ -225,6 +241,7 @@ class _Run:
       for drawn in _chain_end(self.loader.steps(step, self.total)):
         last = drawn is None
         due = step % self.validate_every == 0 or last
+        enough = False
         if due or step % self.checkpoint_every == 0 or stop():
           shown.flush()
           began = time.monotonic()
@@ -234,16 +251,17 @@ class _Run:
             evaluation = self._validate(
               state, training, writer, step, stop, keep
             )
-          self._save(saved, state, step, writer)
+          self._save(saved, training, state, step, writer)
           if unscored and evaluation:
             report.validated(step, evaluation)
+          enough = not last and self._enough(writer)
           shown.leave_out(time.monotonic() - began)
-        if last or stop():
+        if last or enough or stop():
           break
         state, each = stepper(state, drawn)
         step += 1
         shown.step(step, drawn, each)
-      finished = step == self.total and step in writer.validations
+      finished = (last or enough) and step in writer.validations
       report.end(step, not finished)
     if finished:
       title = METRICS[self.measure].title
@@ -337,7 +355,9 @@ class _Run:
 
   def _check_room(self, state: TrainState) -> None:
     """Raises DataError: the disk has no room for the next checkpoint."""
-    need = checkpoints.room_needed(state.params, state.frozen, state.opt_state)
+    need = checkpoints.room_needed(
+      state.params, state.frozen, state.opt_state, state.ema, state.ema
+    )
     free = shutil.disk_usage(self.folder).free
     if free < need:
       raise DataError(
@@ -383,7 +403,7 @@ class _Run:
       check_resumed(self.about, stored, self.folder)
       _log.info("resuming from step %d of %s", start, self.folder)
       net = models.build(self.layers, self.config.precision)
-    graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
+    graphdef, params, frozen = nnx.split(net, self.learned, ...)
     solver, self.schedule = make_solver(
       self.config,
       self.layers,
@@ -395,13 +415,37 @@ class _Run:
     frozen = devices.replicate(frozen, self.mesh)
     step = devices.replicate(jnp.zeros((), jnp.int32), self.mesh)
     opt_state = devices.replicate(solver.init(params), self.mesh)
+    ema = jax.tree.map(jnp.copy, params) if self.config.ema_decay else None
     if start is not None:
-      params, frozen, (step, opt_state) = saved.restore(
-        start, params, frozen, (step, opt_state)
+      *whole, (step, opt_state, ema) = saved.restore(
+        start,
+        *_as_stored(graphdef, params, frozen),
+        (step, opt_state, ema),
       )
-    key = jax.random.key(self.config.seed)
-    training = Training(graphdef, solver, self.loss, key)
-    return TrainState(step, params, frozen, opt_state), training
+      _, params, frozen = nnx.split(
+        nnx.merge(graphdef, *whole), self.learned, ...
+      )
+    training = make_training(
+      self.config, self.layers, graphdef, solver, self.loss
+    )
+    return TrainState(step, params, frozen, opt_state, ema), training
+
+  def _enough(self, writer: Writer) -> bool:
+    """Whether the last config.patience validations were no better ones."""
+    patience, records = self.config.patience, writer.validations
+    if not patience or not records:
+      return False
+    steps = sorted(records)
+    scores = [run_lib.score(records[step], self.measure) for step in steps]
+    best = scores.index(max(scores))
+    if len(steps) - 1 - best < patience:
+      return False
+    _log.info(
+      "%d validations since step %d were no better: the run ends",
+      len(steps) - 1 - best,
+      steps[best],
+    )
+    return True
 
   def _plan(self) -> progress.Plan:
     return progress.Plan(
@@ -445,6 +489,14 @@ class _Run:
     figures = evaluation.figures()
     if step > 0 and evaluation.collapsed_to:
       figures["collapsed_to"] = evaluation.collapsed_to
+    if state.ema is not None:
+      averaged = self.evaluator(
+        training.graphdef, state.ema, state.frozen, stop=stop
+      )
+      if averaged is None:
+        return None
+      figures["ema"] = averaged.scores | {"loss": averaged.loss}
+      _log.info("step %d: averaged weights: %s", step, averaged.summary())
     figures["seconds"] = time.monotonic() - began
     writer.write(step, "val", figures)
     said = evaluation.summary()
@@ -465,20 +517,34 @@ class _Run:
       )
     return evaluation
 
-  def _save(self, saved, state: TrainState, step: int, writer: Writer) -> None:
+  def _save(self, saved, training, state, step: int, writer: Writer) -> None:
     if not _all_finite(state.params):
       raise progress.NotFinite(
         f"step {step}: a parameter is NaN or infinite. {progress.ADVICE} "
         f"The last good checkpoint is step {saved.latest}."
       )
+    scores = writer.validations.get(step, {})
+    graphdef = training.graphdef
     saved.save(
       step,
-      state.params,
-      state.frozen,
+      *_as_stored(graphdef, state.params, state.frozen),
       self.about,
-      (state.step, state.opt_state),
-      writer.validations.get(step, {}).get(self.measure),
+      (state.step, state.opt_state, state.ema),
+      scores.get(self.measure),
     )
+    if self.averages:
+      self.averages.save(
+        step,
+        *_as_stored(graphdef, state.ema, state.frozen),
+        self.about,
+        mean_iu=scores.get("ema", {}).get(self.measure),
+      )
+
+
+def _as_stored(graphdef, params, frozen) -> tuple[Any, Any]:
+  """Parameters and fixed arrays as a checkpoint has them, whatever learns."""
+  net = nnx.merge(graphdef, params, frozen)
+  return nnx.split(net, nnx.Param, ...)[1:]
 
 
 @jax.jit
@@ -491,8 +557,9 @@ def _all_finite(params):
 def _lengths(config, data: Dataset) -> np.ndarray:
   """Every height and width that the network may see, augmented or not."""
   stored = data.sizes(config.data.train_split)
-  shortest = np.maximum(stored - 2 * config.data.random_crop, 1)
-  longest = largest_sizes(input.augmentations(config, data), stored)
+  changes = input.augmentations(config, data)
+  shortest = smallest_sizes(changes, stored)
+  longest = largest_sizes(changes, stored)
   both = np.stack([shortest, longest], axis=-1).reshape(-1, 2)
   cut = [np.arange(a, b + 1) for a, b in np.unique(both, axis=0)]
   return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])

@@ -49,7 +49,7 @@ class MemoryNeed:
     canvas: (height, width) of the images.
     part_size: images that go through the network at once.
     parameters: learned ones and fixed ones.
-    history: of the solver (momentum).
+    history: of the solver (momentum), and averaged parameters.
     gradients: their sum over the parts of a batch; 0 where it is one part.
     batch: images and labels.
     temporary: activations, gradients and workspaces, as XLA has planned them.
@@ -129,7 +129,7 @@ def of_stepper(
   copies = mesh.size if on_cpu else 1
   learned = _bytes(state.params)
   parameters = learned + _bytes(state.frozen)
-  history = _bytes(state.opt_state)
+  history = _bytes((state.opt_state, state.ema))
   return MemoryNeed(
     canvas=canvas,
     part_size=part_size,

@@ -6,15 +6,17 @@ schedule is the recipe's field `lr_gamma`, an option `momentum` of an optimizer
 is its field `momentum`.
 """
 
+import fnmatch
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import nnx
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
@@ -209,25 +211,96 @@ class Multipliers(NamedTuple):
   decay: Any
 
 
-def multipliers(layers: d.Layers, params: Any) -> Multipliers:
+def multipliers(
+  layers: d.Layers,
+  params: Any,
+  lr: Mapping[str, float] | None = None,
+  decay: Mapping[str, float] | None = None,
+) -> Multipliers:
   """lr_mult and decay_mult of every parameter, from the declaration.
 
   Args:
     layers: the declaration.
     params: a tree whose paths begin (name of the layer, name of its array).
+    lr, decay: factors by patterns of layers, as 'conv*'. Those of all patterns
+      that a layer has are multiplied with the declaration's.
+
+  Raises:
+    ValueError: a pattern that no layer with parameters has.
   """
   weights = d.weights(layers)
+  for field, patterns in (("lr_mult", lr), ("decay_mult", decay)):
+    matching(patterns or {}, weights, field)
 
-  def of(path, field):
-    keys = [str(getattr(key, "key", getattr(key, "name", key))) for key in path]
-    return float(getattr(weights[keys[0]][keys[1]], field))
-
-  def tree(field):
-    return jax.tree_util.tree_map_with_path(
-      lambda path, _: of(path, field), params
+  def of(path, field, factors):
+    layer, array = path_of(path)
+    return math.prod(
+      (
+        float(getattr(weights[layer][array], field)),
+        *(x for p, x in factors.items() if fnmatch.fnmatchcase(layer, p)),
+      )
     )
 
-  return Multipliers(tree("lr_mult"), tree("decay_mult"))
+  def tree(field, factors):
+    return jax.tree_util.tree_map_with_path(
+      lambda path, _: of(path, field, factors or {}), params
+    )
+
+  return Multipliers(tree("lr_mult", lr), tree("decay_mult", decay))
+
+
+def path_of(path: Iterable[Any]) -> tuple[str, str]:
+  """The layer and the array of a parameter, by its path in a tree."""
+  layer, array, *_ = (
+    str(getattr(key, "key", getattr(key, "name", key))) for key in path
+  )
+  return layer, array
+
+
+def matching(
+  patterns: Iterable[str], names: Iterable[str], field: str
+) -> set[str]:
+  """Those of the names that one of the patterns has, as 'conv*'.
+
+  Raises:
+    ValueError: a pattern without a name; `field` of the recipe has it.
+  """
+  found, names = set(), list(names)
+  for pattern in patterns:
+    there = fnmatch.filter(names, pattern)
+    if not there:
+      raise ValueError(
+        f"config.{field}: no layer is called {pattern!r}; there is "
+        f"{', '.join(names)}"
+      )
+    found.update(there)
+  return found
+
+
+def learned(
+  layers: d.Layers, freeze: Iterable[str] = ()
+) -> Callable[[Any, Any], bool]:
+  """A filter of nnx.split: what is learned of a network.
+
+  Args:
+    layers: the declaration.
+    freeze: patterns of layers that stay as they are, as 'conv1*'.
+
+  Raises:
+    ValueError: a pattern without a layer, or nothing is left to be learned.
+  """
+  weights = d.weights(layers)
+  frozen = matching(freeze, weights, "freeze")
+  there = {
+    name
+    for name, arrays in weights.items()
+    if any(weight.fixed is None for weight in arrays.values())
+  }
+  if there <= frozen:
+    raise ValueError("config.freeze: nothing is left to be learned")
+  return lambda path, value: (
+    isinstance(value, nnx.Param) and path_of(path)[0] not in frozen
+  )
 
 
 class SolverState(NamedTuple):
@@ -313,33 +386,103 @@ def adamw(
     weight_decay: wd.
     clip_gradients: largest L2 norm of the sum; 0: no clipping.
   """
+  return optax.chain(
+    *_mean(images, clip_gradients),
+    optax.scale_by_adam(b1, b2, eps),
+    _decayed(weight_decay, multipliers),
+    _multiplied(multipliers),
+    optax.scale_by_learning_rate(schedule),
+  )
 
-  def decay(updates, params):
-    return jax.tree.map(
+
+def adam(
+  schedule: Schedule,
+  multipliers: Multipliers,
+  images: int,
+  *,
+  b1: float = 0.9,
+  b2: float = 0.999,
+  eps: float = 1e-8,
+  weight_decay: float = 0.0,
+  clip_gradients: float = 0.0,
+) -> optax.GradientTransformation:
+  """Adam: w -= lr lr_mult adam(g + wd decay_mult w), Kingma and Ba, ICLR 2015.
+
+  Args: as those of `adamw`; the decay is part of the gradient.
+  """
+  return optax.chain(
+    *_mean(images, clip_gradients),
+    _decayed(weight_decay, multipliers),
+    optax.scale_by_adam(b1, b2, eps),
+    _multiplied(multipliers),
+    optax.scale_by_learning_rate(schedule),
+  )
+
+
+def sgd(
+  schedule: Schedule,
+  multipliers: Multipliers,
+  images: int,
+  *,
+  momentum: float = 0.9,
+  nesterov: bool = False,
+  weight_decay: float = 0.0,
+  clip_gradients: float = 0.0,
+) -> optax.GradientTransformation:
+  """optax's SGD: v = m v + g + wd decay_mult w;  w -= lr lr_mult v.
+
+  `caffe_sgd` has the rate inside v, so that the two differ where it changes.
+
+  Args:
+    schedule: updates made to learning rate.
+    multipliers: of each parameter.
+    images: whose gradients are added up in an update.
+    momentum: m, at least 0 and below 1.
+    nesterov: look ahead, as Nesterov does.
+    weight_decay: wd.
+    clip_gradients: largest L2 norm of the sum; 0: no clipping.
+  """
+  return optax.chain(
+    *_mean(images, clip_gradients),
+    _decayed(weight_decay, multipliers),
+    optax.trace(momentum, nesterov),
+    _multiplied(multipliers),
+    optax.scale_by_learning_rate(schedule),
+  )
+
+
+def _mean(
+  images: int, clip_gradients: float
+) -> tuple[optax.GradientTransformation, ...]:
+  """The sum over images, clipped and divided by their number."""
+  clip = optax.clip_by_global_norm(clip_gradients)
+  return clip if clip_gradients else optax.identity(), optax.scale(1 / images)
+
+
+def _decayed(
+  weight_decay: float, multipliers: Multipliers
+) -> optax.GradientTransformation:
+  return optax.stateless(
+    lambda updates, params: jax.tree.map(
       lambda u, w, mult: u + (weight_decay * mult) * w,
       updates,
       params,
       multipliers.decay,
     )
+  )
 
-  def multiply(updates, params):
-    del params
-    return jax.tree.map(jnp.multiply, updates, multipliers.lr)
 
-  clip = optax.clip_by_global_norm(clip_gradients)
-  return optax.chain(
-    clip if clip_gradients else optax.identity(),
-    optax.scale(1 / images),
-    optax.scale_by_adam(b1, b2, eps),
-    optax.stateless(decay),
-    optax.stateless(multiply),
-    optax.scale_by_learning_rate(schedule),
+def _multiplied(multipliers: Multipliers) -> optax.GradientTransformation:
+  return optax.stateless(
+    lambda updates, params: jax.tree.map(jnp.multiply, updates, multipliers.lr)
   )
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
   "caffe_sgd": caffe_sgd,
   "adamw": adamw,
+  "adam": adam,
+  "sgd": sgd,
 }
 
 
@@ -380,7 +523,9 @@ def make_solver(
   function = choose(OPTIMIZERS, config.optimizer, "optimizer")
   solver = function(
     schedule,
-    multipliers(layers, params),
+    multipliers(
+      layers, params, config.lr_mult.to_dict(), config.decay_mult.to_dict()
+    ),
     images_per_update(config),
     **{name: plain(config[name]) for name in options_of(function)},
   )

@@ -31,6 +31,9 @@ _MOST_IMAGES = 1 << 16  # in an update, or in a part of one
 _LONGEST_SIDE = 1 << 16
 _MOST_THREADS = 1024
 
+# Fields that hold a number for each of some names.
+_BY_NAME = ("loss.terms", "loss.auxiliary", "lr_mult", "decay_mult")
+
 # Augmentations that have a field of their own.
 _OWN_FIELDS = ("mirror", "random_crop")
 
@@ -95,6 +98,9 @@ def default_recipe(
   config.data.train_split = "train"
   config.data.val_split = "val"
   config.data.order = "shuffle"  # or sequential, with_replacement
+  config.data.repeat_threshold = 0.0  # share of images below which one repeats
+  config.data.repeat_factors = ()  # or how often, one number a class
+  config.data.images_per_class = 0  # an epoch draws so many of every class
   config.data.mirror = False  # flip half of the images left to right
   config.data.random_crop = 0  # most pixels cut off each side, at random
   config.data.augment = tuple(augment)  # after these two, in this order
@@ -111,6 +117,8 @@ def default_recipe(
   config.accumulation_steps = 1  # so many batches in an update
   config.duration = "30 epochs"  # or steps
   config.loss = ConfigDict({"name": loss} | options_of(LOSSES[loss]))
+  config.loss.terms = {}  # weights by name, of a sum in its place
+  config.loss.auxiliary = {}  # weights by layer, of the loss of its scores
 
   config.base_lr = 1e-4
   config.lr_policy = lr_policy
@@ -124,8 +132,14 @@ def default_recipe(
       config[f"lr_{name}"] = default
   config.optimizer = optimizer
   config.update(options_of(OPTIMIZERS[optimizer]))
+  config.lr_mult = {}  # factors by pattern of layers, as {"conv*": 0.1}
+  config.decay_mult = {}
+  config.freeze = ()  # patterns of layers that are not learned
+  config.ema_decay = 0.0  # of a moving average of the weights; 0: none
+  config.remat = ()  # patterns of layers computed again for the gradient
 
   config.validate_every = "1 epoch"
+  config.patience = 0  # validations without a better one that end a run; 0: all
   config.checkpoint_every = "1 epoch"
   config.keep_latest = 2  # the best by mean IoU is kept besides
   config.log_every = "20 steps"
@@ -184,6 +198,12 @@ def check(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
   others = _options_of_others(whole)
   problems, values = [], {}
   for name, value in given.items():
+    table, _, _ = name.rpartition(".")
+    if table in _BY_NAME:
+      if not _fits(value, (float,)):
+        problems.append(f"{name} = {value!r}: must be a float")
+      values[name] = value
+      continue
     if name not in types:
       problems += _stranger(name, value, others)
       continue
@@ -328,12 +348,33 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
     ("b1", "at least 0 and below 1", lambda x: 0 <= x < 1),
     ("b2", "at least 0 and below 1", lambda x: 0 <= x < 1),
     ("weight_decay", "at least 0", lambda x: x >= 0),
+    ("patience", "at least 0", lambda x: x >= 0),
+    ("ema_decay", "at least 0 and below 1", lambda x: 0 <= x < 1),
+    (
+      "data.repeat_threshold",
+      "at least 0 and at most 1",
+      lambda x: 0 <= x <= 1,
+    ),
+    ("data.images_per_class", *_within(0, _MOST_IMAGES)),
     ("clip_gradients", "at least 0", lambda x: x >= 0),
   ):
     if name in fields and not (
       holds(fields[name]) and math.isfinite(fields[name])
     ):
       yield f"{name} = {fields[name]}: must be {wanted}"
+  for name, value in fields.items():
+    if name.rpartition(".")[0] in _BY_NAME and not 0 <= value < math.inf:
+      yield f"{name} = {value}: must be at least 0"
+  terms = [n for n in fields if n.startswith("loss.terms.")]
+  for name in terms:
+    if name.removeprefix("loss.terms.") not in LOSSES:
+      yield f"{name}: there is {', '.join(LOSSES)}"
+  if terms and f"loss.terms.{fields['loss.name']}" not in terms:
+    yield (
+      f"loss.terms: {fields['loss.name']}, which loss.name names, is not among "
+      "them; it is what people see, and its options are fields"
+    )
+  yield from _impossible_draws(fields)
   images = fields["batch_size"] * fields["accumulation_steps"]
   if (
     images
@@ -378,3 +419,19 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
       "data.batching = 'by_canvas' draws without replacement: set data.order "
       "to 'shuffle', or data.batching to 'as_drawn'"
     )
+
+
+def _impossible_draws(fields: Mapping[str, Any]) -> Iterator[str]:
+  """A line for each way of drawing that does not go with another."""
+  ways = ("repeat_threshold", "repeat_factors", "images_per_class")
+  chosen = [f"data.{name}" for name in ways if fields[f"data.{name}"]]
+  if len(chosen) > 1:
+    yield f"{' and '.join(chosen)}: give one of them"
+  if chosen and fields["data.order"] == "sequential":
+    yield f"{chosen[0]}: set data.order to 'shuffle' or 'with_replacement'"
+  if chosen and fields["data.batching"] == "by_canvas":
+    yield f"{chosen[0]}: set data.batching to 'as_drawn'"
+  if fields["data.images_per_class"] and fields["data.order"] != "shuffle":
+    yield "data.images_per_class: set data.order to 'shuffle'"
+  if not all(x >= 0 for x in fields["data.repeat_factors"]):
+    yield f"data.repeat_factors = {fields['data.repeat_factors']}: at least 0"

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.struct
@@ -17,8 +17,15 @@ from ml_collections import ConfigDict
 
 from fcn_jax import devices
 from fcn_jax.data import Dataset, pipeline, statistics
-from fcn_jax.models.losses import LOSSES, Loss, image_sums
+from fcn_jax.models import layers as d
+from fcn_jax.models.losses import (
+  LOSSES,
+  Loss,
+  losses_of_images,
+  weighted_sum,
+)
 from fcn_jax.models.options import choose, options_of, plain
+from fcn_jax.training import optimizers
 
 _log = logging.getLogger(__name__)
 
@@ -32,14 +39,16 @@ class TrainState:
   Attributes:
     step: updates made; int32 [].
     params: learned; nnx State.
-    frozen: the bilinear kernels; nnx State.
+    frozen: the bilinear kernels, and what the recipe freezes; nnx State.
     opt_state: of the solver.
+    ema: the moving average of `params`; None: there is none.
   """
 
   step: Any
   params: Any
   frozen: Any
   opt_state: Any
+  ema: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +61,19 @@ class Training:
     loss: what is minimised, see `models.losses`.
     dropout_key: each image's dropout is drawn from it, the step and the
       image's place in the batch.
+    auxiliary: weights of the loss of other layers' scores, by their names.
+    kept: names of the layers whose values are kept for the gradient, see
+      `kept_layers`; None: XLA and JAX keep what the gradient needs.
+    ema_decay: of the moving average, if the state has one.
   """
 
   graphdef: Any
   solver: optax.GradientTransformation
   loss: Loss
   dropout_key: Any
+  auxiliary: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  kept: tuple[str, ...] | None = None
+  ema_decay: float = 0.0
 
   def gradients(
     self, params, frozen, step: Int[Array, ""], batch: pipeline.Part
@@ -73,13 +89,20 @@ class Training:
 
     def loss_fn(params):
       net = nnx.merge(self.graphdef, params, frozen)
-      sums = image_sums(
-        self.loss, net, batch.image, batch.label, batch.extent, keys
+      each, shown = losses_of_images(
+        self.loss,
+        net,
+        batch.image,
+        batch.label,
+        batch.extent,
+        keys,
+        self.auxiliary,
       )
-      each = self.loss.image(sums)
-      shown = jnp.where(jnp.isfinite(each), self.loss.shown(sums), each)
-      return each.sum(), shown
+      return each.sum(), jnp.where(jnp.isfinite(each), shown, each)
 
+    if self.kept is not None:
+      policy = jax.checkpoint_policies.save_only_these_names(*self.kept)
+      loss_fn = jax.checkpoint(loss_fn, policy=policy)
     return jax.grad(loss_fn, has_aux=True)(params)
 
   def accumulate(self, total, params, frozen, step, batch):
@@ -88,14 +111,22 @@ class Training:
     return jax.tree.map(jnp.add, total, grads), each
 
   def update(self, state: TrainState, grads) -> TrainState:
-    """One step of the solver."""
+    """One step of the solver, and of the moving average.
+
+    The average is ema_decay of itself and the rest of the new parameters; of
+    step n (from 1) at most n / (9 + n) of itself, so that it soon forgets where
+    the run began.
+    """
     updates, opt_state = self.solver.update(
       grads, state.opt_state, state.params
     )
+    params, ema = optax.apply_updates(state.params, updates), state.ema
+    if ema is not None:
+      made = state.step.astype(jnp.float32) + 1
+      decay = jnp.minimum(self.ema_decay, made / (9 + made))
+      ema = jax.tree.map(lambda a, w: decay * a + (1 - decay) * w, ema, params)
     return state.replace(
-      step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
-      opt_state=opt_state,
+      step=state.step + 1, params=params, opt_state=opt_state, ema=ema
     )
 
   def train_step(
@@ -173,13 +204,75 @@ def make_loss(config: ConfigDict, data: Dataset) -> Loss:
   Raises:
     ValueError: class weights that are not one number a class.
   """
-  function = choose(LOSSES, config.loss.name, "loss.name")
+  chosen = config.loss.name
+  function = choose(LOSSES, chosen, "loss.name")
   options = {name: plain(config.loss[name]) for name in options_of(function)}
   if "class_weights" in options:
     options["class_weights"] = _class_weights(
       options["class_weights"], data, config.data.train_split
     )
-  return function(**options)
+  loss, terms = function(**options), config.loss.get("terms", {})
+  if not terms:
+    return loss
+  return weighted_sum(
+    {
+      name: (weight, loss if name == chosen else LOSSES[name]())
+      for name, weight in terms.items()
+    },
+    shown=chosen,
+  )
+
+
+def make_training(
+  config: ConfigDict,
+  layers: d.Layers,
+  graphdef: Any,
+  solver: optax.GradientTransformation,
+  loss: Loss,
+) -> Training:
+  """The functions of a recipe.
+
+  Args:
+    config: the recipe.
+    layers: the declaration of the network.
+    graphdef: of the network.
+    solver, loss: of the recipe.
+
+  Raises:
+    ValueError: config.remat names no layer.
+  """
+  return Training(
+    graphdef,
+    solver,
+    loss,
+    jax.random.key(config.seed),
+    config.loss.auxiliary.to_dict(),
+    kept_layers(layers, config.remat),
+    config.ema_decay,
+  )
+
+
+def kept_layers(
+  layers: d.Layers, patterns: Sequence[str]
+) -> tuple[str, ...] | None:
+  """Names of the layers whose values are kept between forward and backward.
+
+  Of the others they are computed once more for the gradient, from those kept
+  below: less memory, more time, the same numbers.
+
+  Args:
+    layers: the declaration.
+    patterns: of the layers whose values are not kept; none: nothing is computed
+      twice, and None is returned.
+
+  Raises:
+    ValueError: a pattern that no layer has.
+  """
+  if not patterns:
+    return None
+  names = [layer.name for layer in layers]
+  forgotten = optimizers.matching(patterns, names, "remat")
+  return tuple(name for name in names if name not in forgotten)
 
 
 def shown_loss(config: Mapping[str, Any]) -> Loss:

@@ -1,5 +1,6 @@
 """fcn_jax.benchmark and scripts/benchmark.py."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,7 +9,7 @@ import pytest
 import run_scripts
 
 from fcn_jax import models
-from fcn_jax.benchmark import compute, files, memory
+from fcn_jax.benchmark import compute, files, memory, rows, scaling, startup
 from fcn_jax.benchmark.machine import Timing, measured, take_turns
 from fcn_jax.data.canvases import assign
 
@@ -135,3 +136,51 @@ def test_mistakes_get_one_sentence():
   assert "--what=speed: there is" in strange
   assert "--peers=caffe: there is" in peer
   assert "--size=375: write it as 375x500" in size
+
+
+def test_classifiers_and_other_widths():
+  setting = rows.Setting(width=0.02, size=(30, 40)).of_classifier()
+  assert (setting.model, setting.sides, setting.batch) == (
+    "alexnet",
+    "227x227",
+    16,
+  )
+  given = dataclasses.replace(setting, batch=2, width=0.02).part()
+  assert given.label.shape == (2, 1, 1)
+  assert given.image.shape == (2, 227, 227, 3)
+  with pytest.raises(ValueError, match="of width 1"):
+    rows.Setting(width=0.25).torch("step")
+
+
+def test_compiling_is_timed_without_the_cache():
+  setting = rows.Setting(width=0.02, size=(30, 40))
+  found = startup.measure_compiling(setting)
+  assert [row["name"] for row in found] == [
+    "forward, traced",
+    "forward, compiled",
+    "step, traced",
+    "step, compiled",
+  ]
+  assert all(row["seconds"] > 0 for row in found)
+  assert jax.config.jax_enable_compilation_cache
+
+
+def test_scaling_is_told_by_operation(monkeypatch):
+  monkeypatch.setattr(scaling, "_BATCHES", (1, 2))
+  monkeypatch.setattr(scaling, "_SIDES", (30,))
+  monkeypatch.setattr(scaling, "_CLASSES", (2,))
+  setting = rows.Setting(width=0.02, size=(30, 40))
+  found = list(scaling.measure(setting))
+  names = ("batch 1", "batch 2"), ("30 x 30 pixels",), ("2 classes",)
+  assert [row["name"] for row in found] == [
+    f"{work}, {name}"
+    for group in names
+    for work in ("forward", "step")
+    for name in group
+  ]
+  alone, two = found[:2]
+  assert min(alone["times_best"], two["times_best"]) == 1
+  of_two = two["seconds"] / 2
+  assert alone["times_best"] / two["times_best"] == pytest.approx(
+    alone["seconds"] / of_two
+  )

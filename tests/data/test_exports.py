@@ -5,13 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from small_data import label, photo, voc_files, write
+from small_data import photo, voc_files, write
 
 from fcn_jax.data import exports
-from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.files import File
 from fcn_jax.data.formats import voc
-from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError
 
 ROOT = "VOCdevkit/VOC2012/"
@@ -45,25 +43,6 @@ def tree(tmp_path):
     ROOT + "Annotations/c.xml": annotation(("dog", 1, 1, 2, 2, 0)),
   }
   return voc.open_tree(devkit=str(write(tmp_path / "voc", files)))
-
-
-def test_folders_as_digits_makes_them(tree, tmp_path):
-  splits, _ = voc.find_pairs(tree)
-  found = exports.folder_exports(splits, LabelReader(), voc_palette())
-  assert exports.write_exports(tmp_path / "out", found) == 6
-  names = {
-    path.relative_to(tmp_path / "out").as_posix()
-    for path in (tmp_path / "out").rglob("*.*")
-  }
-  assert names == {
-    *("train/images/a.jpg", "train/images/b.jpg", "val/images/c.jpg"),
-    *("train/labels/a.png", "train/labels/b.png", "val/labels/c.png"),
-  }
-  assert (tmp_path / "out/train/images/a.jpg").read_bytes() == photo(1)
-  with Image.open(tmp_path / "out/val/labels/c.png") as image:
-    assert image.mode == "P"
-    assert np.unique(image).tolist() == [0, 20]
-    assert image.convert("RGB").getpixel((1, 0)) == (0, 64, 128)
 
 
 def test_crop_bounds_by_hand():
@@ -167,11 +146,3 @@ def test_a_failed_export_takes_its_files_away(tmp_path):
   with pytest.raises(KeyboardInterrupt):
     exports.write_exports(tmp_path, found)
   assert [p.name for p in sorted(tmp_path.rglob("*"))] == ["keep", "old"]
-
-
-def test_label_helper_is_paletted_index(tmp_path):
-  write(tmp_path, {"a.png": label(0, 3)})
-  make = exports._Paletted(
-    File("a.png", str(tmp_path / "a.png")), LabelReader(), voc_palette()
-  )
-  assert np.unique(Image.open(io.BytesIO(make()))).tolist() == [0, 3]

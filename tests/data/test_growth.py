@@ -10,13 +10,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import tool_files
 from made_up_dataset import MadeUpDataset
 from small_data import label, photo, write
 
 from fcn_jax.data import classes
 from fcn_jax.data.checks import check_splits
 from fcn_jax.data.files import File, Pair, list_tar
-from fcn_jax.data.formats import Folder, Voc
+from fcn_jax.data.formats import FORMATS, Folder, Format, Voc
 from fcn_jax.data.prepare import Output, prepare_dataset, unique_ids
 from fcn_jax.data.statistics import SplitStatistics
 from fcn_jax.reports import dataset as dataset_page
@@ -135,7 +136,40 @@ def voc_tree(root, images: int) -> Voc:
   return Voc(devkit=str(root))
 
 
-@pytest.mark.parametrize("make", [voc_tree, folders])
+def coco_tree(root, images: int) -> Format:
+  names = {i: f"{i}.jpg" for i in range(images)}
+  square = {"category_id": 3, "segmentation": [[1, 1, 4, 1, 4, 4]]}
+  text = tool_files.coco(names, *[{"image_id": i, **square} for i in names])
+  write(root, dict.fromkeys(names.values(), b"") | {"all.json": text})
+  return FORMATS["coco"](train_images=str(root), val_percent=10.0)
+
+
+def labelme_tree(root, images: int) -> Format:
+  one = tool_files.shape("car", [[0, 0], [1, 0], [1, 1]])
+  for i in range(images):
+    write(root, {f"{i}.jpg": b"", f"{i}.json": tool_files.labelme("x", one)})
+  return FORMATS["labelme"](train_images=str(root), val_percent=10.0)
+
+
+def cvat_tree(root, images: int) -> Format:
+  names = [f"{i}.jpg" for i in range(images)]
+  xml = tool_files.cvat_xml(
+    *[tool_files.cvat_image(0, name, tool_files.CVAT_CAR) for name in names]
+  )
+  write(root, dict.fromkeys(names, b"") | {"annotations.xml": xml})
+  return FORMATS["cvat"](archive=str(root), val_percent=10.0)
+
+
+def masks_tree(root, images: int) -> Format:
+  for i in range(images):
+    write(root, {f"i/{i}.jpg": b"", f"m/car/{i}.png": b"", f"m/b/{i}.png": b""})
+  flags = {"train_images": str(root / "i"), "train_labels": str(root / "m")}
+  return FORMATS["masks"](**flags, val_percent=10.0)
+
+
+@pytest.mark.parametrize(
+  "make", [voc_tree, folders, coco_tree, labelme_tree, cvat_tree, masks_tree]
+)
 def test_finding_many_images(tmp_path, make):
   few, many = (
     calls(make(tmp_path / str(images), images).find) for images in (50, 200)

@@ -16,7 +16,7 @@ from fcn_jax.data.augment import (
   random_crop,
 )
 from fcn_jax.data.canvases import assign, choose_canvases
-from fcn_jax.data.sampling import Sampler
+from fcn_jax.data.sampling import Sampler, highest_factors, repeat_factors
 
 
 def sample(height: int, width: int, seed: int = 0) -> Sample:
@@ -163,6 +163,60 @@ def test_the_orders_stay_what_they_are():
   assert shuffled == [2, 4, 3, 0, 1, 1, 4, 3, 0, 2]
   replaced = order_of(Sampler(5, 5, "with_replacement", seed=0), 2)
   assert replaced == [0, 2, 4, 3, 3, 1, 0, 0, 4, 0]
+
+
+def test_images_repeat_as_often_as_their_factors_say():
+  """0.5, 1, 2 and 2.5: six draws an epoch, each rounded down or up."""
+  sampler = Sampler(4, 2, "shuffle", seed=3, factors=(0.5, 1.0, 2.0, 2.5))
+  assert (sampler.draws_per_epoch, sampler.steps_per_epoch) == (6, 3)
+  drawn = np.array(order_of(sampler, 3 * 60)).reshape(60, 6)
+  counts = np.stack([np.bincount(epoch, minlength=4) for epoch in drawn])
+  assert set(counts[:, 0]) == {0, 1}
+  assert (counts[:, 1:3] == [1, 2]).all()
+  assert set(counts[:, 3]) == {2, 3}
+  assert 18 < counts[:, 0].sum() < 42  # 30 on average
+  assert (drawn != np.sort(drawn)).any()
+
+
+def test_factors_are_probabilities_with_replacement():
+  sampler = Sampler(3, 4, "with_replacement", seed=1, factors=(0.0, 1.0, 3.0))
+  counts = np.bincount(order_of(sampler, 500), minlength=3)
+  assert counts[0] == 0
+  assert counts[2] / counts.sum() == pytest.approx(0.75, abs=0.03)
+  assert sampler.indices(7) == Sampler(
+    3, 4, "with_replacement", seed=1, factors=(0.0, 1.0, 3.0)
+  ).indices(7)
+  with pytest.raises(ValueError, match="all repeat factors are 0"):
+    Sampler(2, 1, "shuffle", 0, factors=(0.0, 0.0))
+
+
+def test_every_class_has_its_images_in_an_epoch():
+  """Two of each of three classes; image 3 is the only one of its class."""
+  groups = ((0, 1, 2), (3,), (1, 2, 3, 4))
+  sampler = Sampler(5, 3, "shuffle", seed=2, groups=groups, images_per_group=2)
+  assert (sampler.draws_per_epoch, sampler.steps_per_epoch) == (6, 2)
+  drawn = np.array(order_of(sampler, 24)).reshape(12, 6)
+  for epoch in drawn:
+    rest = list(epoch)
+    rest.remove(3)
+    rest.remove(3)
+    assert set(rest) <= {0, 1, 2, 3, 4}
+  # 24 draws of each class: each of the first is drawn 8 times, and so on.
+  counts = np.bincount(drawn.ravel(), minlength=5)
+  assert counts.tolist() == [8, 8 + 6, 8 + 6, 24 + 6, 6]
+
+
+def test_repeat_factors_by_hand():
+  """Classes in 4, 1 and 0 of 4 images; 1/4 is a quarter of the threshold 1."""
+  there = np.array(
+    [[1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]], bool
+  )[:4]
+  assert repeat_factors(there, 1.0).tolist() == [2, 1, 1, 1]
+  assert repeat_factors(there, 0.2).tolist() == [1, 1, 1, 1]
+  nothing = np.zeros((1, 3), bool)
+  factors = np.array([0.0, 3.0, 1.0])
+  assert highest_factors(there, factors).tolist() == [3, 0, 0, 0]
+  assert highest_factors(nothing, factors).tolist() == [1]
 
 
 def test_by_canvas_by_hand():

@@ -3,6 +3,7 @@ import functools
 
 import numpy as np
 import pytest
+import tool_files
 from PIL import Image
 from places import SHARED
 from small_data import (
@@ -18,7 +19,8 @@ from small_data import (
 )
 
 from fcn_jax.data import decode_label, load_dataset, shapes
-from fcn_jax.data.formats import Folder, Shapes, Voc
+from fcn_jax.data.formats import FORMATS, Folder, Shapes, Voc
+from fcn_jax.data.inspection import inspect_files
 from fcn_jax.data.prepare import Output, prepare_dataset
 from fcn_jax.files import DataError
 
@@ -156,7 +158,7 @@ def test_masks_of_0_and_255_get_their_hint(tmp_path):
 def test_exports_and_a_second_run(tmp_path):
   write(tmp_path, folder_files())
   out = tmp_path / "out"
-  output = Output(export_folders=str(out), export_only=True)
+  output = Output(export="folders", export_to=str(out), export_only=True)
 
   def export():
     return prepare_dataset(folder_format(tmp_path), output, lambda line: None)
@@ -172,6 +174,69 @@ def test_exports_and_a_second_run(tmp_path):
 
 
 @pytest.mark.parametrize(
+  ("name", "files", "flags"),
+  [
+    ("labelme", tool_files.labelme_files, "train_images=. val_percent=40"),
+    (
+      "masks",
+      tool_files.masks_files,
+      "train_images=images train_labels=masks val_percent=50",
+    ),
+    (
+      "coco",
+      tool_files.coco_files,
+      "train_images=train2017 val_images=val2017 "
+      "train_labels=annotations/instances_train2017.json "
+      "val_labels=annotations/instances_val2017.json",
+    ),
+    ("cvat", tool_files.cvat_files, "archive=. val_percent=50"),
+    ("roboflow", tool_files.roboflow_files, "archive=."),
+    ("roboflow", tool_files.roboflow_coco_files, "archive=."),
+    ("cityscapes", tool_files.cityscapes_files, "archive=."),
+    ("ade20k", tool_files.ade20k_files, "archive=."),
+    ("sbd", tool_files.sbd_files, "archive=."),
+  ],
+)
+def test_files_as_tools_make_them(tmp_path, name, files, flags):
+  """They become a data set, and looking at them finds no errors."""
+  write(tmp_path, files())
+  given = dict(flag.split("=") for flag in flags.split())
+  if "val_percent" in given:
+    given["val_percent"] = float(given["val_percent"])
+  for flag in given.keys() - {"val_percent"}:
+    given[flag] = str(tmp_path / given[flag])
+  source = FORMATS[name](**given)
+  assert inspect_files(source, lambda line: None).errors == 0
+  prepare_dataset(source, tiny_output(tmp_path), lambda line: None)
+  data = load_dataset("tiny", str(tmp_path / "sets"))
+  assert {"train", "val"} == data.splits.keys()
+  for split in data.splits:
+    image, index = data.example(split, 0)
+    assert image.shape[:2] == index.shape == (6, 8)
+
+
+def test_overlaps_are_told_and_stop_nothing(tmp_path):
+  write(tmp_path, tool_files.labelme_files())
+  said = []
+  source = FORMATS["labelme"](train_images=str(tmp_path), val_percent=40.0)
+  prepare_dataset(source, tiny_output(tmp_path), said.append)
+  text = "\n".join(said)
+  assert "warning: objects of different classes overlap (2)" in text
+  assert "a.json: 2 pixels (4.2%) lie under another object" in text
+
+
+def test_an_object_of_no_class_stops_it(tmp_path):
+  write(tmp_path, tool_files.labelme_files() | {"n.txt": "background\ncar\n"})
+  source = FORMATS["labelme"](
+    train_images=str(tmp_path),
+    val_percent=40.0,
+    class_names=str(tmp_path / "n.txt"),
+  )
+  with pytest.raises(DataError, match=r"object of a name that is no class \(2"):
+    prepare_dataset(source, tiny_output(tmp_path), lambda line: None)
+
+
+@pytest.mark.parametrize(
   ("changes", "part"),
   [
     ({"name": None}, "--name"),
@@ -182,7 +247,7 @@ def test_exports_and_a_second_run(tmp_path):
     ({"val_percent": 10.0}, "one of these"),
     ({"train_images": None, "train_labels": None}, "give --train_images"),
     ({"void_color": "1,2,3"}, "--colormap"),
-    ({"export_only": True}, "--export_folders or"),
+    ({"export_only": True}, "--export or"),
     ({"export_crops": "x"}, "--dataset=voc"),
   ],
 )
@@ -300,7 +365,7 @@ def test_places_that_cannot_be_written_are_told_first(tmp_path):
   output = tiny_output(tmp_path, data_dir=str(tmp_path / "file/sets"))
   with pytest.raises(DataError, match=r"written: .*file is no folder"):
     prepare_dataset(folder_format(tmp_path), output, said.append)
-  output = tiny_output(tmp_path, export_folders=str(tmp_path / "file"))
+  output = tiny_output(tmp_path, export="voc", export_to=str(tmp_path / "file"))
   with pytest.raises(DataError, match="file is no folder"):
     prepare_dataset(folder_format(tmp_path), output, said.append)
   assert said == []

@@ -95,6 +95,16 @@ def test_tiles_change_nothing(net, dataset, evaluator):
     assert (predicted != scores.argmax(-1)).mean() < 0.01
 
 
+def test_tiles_do_not_change_what_a_loss_selects(net, dataset):
+  """Errors are in order over the whole image, not over each tile."""
+  loss = losses.lovasz()
+  one, other = (
+    evaluate(net, dataset, "train", loss=loss, tile=tile)
+    for tile in ("off", 32)
+  )
+  np.testing.assert_allclose(other.losses, one.losses, rtol=1e-5)
+
+
 def test_several_views_are_counted_as_their_mean(net, dataset):
   """Loss and labels of the mean of an image's softmax and its mirror's."""
   found = evaluate(net, dataset, "train", views=Tta(flip=True), worst=5)

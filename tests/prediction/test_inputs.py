@@ -9,11 +9,14 @@ from small_data import label, photo, png, write
 from stored_data import StoredDataset
 
 from fcn_jax.data.augment import Sample
+from fcn_jax.data.classes import voc_palette
+from fcn_jax.data.formats.names import GivenLabels
 from fcn_jax.data.images import decode_image
 from fcn_jax.files import DataError
 from fcn_jax.prediction import inputs
 from fcn_jax.prediction.inputs import (
   ImageFile,
+  dataset_of,
   find_images,
   find_labels,
   images_of,
@@ -207,6 +210,63 @@ def test_labels_are_paired_by_stem(tmp_path):
   assert found["deep/a"].tolist() == [[1, 0, 255], [0, 0, 1]]
   assert (found["both.jpg"] == 1).all()
   assert found["a"][0].tolist() == [0, 1, 255, 0, 1, 255, 0, 1]
+
+
+def test_pages_pair_by_number_and_suffixes_by_what_comes_before(tmp_path):
+  pages = [Image.new("L", (3, 2), i) for i in range(2)]
+  for folder, name in (("images", "a_x.tif"), ("labels", "a_y.tif")):
+    (tmp_path / folder).mkdir()
+    pages[0].save(
+      tmp_path / folder / name, save_all=True, append_images=pages[1:]
+    )
+  given = GivenLabels(image_suffix="_x.tif", label_suffix="_y.tif")
+  files, _ = find_images([str(tmp_path / "images")], None, given)
+  assert [file.id for file in files] == ["a_x#001", "a_x#002"]
+  label_of = find_labels(tmp_path / "labels", files, CLASS_NAMES, given=given)
+  assert [int(label_of(file).max()) for file in files] == [0, 1]
+
+
+def test_labels_in_the_folder_of_the_images_are_no_images(tmp_path):
+  files = {f"{place}/{n}.png": label(0) for place in "io" for n in ("a", "a_m")}
+  write(tmp_path, files)
+  both = str(tmp_path / "i")
+  for suffixes, labels, expected in (
+    ({"label_suffix": "_m.png"}, both, ["a"]),
+    ({"image_suffix": ".png", "label_suffix": "_m.png"}, both, ["a"]),
+    ({"image_suffix": "_m.png"}, None, ["a_m"]),
+    # Those elsewhere may be called alike.
+    ({"label_suffix": ".png"}, str(tmp_path / "o"), ["a", "a_m"]),
+  ):
+    found, _ = find_images([both], None, GivenLabels(**suffixes), labels)
+    assert [file.id for file in found] == expected
+
+
+def test_a_data_set_of_files(tmp_path):
+  write(
+    tmp_path,
+    {
+      "images/a.jpg": photo(1),
+      "images/b.jpg": photo(2),
+      "labels/a.png": label(0, 1, 255),
+      "labels/b.png": label(1),
+    },
+  )
+  files = files_of(tmp_path)
+  found = dataset_of(tmp_path / "labels", files, CLASS_NAMES, voc_palette())
+  assert found.splits == {"labels": 2}
+  assert found.name == str(tmp_path)
+  assert found.sizes("labels").tolist() == [[6, 8], [6, 8]]
+  image, index = found.example("labels", 0)
+  assert image.shape == (6, 8, 3)
+  assert index[0, :3].tolist() == [0, 1, 255]
+  assert found.source("labels")[1].image == photo(2)
+  with pytest.raises(DataError, match="no split 'val'"):
+    found.source("val")
+  write(tmp_path, {"images/c.jpg": "broken", "labels/c.png": label(0)})
+  with pytest.raises(DataError, match=r"c\.jpg: not an image"):
+    dataset_of(
+      tmp_path / "labels", files_of(tmp_path), CLASS_NAMES, voc_palette()
+    )
 
 
 def test_paletted_labels_are_read_by_their_indices(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from configs_there import load_config
 from made_up_runs import SCHEDULE, TRAIN, VAL, make_run, val
@@ -10,6 +11,9 @@ from made_up_runs import changed_config as config
 from ml_collections import ConfigDict
 
 from fcn_jax import files
+from fcn_jax.evaluation import stored_counts
+from fcn_jax.evaluation.per_image import PerImage
+from fcn_jax.reports.comparison import write_comparison
 from fcn_jax.runs import comparison
 
 
@@ -164,3 +168,36 @@ def test_all_folders_that_are_no_workdirs_are_named(tmp_path):
     comparison.compare([tmp_path / "a"])
   with pytest.raises(ValueError, match="is given twice"):
     comparison.compare([tmp_path / "a", tmp_path / "a"])
+
+
+def test_a_paired_bootstrap_tells_whether_runs_differ(two, tmp_path):
+  """Two images of 10 pixels: x/a has one more right in both."""
+  assert two.paired == []
+  for folder, rights in (("x/a", (9, 3)), ("y/a", (8, 2))):
+    confusions = np.array([[[n, 10 - n], [0, 0]] for n in rights])
+    counts = stored_counts.StoredCounts(
+      ("a", "b"),
+      ("1", "2"),
+      20,
+      PerImage.of(confusions),
+      np.array(rights),
+      np.array([10, 10]),
+      {},
+    )
+    path = tmp_path / folder / "per_image/toy_test.npz"
+    path.parent.mkdir()
+    stored_counts.write(path, counts)
+  again = comparison.compare([tmp_path / "x/a", tmp_path / "y/a"])
+  (found,) = again.paired
+  # IoU of a: 12 / 20 and 10 / 20, of b 0: means of 0.3 and 0.25.
+  assert found.best == "x/a"
+  assert found.scores == pytest.approx({"x/a": 0.3, "y/a": 0.25})
+  assert found.below["y/a"].interval == pytest.approx((0.05, 0.05))
+  text = again.text()
+  assert "Mean IoU on the 2 images of toy_test" in text
+  assert "0.0500 to 0.0500  differs" in text
+  figures = again.figures()["paired"][0]["runs"]["y/a"]
+  assert figures["differs"] is True
+  page = write_comparison(tmp_path / "page.html", again).read_text()
+  assert "Do they differ?" in page
+  assert "0.0500 to 0.0500" in page

@@ -91,7 +91,8 @@ def world(tmp_path_factory):
     "--archive=voc.tar",
     "--data_dir=data",
     "--export_crops=crops",
-    "--export_folders=folders",
+    "--export=folders",
+    "--export_to=folders",
   )
   world.run(
     "pretrain_classifier.py",

@@ -11,6 +11,7 @@ from small_data import (
   folder_format,
   label,
   photo,
+  png,
   tiny_output,
   write,
 )
@@ -124,3 +125,48 @@ def test_the_gain_of_several_views_is_told(place, capsys):
   assert found["without_tta"]["pixel_accuracy"] == pytest.approx(
     plain.scores["pixel_accuracy"], abs=0.01
   )
+
+
+def test_images_and_labels_as_they_lie_on_disk(place):
+  """The figures of the data set, of the same files by another road."""
+  names = ("c", "d", "e", "f", "g")
+  files = {"map.txt": "7 -> light\n5 -> none\n1 -> background\n"}
+  values = np.array([1, 7, 5, *[255] * 253], np.uint8)
+  data = load_dataset("tiny", str(place / "sets"))
+  for i, name in enumerate(names):
+    image, index = data.example("val", i)
+    assert data.ids("val")[i] == name
+    files[f"disk/{name}_x.jpg"] = data.source("val")[i].image
+    files[f"disk/{name}_gt.png"] = png(values[index])
+    files[f"disk/{name}_gt_color.png"] = png(image)
+  write(place, files)
+  common = [f"--checkpoint={place}/model"]
+  disk = [f"--images={place}/disk", f"--labels={place}/disk"]
+  suffixes = ["--image_suffix=_x.jpg", "--label_suffix=_gt.png"]
+  mapped = [*suffixes, f"--label_map={place}/map.txt"]
+  done = exits(
+    SCRIPT,
+    [*common, "--data=tiny", f"--data_dir={place}/sets", f"--output={place}/1"],
+    [
+      *common,
+      *disk,
+      *mapped,
+      f"--output={place}/2",
+      f"--report={place}/p.html",
+    ],
+    [*common, *disk, "--image_suffix=_x.jpg"],
+    [*common, *disk, "--data=tiny"],
+    [*common, *suffixes, "--data=tiny", f"--data_dir={place}/sets"],
+    [*common, *disk, *suffixes],
+  )
+  assert done[:2] == [None] * 2
+  first, second = (json.loads((place / n).read_text()) for n in "12")
+  assert second.pop("intervals")
+  told = {"data": first.pop("data"), "split": first.pop("split")}
+  assert told == {"data": "tiny", "split": "val"}
+  assert (second.pop("data"), second.pop("split")) == (str(place), "disk")
+  assert first == second
+  assert "--image_suffix=_x.jpg --label_suffix=_gt.png" in done[2]
+  assert "give both --images and --labels, or --data alone" in done[3]
+  assert "--image_suffix and the like are for --labels" in done[4]
+  assert "7 in " in done[5]

@@ -119,3 +119,33 @@ def test_text_is_printed(outcomes):
   )
   assert done.returncode == 0, done.stderr
   assert done.stdout == (root / "figures.txt").read_text()
+
+
+def test_a_recipe_is_shown_as_training_sees_it(outcomes, tmp_path):
+  _, root = outcomes
+  recipe = tmp_path / "recipe.py"
+  recipe.write_text(
+    "from fcn_jax import default_recipe\n"
+    "def get_config():\n"
+    "  config = default_recipe(augment=('fixed_crop',))\n"
+    "  config.augment.fixed_crop.height = 5\n"
+    "  config.data.mirror = True\n"
+    "  return config\n"
+  )
+  page = tmp_path / "augmented.html"
+  exits = run_scripts.exits(
+    SCRIPT,
+    [
+      f"--augment={recipe}",
+      "--data=tiny",
+      f"--data_dir={root / 'sets'}",
+      f"--output={page}",
+    ],
+    [],
+  )
+  assert exits[0] is None
+  assert "or a recipe with --augment=FILE" in exits[1]
+  text = page.read_text()
+  assert "height = 5, width = 320, cat_max_ratio = 1.0" in text
+  assert "step 1, 5x8" in text
+  assert "data.mirror" in text

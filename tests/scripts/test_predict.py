@@ -11,6 +11,7 @@ import small_network
 from PIL import Image
 from places import SCRIPTS
 
+from fcn_jax.data.formats import FORMATS
 from fcn_jax.weights import checkpoints
 
 SCRIPT = SCRIPTS / "predict.py"
@@ -103,3 +104,53 @@ def test_the_page_beside_the_predictions(tmp_path):
   assert told[4] == 0
   text = (tmp_path / "first.html").read_text()
   assert "Shown: the first 1 of 2 images. Left out: 1;" in text
+
+
+def test_suffixes_and_the_export_of_what_was_predicted(tmp_path):
+  """Corrected in CVAT, the export is read as a data set: the same pixels."""
+  checkpoints.save_model(
+    tmp_path / "model",
+    small_network.constant([0, 2, 1]),
+    small_network.about(),
+  )
+  mask = np.full((30, 40), 4, np.uint8)
+  (tmp_path / "a").mkdir()
+  for stem in ("a/1", "2", "3"):
+    Image.new("RGB", (40, 30)).save(tmp_path / f"{stem}_sat.jpg")
+    Image.fromarray(mask).save(tmp_path / f"{stem}_mask.png")
+  (tmp_path / "map.txt").write_text("4 -> light\n")
+  common = [
+    f"--checkpoint={tmp_path}/model",
+    f"--images={tmp_path}",
+    f"--output_dir={tmp_path}/out",
+    "--image_suffix=_sat.jpg",
+  ]
+  labels = [
+    f"--labels={tmp_path}",
+    f"--label_map={tmp_path}/map.txt",
+    f"--report={tmp_path}/page.html",
+  ]
+  export = ["--export=cvat", f"--export_to={tmp_path}/cvat.zip"]
+  told = run_scripts.exits(
+    str(SCRIPT),
+    [*common, *labels, "--label_suffix=_mask.png", *export],
+    [*common, *export],
+    [*common, "--export=cvat"],
+    [*common, *labels],
+  )
+  assert told[0] == 0
+  summary = json.loads((tmp_path / "out/summary.json").read_text())
+  assert list(summary["images"]) == ["2_sat", "3_sat", "a/1_sat"]
+  assert "<dd>1.0000" in (tmp_path / "page.html").read_text()
+  assert "nothing is overwritten" in told[1]
+  assert "give both --export=voc|folders|cvat and --export_to" in told[2]
+  assert "--image_suffix=_sat.jpg --label_suffix=_mask.png" in told[3]
+  found = FORMATS["cvat"](
+    archive=str(tmp_path / "cvat.zip"), val_percent=40.0
+  ).find()
+  assert found.class_names == small_network.CLASS_NAMES
+  pairs = [pair for group in found.splits.values() for pair in group]
+  assert sorted(p.image_id for p in pairs) == ["2_sat", "3_sat", "a/1_sat"]
+  for pair in pairs:
+    index = found.reader.read(pair.label.read()).index
+    assert (index == 1).all()

@@ -145,7 +145,7 @@ def test_options_come_from_the_recipe(monkeypatch):
   [
     ("mirror", "set config.data.mirror instead"),
     ("random_crop", "set config.data.random_crop instead"),
-    ("blur", "'blur': there is mirror, random_crop, photometric"),
+    ("blurr", "'blurr': there is mirror, random_crop, random_scale"),
   ],
 )
 def test_names_that_a_recipe_cannot_have(name, message):

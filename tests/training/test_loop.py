@@ -17,7 +17,7 @@ from small_data import label, photo, prepared
 
 from fcn_jax import models
 from fcn_jax.data import load_dataset
-from fcn_jax.evaluation.evaluator import Evaluator
+from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.files import DataError
 from fcn_jax.models import layers
 from fcn_jax.runs import album
@@ -619,3 +619,65 @@ def test_what_random_cuts_may_leave_is_looked_at_too(config, data_dir):
   assert set(loop._lengths(config, data)) == expected
   config.data.random_crop = 99
   assert set(loop._lengths(config, data)) == set(range(1, 32))
+
+
+def test_frozen_layers_stay_and_averages_are_saved_beside(config, tmp_path):
+  """A run of both, stopped and resumed, is one that was not."""
+  config.freeze = ("conv1", "fc*")
+  config.ema_decay = 0.5
+  whole = run(config, tmp_path / "whole")
+  begun, _ = start.network(config, start.about(config, load_tiny(config)))
+  trained = whole.network
+  for name in ("conv1", "fc7"):
+    np.testing.assert_array_equal(
+      getattr(trained, name).kernel[...], getattr(begun, name).kernel[...]
+    )
+  assert np.any(trained.conv2.kernel[...] != begun.conv2.kernel[...])
+  # What is frozen has no momentum.
+  history = nnx.to_pure_dict(whole.state.opt_state.history)
+  assert "conv1" not in history
+  assert "conv2" in history
+  averaged, _, step = checkpoints.load_model(tmp_path / "whole/ema", "latest")
+  assert step == 4
+  plain, _, _ = checkpoints.load_model(tmp_path / "whole", "latest")
+  np.testing.assert_array_equal(
+    averaged.conv1.kernel[...], plain.conv1.kernel[...]
+  )
+  assert np.any(averaged.conv2.kernel[...] != plain.conv2.kernel[...])
+  records = [r for r in read_metrics(tmp_path / "whole") if r["kind"] == "val"]
+  assert 0 < records[-1]["ema"]["pixel_accuracy"] < 1
+  # As if it had been killed before its last checkpoint.
+  shutil.rmtree(tmp_path / "whole/checkpoints/4")
+  resumed = run(config, tmp_path / "whole")
+  for ours, theirs in zip(
+    jax.tree.leaves((resumed.state.params, resumed.state.ema)),
+    jax.tree.leaves((whole.state.params, whole.state.ema)),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def load_tiny(config):
+  return load_dataset(config.data.name, config.data.data_dir)
+
+
+def test_a_run_ends_when_it_gets_no_better(config, tmp_path, monkeypatch):
+  """Scores 0.1, 0.3, 0.2, 0.3: two are no better than the second."""
+  scores, figures, seen = iter([0.1, 0.3, 0.2, 0.3]), Evaluation.figures, {}
+
+  def scored(evaluation):
+    if id(evaluation) not in seen:
+      seen[id(evaluation)] = evaluation, next(scores)
+    return figures(evaluation) | {"mean_iu": seen[id(evaluation)][1]}
+
+  monkeypatch.setattr(Evaluation, "figures", scored)
+  config.patience = 2
+  config.duration = "20 steps"
+  config.validate_every = "1 step"
+  first = run(config, tmp_path)
+  assert first.stopped_by is None
+  assert int(first.state.step) == 3
+  assert read_sessions(tmp_path)[-1].outcome == "finished"
+  again = run(config, tmp_path)
+  assert int(again.state.step) == 3
+  assert len(seen) == 4  # nothing was validated once more

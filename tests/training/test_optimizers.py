@@ -212,6 +212,82 @@ def test_multipliers_come_from_the_declaration():
   assert nnx.to_pure_dict(mult.decay)["conv2"] == {"kernel": 5, "bias": 9}
 
 
+def test_factors_of_layers_are_multiplied_with_the_declaration_s():
+  """score_fr: 10 by its own pattern, 0.5 by that of all; its bias twice."""
+  _, params, _ = split(models.build(LAYERS))
+  mult = optimizers.multipliers(
+    LAYERS, params, {"score*": 10.0, "*": 0.5, "conv1": 0.0}, {"fc?": 3.0}
+  )
+  lr, decay = nnx.to_pure_dict(mult.lr), nnx.to_pure_dict(mult.decay)
+  assert lr["score_fr"] == {"kernel": 5, "bias": 10}
+  assert lr["conv1"] == {"kernel": 0, "bias": 0}
+  assert lr["conv2"] == {"kernel": 0.5, "bias": 0.5}
+  assert decay["fc6"] == decay["fc7"] == {"kernel": 3, "bias": 3}
+  assert decay["score_fr"] == {"kernel": 1, "bias": 0}
+  with pytest.raises(ValueError, match=r"lr_mult: no layer is called 'head"):
+    optimizers.multipliers(LAYERS, params, {"head*": 10.0})
+
+
+def test_what_is_frozen_is_not_learned():
+  net = models.build(LAYERS)
+  chosen = optimizers.learned(LAYERS, ("conv?", "fc6"))
+  _, params, frozen = nnx.split(net, chosen, ...)
+  assert set(nnx.to_pure_dict(params)) == {"fc7", "score_fr"}
+  assert {"conv1", "fc6", "upscore"} <= set(nnx.to_pure_dict(frozen))
+  with pytest.raises(ValueError, match="freeze: no layer is called 'conv9'"):
+    optimizers.learned(LAYERS, ("conv9",))
+  with pytest.raises(ValueError, match="nothing is left to be learned"):
+    optimizers.learned(LAYERS, ("*",))
+
+
+ONE = optimizers.Multipliers({"a": 2.0}, {"a": 0.5})
+
+
+def two_updates(solver) -> list[float]:
+  """What is added to a = 1, then to what it became, by gradients 30 and 15."""
+  params = {"a": jnp.float32(1)}
+  state, found = solver.init(params), []
+  for gradient in (30.0, 15.0):
+    grads = {"a": jnp.float32(gradient)}
+    updates, state = solver.update(grads, state, params)
+    params = optax.apply_updates(params, updates)
+    found.append(float(updates["a"]))
+  return found
+
+
+def test_sgd_by_hand():
+  """Of 10 images: 3 + 0.4 * 0.5 * 1 = 3.2, times the rate 0.1 and 2: -0.64.
+
+  Then 0.5 * 3.2 + 1.5 + 0.2 * 0.36 = 3.172. Nesterov adds the slope once more:
+  0.5 * 3.2 + 3.2 = 4.8 at first.
+  """
+
+  def rate(count):
+    return jnp.float32(0.1)
+
+  options = {"momentum": 0.5, "weight_decay": 0.4}
+  plain = two_updates(optimizers.sgd(rate, ONE, 10, **options))
+  assert plain == pytest.approx([-0.64, -0.6344], rel=1e-5)
+  ahead = two_updates(optimizers.sgd(rate, ONE, 10, nesterov=True, **options))
+  assert ahead[0] == pytest.approx(-0.96, rel=1e-5)
+  clipped = optimizers.sgd(rate, ONE, 10, momentum=0.0, clip_gradients=15.0)
+  assert two_updates(clipped) == pytest.approx([-0.3, -0.3], rel=1e-5)
+
+
+def test_adam_is_optax_s_with_the_decay_in_the_gradient():
+  """The first step is the rate, times the multiplier 2, whatever the slope."""
+  ours = optimizers.adam(
+    lambda count: jnp.float32(0.1), ONE, 10, weight_decay=0.4
+  )
+  found = two_updates(ours)
+  assert found[0] == pytest.approx(-0.2, rel=1e-5)
+  params, theirs = {"a": jnp.float32(1)}, optax.adam(0.2)
+  state = theirs.init(params)
+  for slope in (3 + 0.2, 1.5 + 0.2 * 0.8):
+    updates, state = theirs.update({"a": jnp.float32(slope)}, state, params)
+  assert found[1] == pytest.approx(float(updates["a"]), rel=1e-5)
+
+
 @pytest.mark.parametrize(
   ("duration", "steps"),
   [

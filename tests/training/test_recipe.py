@@ -46,6 +46,9 @@ def test_fields_that_are_not_given_have_their_defaults():
     "name": "cross_entropy",
     "normalize": True,
     "class_weights": "none",
+    "label_smoothing": 0.0,
+    "terms": {},
+    "auxiliary": {},
   }
   assert (whole.accumulation_steps, whole.lr_gamma_per) == (1, "step")
   assert (whole.momentum, whole.weight_decay) == (0.9, 0.0)
@@ -57,7 +60,7 @@ def test_options_of_a_choice_are_fields():
   config = recipe.default_recipe(
     "fcn_alexnet", loss="focal", lr_policy="cosine", optimizer="adamw"
   )
-  assert config.loss.to_dict() == {"name": "focal", "gamma": 2.0}
+  assert (config.loss.name, config.loss.gamma) == ("focal", 2.0)
   assert (config.lr_warmup, config.lr_final) == ("0 steps", 0.0)
   assert (config.b1, config.b2) == (0.9, 0.999)
   assert "momentum" not in config
@@ -72,7 +75,7 @@ def test_options_of_another_choice_are_not_ignored(config):
   assert "momentum" not in whole
   assert (whole.weight_decay, whole.b2) == (1e-2, 0.999)
   config.momentum = 0.99
-  assert "momentum = 0.99: has an effect with caffe_sgd alone" in refused(
+  assert "momentum = 0.99: has an effect with caffe_sgd, sgd alone" in refused(
     config
   )
 
@@ -83,7 +86,7 @@ def test_options_of_another_choice_are_not_ignored(config):
     ({"network": "fcn9s"}, "model.name = 'fcn9s': there is alexnet"),
     ({"loss": "hinge"}, "loss.name = 'hinge': there is cross_entropy, dice"),
     ({"lr_policy": "up"}, "lr_policy = 'up': there is fixed, step"),
-    ({"optimizer": "sgd"}, "optimizer = 'sgd': there is caffe_sgd, adamw"),
+    ({"optimizer": "lion"}, "optimizer = 'lion': there is caffe_sgd, adamw"),
     ({"augment": ("blurr",)}, "data.augment = 'blurr': there is "),
     ({"augment": ("mirror",)}, "mirror has a field of its own, data.mirror"),
     ({"network": "fcn8s", "order": "x"}, "model.order: fcn8s has the options"),
@@ -126,8 +129,12 @@ def test_recipes_state_differences_only(path):
   lines = [n for n in ast.walk(tree) if isinstance(n, ast.Assign)]
   fields = [ast.unparse(n.targets[0]).removeprefix("config.") for n in lines]
   assert fields[0] == "config"
+  values = flat(config.to_dict())
   for field in fields[1:]:
-    assert flat(config.to_dict())[field] != default[field], field
+    if field in default:
+      assert values[field] != default[field], field
+    else:  # numbers by name, of which there are none by default
+      assert any(name.startswith(f"{field}.") for name in values), field
 
 
 @pytest.mark.parametrize(
@@ -227,3 +234,56 @@ def test_what_is_not_read_is_not_set(config):
   config.init.keep_classes = False
   config.init.allow_missing = ("fc6",)
   assert "init.allow_missing = ('fc6',): nothing is read" in refused(config)
+
+
+def test_numbers_by_name(config):
+  """Of losses and layers; a config.json holds them, and means the same."""
+  config.lr_mult = {"conv*": 0.1, "score*": 10}
+  config.decay_mult = {"fc6": 0}
+  config.loss.terms = {"cross_entropy": 1.0, "dice": 0.5}
+  config.loss.auxiliary = {"score_pool4": 0.4}
+  whole = recipe.check(config)
+  assert whole.lr_mult.to_dict() == {"conv*": 0.1, "score*": 10}
+  assert whole.loss.terms.to_dict() == {"cross_entropy": 1.0, "dice": 0.5}
+  stored = json.loads(json.dumps(whole.to_dict()))
+  assert recipe.complete(stored) == whole.to_dict()
+  config.lr_mult = {"conv*": -0.1, "fc6": "high"}
+  assert "lr_mult.fc6 = 'high': must be a float" in refused(config)
+  config.lr_mult = {"conv*": -0.1}
+  config.loss.terms = {"dice": 0.5, "hinge": 1.0}
+  text = refused(config)
+  assert "lr_mult.conv* = -0.1: must be at least 0" in text
+  assert "loss.terms.hinge: there is cross_entropy, dice" in text
+  assert "loss.terms: cross_entropy, which loss.name names, is not" in text
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    (
+      {"data.repeat_threshold": 0.1, "data.images_per_class": 3},
+      "data.repeat_threshold and data.images_per_class: give one of them",
+    ),
+    (
+      {"data.repeat_threshold": 0.1, "data.order": "sequential"},
+      "set data.order to 'shuffle' or 'with_replacement'",
+    ),
+    (
+      {"data.images_per_class": 3, "data.order": "with_replacement"},
+      "data.images_per_class: set data.order to 'shuffle'",
+    ),
+    (
+      {"data.repeat_factors": (1.0, 2.0), "data.batching": "by_canvas"},
+      "data.repeat_factors: set data.batching to 'as_drawn'",
+    ),
+    ({"data.repeat_factors": (1.0, -2.0)}, "(1.0, -2.0): at least 0"),
+    ({"data.repeat_threshold": 1.5}, "at least 0 and at most 1"),
+    ({"ema_decay": 1.0}, "ema_decay = 1.0: must be at least 0 and below 1"),
+    ({"patience": -1}, "patience = -1: must be at least 0"),
+  ],
+)
+def test_what_cannot_be_drawn_or_averaged(fields, message):
+  config = load_config("voc_fcn_alexnet_digits")
+  config.data.order = "shuffle"
+  config.update_from_flattened_dict(fields)
+  assert message in refused(config)

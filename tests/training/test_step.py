@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from configs_there import load_config
 from small_nets import assert_near, random_image, randomise, split
+from stored_data import StoredDataset
 
 from fcn_jax import devices, models
 from fcn_jax.data.augment import Sample
@@ -16,7 +17,15 @@ from fcn_jax.models import layers as d
 from fcn_jax.models import losses
 from fcn_jax.training import optimizers
 from fcn_jax.training.optimizers import make_solver
-from fcn_jax.training.step import Stepper, Training, TrainState, shown_loss
+from fcn_jax.training.recipe import default_recipe
+from fcn_jax.training.step import (
+  Stepper,
+  Training,
+  TrainState,
+  kept_layers,
+  make_loss,
+  shown_loss,
+)
 
 VOID = 255
 HEAD = d.Conv(
@@ -331,3 +340,64 @@ def test_the_loss_of_a_checkpoint_is_shown_without_class_weights():
   )
   with pytest.raises(ValueError, match="there is cross_entropy, dice"):
     shown_loss({"loss": {"name": "mine"}})
+
+
+def test_a_moving_average_by_hand():
+  """Of steps 1 and 2 at most 1/10 and 2/11 of the average before stay."""
+  training, state = start(randomise(BY_HAND, 0))
+  training = dataclasses.replace(training, ema_decay=0.15)
+  state = state.replace(ema=jax.tree.map(jnp.copy, state.params))
+  batch = divide(samples([(4, 5)]), ((4, 5),), 1)[0]
+  average, step = arrays(state.params), jax.jit(training.train_step)
+  for decay in (0.1, 0.15):
+    state, _ = step(state, batch)
+    for name, now in arrays(state.params).items():
+      average[name] = decay * average[name] + (1 - decay) * now
+  for name, found in arrays(state.ema).items():
+    np.testing.assert_allclose(found, average[name], rtol=1e-5)
+    assert np.any(found != arrays(state.params)[name])
+
+
+def test_layers_computed_twice_change_no_number():
+  """Nor are their values kept; of a step with dropout, in parts."""
+  layers = (
+    d.Data("data", mean_bgr=(100.0, 110.0, 120.0)),
+    d.Conv("conv1", features=64, kernel=3, pad=1),
+    d.Conv("conv2", features=64, kernel=3, pad=1),
+    d.Dropout("drop2"),
+    HEAD,
+  )
+  training, state = start(randomise(layers, 0))
+  assert kept_layers(layers, ()) is None
+  assert kept_layers(layers, ("conv*", "drop2")) == ("data", "score_fr")
+  with pytest.raises(ValueError, match="remat: no layer is called 'pool9'"):
+    kept_layers(layers, ("pool9",))
+  batch = divide(samples([(60, 60)]), ((60, 60),), 1)[0]
+  found, again = {}, {}
+  for kept in (None, kept_layers(layers, ("conv*", "drop2"))):
+    changed = dataclasses.replace(training, kept=kept)
+    program = jax.jit(changed.gradients)
+    given = (state.params, state.frozen, state.step, batch)
+    grads, each = program(*given)
+    found[kept] = arrays(grads) | {"loss": np.asarray(each)}
+    again[kept] = str(jax.make_jaxpr(changed.gradients)(*given)).count("conv_")
+  assert again[kept] > again[None]
+  one, other = found.values()
+  for name, value in one.items():
+    np.testing.assert_allclose(other[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_sum_of_losses_of_a_recipe():
+  """Focal by the recipe's gamma, Dice by its defaults; focal is shown."""
+  config = default_recipe(loss="focal")
+  config.loss.gamma = 1.0
+  config.loss.terms = {"focal": 2.0, "dice": 0.5}
+  loss = make_loss(config, StoredDataset(samples([(4, 5)]), ("a", "b")))
+  scores = jnp.tile(jnp.array([0.0, np.log(3)]), (1, 1, 2, 1))
+  label = jnp.array([[[0, 1]]], jnp.uint8)
+  sums = losses.pixel_sums(loss, scores, label)
+  focal = (3 / 4 * np.log(4) + 1 / 4 * np.log(4 / 3)) / 2
+  # Of class 0: 2 (1/4) / (2/4 + 1) = 1/3; of class 1: 2 (3/4) / (6/4 + 1).
+  dice = 1 - (1 / 3 + 3 / 5) / 2
+  assert float(loss.image(sums)[0]) == pytest.approx(2 * focal + 0.5 * dice)
+  assert float(loss.shown(sums)[0]) == pytest.approx(focal)

@@ -5,8 +5,16 @@ FORMATS.  Its fields become flags of scripts/prepare_dataset.py and
 check_dataset.py, and --dataset takes its name.
 """
 
+from fcn_jax.data.formats.ade20k import Ade20k
 from fcn_jax.data.formats.base import Format, Found
+from fcn_jax.data.formats.cityscapes import Cityscapes
+from fcn_jax.data.formats.coco import Coco
+from fcn_jax.data.formats.cvat import Cvat
 from fcn_jax.data.formats.folder import Folder
+from fcn_jax.data.formats.labelme import Labelme
+from fcn_jax.data.formats.masks import Masks
+from fcn_jax.data.formats.roboflow import Roboflow
+from fcn_jax.data.formats.sbd import Sbd
 from fcn_jax.data.formats.shapes import Shapes
 from fcn_jax.data.formats.voc import Voc
 
@@ -16,5 +24,13 @@ __all__ = ["FORMATS", "Folder", "Format", "Found", "Shapes", "Voc"]
 FORMATS: dict[str, type[Format]] = {
   "voc": Voc,
   "folder": Folder,
+  "masks": Masks,
+  "labelme": Labelme,
+  "coco": Coco,
+  "cvat": Cvat,
+  "roboflow": Roboflow,
+  "cityscapes": Cityscapes,
+  "ade20k": Ade20k,
+  "sbd": Sbd,
   "shapes": Shapes,
 }

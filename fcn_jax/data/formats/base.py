@@ -8,6 +8,7 @@ from fcn_jax.data.classes import parse_color, read_class_names
 from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import Finding
 from fcn_jax.data.formats.voc_tree import Tree
+from fcn_jax.data.label_maps import LabelMap, read_label_map, shipped
 from fcn_jax.data.labels import LabelReader, read_color_map
 from fcn_jax.files import DataError
 
@@ -21,6 +22,26 @@ def flag(default: Any, help: str, **bounds: int | float) -> Any:
     **bounds: lower_bound and upper_bound of a number.
   """
   return dataclasses.field(default=default, metadata={"help": help, **bounds})
+
+
+def label_map_flag() -> Any:
+  """The flag that says what is in label files, see data.label_maps."""
+  return flag(
+    None,
+    "text file of lines 'VALUE -> CLASS' (or 'R G B -> CLASS', or the name of "
+    "a drawn object; several may go to one class, or to void); or one of "
+    f"{', '.join(shipped())}",
+  )
+
+
+def threshold_flag() -> Any:
+  """The flag of formats that know binary masks."""
+  return flag(
+    None,
+    "of binary masks, the least value of class 1 (as 128, for JPEG masks)",
+    lower_bound=1,
+    upper_bound=65535,
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,28 +92,18 @@ class Format:
     title: what --help says of the format.
     name: what a data set is called by default, if that is always the same.
     busy: what `find` does that takes long, told before it begins.
+    own_map: what --label_map is by default.
   """
 
   title: ClassVar[str]
   name: ClassVar[str | None] = None
   busy: ClassVar[str | None] = None
+  own_map: ClassVar[str | None] = None
 
   class_names: str | None = flag(
     None, "text file, line i (from 0) names label i; or a table of classes"
   )
-  colormap: str | None = flag(
-    None, "for labels in colours: line i holds 'R G B' of label i"
-  )
-  void_color: str | None = flag(None, "R,G,B of pixels that count for nothing")
-  binary_masks: bool = flag(
-    False, "labels are masks of 0 and 255, and 255 is class 1"
-  )
-  threshold: int | None = flag(
-    None,
-    "of binary masks, the least value of class 1 (as 128, for JPEG masks)",
-    lower_bound=1,
-    upper_bound=65535,
-  )
+  label_map: str | None = label_map_flag()
   exif: str | None = flag(
     None,
     "images whose EXIF orientation their labels lack: apply turns the image, "
@@ -105,21 +116,54 @@ class Format:
   )
 
   def given_names(self) -> tuple[str, ...] | None:
-    """The names in the file --class_names; None without it."""
-    return read_class_names(self.class_names) if self.class_names else None
+    """The names in the file --class_names, else those of --label_map.
+
+    None where neither is given.
+    """
+    if self.class_names:
+      return read_class_names(self.class_names)
+    mapped = self.mapped()
+    return mapped.class_names if mapped else None
+
+  def mapped(self) -> LabelMap | None:
+    """What --label_map says, or the map that the format has of its own."""
+    name = self.label_map or self.own_map
+    return read_label_map(name) if name else None
+
+  def reader(self, class_names: tuple[str, ...]) -> LabelReader:
+    """How label images are read, as --label_map says."""
+    mapped = self.mapped()
+    return mapped.reader(class_names) if mapped else LabelReader()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelImages(Format):
+  """A format whose labels are images, in colours or of masks perhaps."""
+
+  colormap: str | None = flag(
+    None, "for labels in colours: line i holds 'R G B' of label i"
+  )
+  void_color: str | None = flag(None, "R,G,B of pixels that count for nothing")
+  binary_masks: bool = flag(
+    False, "labels are masks of 0 and 255, and 255 is class 1"
+  )
+  threshold: int | None = threshold_flag()
 
   def reader(self, class_names: tuple[str, ...]) -> LabelReader:
     """How labels are read, as --colormap and the like say."""
-    if self.colormap and self.binary_masks:
+    decisive = ("label_map", "colormap", "binary_masks")
+    given = [f"--{name}" for name in decisive if getattr(self, name)]
+    if len(given) > 1:
       raise DataError(
-        "--colormap and --binary_masks both say what labels mean; give one"
+        f"{' and '.join(given)} both say what labels mean; give one"
       )
     if self.threshold and not self.binary_masks:
       raise DataError("--threshold belongs to --binary_masks; give that too")
     void = self.void_color and parse_color(self.void_color)
     if void and not self.colormap:
       raise DataError("--void_color belongs to --colormap; give that too")
-    color_map = self.colormap and read_color_map(
-      self.colormap, class_names, void
-    )
-    return LabelReader(color_map or None, self.binary_masks, self.threshold)
+    if self.colormap:
+      return LabelReader(read_color_map(self.colormap, class_names, void))
+    if self.binary_masks:
+      return LabelReader(binary_masks=True, threshold=self.threshold)
+    return super().reader(class_names)

@@ -1,45 +1,31 @@
-"""A folder of images and a folder of labels, paired by file stem."""
+"""A folder of images and a folder of labels, paired by their names."""
 
 import dataclasses
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-from PIL import Image
-
 from fcn_jax.data.files import File, Pair, list_files
-from fcn_jax.data.findings import Finding, report
-from fcn_jax.data.formats.base import Format, Found, flag
-from fcn_jax.data.formats.lists import columns, known_as, read_list
+from fcn_jax.data.findings import Finding
+from fcn_jax.data.formats.base import Found, LabelImages
+from fcn_jax.data.formats.lists import columns
+from fcn_jax.data.formats.names import (
+  BY_STEM,
+  Suffixes,
+  key_of,
+  paired,
+  proposal,
+  several,
+)
+from fcn_jax.data.formats.splits import Pairs, Splits, listed, stem_in, twice
 from fcn_jax.files import DataError
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Folder(Format):
+class Folder(Suffixes, LabelImages, Splits):
   """A folder of images and one of labels for each split."""
 
   title: ClassVar[str] = "image and label folders"
-
-  train_images: str | None = flag(None, "training images")
-  train_labels: str | None = flag(None, "their labels, of the same stems")
-  val_images: str | None = flag(None, "validation images")
-  val_labels: str | None = flag(None, "their labels")
-  test_images: str | None = flag(None, "test images, if there are any")
-  test_labels: str | None = flag(None, "their labels")
-  train_list: str | None = flag(
-    None, "text file: which of the images (and labels), one per line"
-  )
-  val_list: str | None = flag(
-    None, "the same; without --val_images, of the training images"
-  )
-  test_list: str | None = flag(None, "as --val_list")
-  val_percent: float | None = flag(
-    None, "draw the validation set from the training one"
-  )
-  seed: int = flag(0, "of the draw of the validation set")
 
   def find(self) -> Found:
     """Pairs, class names and how to read labels, see `Format`."""
@@ -47,240 +33,136 @@ class Folder(Format):
     if not names:
       raise DataError(
         "--dataset=folder: give --class_names=FILE, the name of label i in "
-        "line i (from 0)"
+        "line i (from 0), or --label_map"
       )
-    splits, findings = self._find_pairs()
-    if "train" not in splits:
-      raise DataError(
-        "--dataset=folder: give --train_images and --train_labels, and "
-        "--val_images and --val_labels, --val_list or --val_percent"
-      )
-    if ("val" in splits) == (self.val_percent is not None):
-      raise DataError(
-        "give --val_images and --val_labels or --val_list, or --val_percent=10 "
-        "to draw the validation set from the training images (one of these)"
-      )
-    for split, pairs in splits.items():
-      if not pairs:
-        raise DataError(
-          f"{report(findings)}\n{split}: no image has a label of its stem"
-        )
-    if self.val_percent is not None:
-      train, val = divide(splits["train"], self.val_percent, self.seed)
-      splits = {"train": train, "val": val} | {
-        split: pairs for split, pairs in splits.items() if split != "train"
-      }
-    return Found(splits, findings, names, self.reader(names))
+    reader = self.reader(names)
+    splits, findings = self.find_splits("folder")
+    return Found(splits, findings, names, reader)
 
-  def _find_pairs(self) -> tuple[dict[str, list[Pair]], list[Finding]]:
-    """The pairs of each split whose folders are given."""
-    splits, findings = {}, []
-    for split in SPLITS:
-      chosen = getattr(self, f"{split}_list")
-      images = getattr(self, f"{split}_images")
-      labels = getattr(self, f"{split}_labels")
-      if bool(images) != bool(labels):
-        raise DataError(f"give both --{split}_images and --{split}_labels")
-      if chosen and not images:
-        images, labels = self.train_images, self.train_labels
-      if not images:
-        if chosen:
-          raise DataError(
-            f"--{split}_list={chosen}: give --train_images and --train_labels, "
-            "the folders that it is of"
-          )
-        continue
-      if chosen:
-        chosen = os.path.expanduser(chosen)
-        splits[split], found = find_listed(File(chosen, chosen), images, labels)
-      else:
-        splits[split], found = find_pairs(images, labels)
-      findings += found
-    return splits, findings
+  def pairs_in(
+    self, images: str, labels: str | None, chosen: File | None
+  ) -> Pairs:
+    """See `find_pairs` and `find_listed`."""
+    if chosen:
+      return find_listed(chosen, images, labels, self)
+    return find_pairs(images, labels, self)
 
 
 def find_listed(
-  file: File, images: str, labels: str
-) -> tuple[list[Pair], list[Finding]]:
+  file: File, images: str, labels: str, suffixes: Suffixes = BY_STEM
+) -> Pairs:
   """Pairs an image of a list with its label, in the list's order.
 
   Args:
-    file: each line an image, by its stem or by the end of its path, or an image
+    file: each line an image, by its key or by the end of its path, or an image
       and its label. Files that no line names do not matter.
-    images, labels: as `find_pairs` takes them.
+    images, labels, suffixes: as `find_pairs` takes them.
 
   Raises:
     DataError: a folder does not exist or holds no image, or no list.
   """
-  lines = read_list(file)
-  if not lines:
-    raise DataError(f"{file.name}: names no image; write one per line")
-  image_files, label_files = _by_stem(images, []), _by_stem(labels, [])
+  lines = listed(file)
+  image_files, label_files = _by_key(images, labels, suffixes, [])
   found: dict[str, Pair] = {}
   findings = []
   for line in lines:
-    parts = [line] if _stem(line, image_files) else columns(line)
-    image, label = (
-      _stem(part, files)
-      for part, files in (
-        (parts[0], image_files),
-        (parts[-1], label_files),
-      )
-    )
-    for stem, folder, kind in (
+    whole = _key(line, image_files, suffixes.image_suffix)
+    parts = [line] if whole else columns(line)
+    image = _key(parts[0], image_files, suffixes.image_suffix)
+    label = image if len(parts) == 1 and image in label_files else None
+    label = label or _key(parts[-1], label_files, suffixes.label_suffix)
+    for key, folder, kind in (
       (image, images, "listed file that is missing"),
       (label, labels, "image without label"),
     ):
-      if stem is None:
+      if key is None:
         findings.append(
           Finding(kind, file.name, f"{line}: not in {folder}", "add the file")
         )
     if image in found:
-      findings.append(
-        Finding("id listed twice", file.name, line, "take one line out")
-      )
+      findings.append(twice(file, line))
     elif image and label:
       found[image] = Pair(image, image_files[image][0], label_files[label][0])
-      findings += _several(image_files, [image])
-      findings += _several(label_files, [label])
+      findings += several(image_files, [image])
+      findings += several(label_files, [label])
   return list(found.values()), findings
 
 
-def _stem(text: str, files: Mapping[str, list[File]]) -> str | None:
-  """The stem that a path, with or without its extension, ends in."""
-  return known_as(text, files) or known_as(os.path.splitext(text)[0], files)
-
-
-def find_pairs(images: str, labels: str) -> tuple[list[Pair], list[Finding]]:
-  """Pairs an image with the label of the same stem, in the stems' order.
-
-  Extensions may differ. Files in subfolders pair by their path below the
-  folder, which is then their id ('a/0001'). Hidden files are left out; others
-  that are no images by their extension too, with a warning.
-
-  Returns:
-    The pairs, and findings: stems without a partner, several files of one
-    stem, files that are no images.
-
-  Raises:
-    DataError: a folder does not exist, holds no image, or both are the same.
-  """
-  if os.path.realpath(images) == os.path.realpath(labels):
-    raise DataError(
-      f"{images}: given for images and labels; put labels into their own folder"
-    )
-  findings: list[Finding] = []
-  image_files = _by_stem(images, findings)
-  label_files = _by_stem(labels, findings)
-  for files in (image_files, label_files):
-    findings += _several(files, files)
-  hint = _suffix_hint(image_files, label_files)
-  for stem in sorted(image_files.keys() - label_files.keys()):
-    findings.append(
-      Finding(
-        "image without label",
-        image_files[stem][0].name,
-        f"no {stem}.* in {labels}",
-        hint or "add its label, or take the image out",
-      )
-    )
-  for stem in sorted(label_files.keys() - image_files.keys()):
-    findings.append(
-      Finding(
-        "label without image",
-        label_files[stem][0].name,
-        f"no {stem}.* in {images}",
-        hint or "add its image, or take the label out",
-      )
-    )
-  return [
-    Pair(stem, image_files[stem][0], label_files[stem][0])
-    for stem in sorted(image_files.keys() & label_files.keys())
-  ], findings
-
-
-def divide(
-  pairs: Sequence[Pair], val_percent: float, seed: int
-) -> tuple[list[Pair], list[Pair]]:
-  """Draws a validation set: val_percent of the pairs, rounded, at least one.
-
-  Both parts keep the order of the whole. The draw depends on the seed and the
-  number of pairs alone.
-
-  Raises:
-    DataError: a percentage not between 1 and 100, or fewer than two pairs.
-  """
-  if 0 < val_percent < 1:
-    raise DataError(
-      f"--val_percent={val_percent:g}: did you mean {100 * val_percent:g}? "
-      "Give 1 or more, in percent"
-    )
-  if not 0 < val_percent < 100:
-    raise DataError(f"--val_percent={val_percent}: give more than 0, below 100")
-  if len(pairs) < 2:
-    raise DataError(
-      f"--val_percent: {len(pairs)} pairs cannot be divided; add images, or "
-      "give --val_images and --val_labels"
-    )
-  count = round(len(pairs) * val_percent / 100)
-  count = min(max(count, 1), len(pairs) - 1)
-  drawn = np.random.default_rng(seed).permutation(len(pairs))[:count]
-  chosen = set(drawn.tolist())
-  return (
-    [pair for i, pair in enumerate(pairs) if i not in chosen],
-    [pair for i, pair in enumerate(pairs) if i in chosen],
-  )
-
-
-def _by_stem(folder: str, findings: list[Finding]) -> dict[str, list[File]]:
-  known = Image.registered_extensions()
-  found: dict[str, list[File]] = {}
-  for key, file in list_files(folder).items():
-    if file.extension in known:
-      found.setdefault(os.path.splitext(key)[0], []).append(file)
-    else:
-      findings.append(
-        Finding(
-          "file that is no image",
-          file.name,
-          f"extension {file.extension!r}",
-          "left out; rename it if it is an image",
-          warning=True,
-        )
-      )
-  if not found:
-    raise DataError(f"{folder}: no image in it; check the path")
+def _key(
+  text: str, files: Mapping[str, list[File]], suffix: str | None
+) -> str | None:
+  """The key that a path in a list means, with or without its suffix."""
+  found = stem_in(text, files)
+  if found is None and suffix:
+    key = key_of(text, suffix)
+    found = stem_in(key, files) if key else None
   return found
 
 
-def _several(
-  files: Mapping[str, list[File]], stems: Iterable[str]
-) -> list[Finding]:
-  return [
-    Finding(
-      "several files of one stem",
-      ", ".join(file.name for file in files[stem]),
-      f"{len(files[stem])} files for {stem}",
-      "keep one of them",
+def find_pairs(images: str, labels: str, suffixes: Suffixes = BY_STEM) -> Pairs:
+  """Pairs an image with the label of the same key, in the keys' order.
+
+  A key is a file's path below its folder without the suffix, or else without
+  the extension; so files in subfolders have ids as 'a/0001'. Hidden files are
+  left out; others that are no images by their extension too, with a warning.
+
+  Args:
+    images, labels: folders or archives; the same one if suffixes tell images
+      from labels.
+    suffixes: how names end.
+
+  Returns:
+    The pairs, and findings: keys without a partner, several files of one
+    key, files that are no images.
+
+  Raises:
+    DataError: a folder does not exist, or holds no image; or nothing tells
+      images from labels.
+  """
+  findings: list[Finding] = []
+  image_files, label_files = _by_key(images, labels, suffixes, findings)
+  hint = None
+  if not image_files.keys() & label_files.keys():
+    hint = _hint(images, labels)
+  pairs, found = paired(image_files, label_files, images, labels, hint)
+  return pairs, findings + found
+
+
+def _by_key(
+  images: str, labels: str, suffixes: Suffixes, findings: list[Finding]
+) -> tuple[dict[str, list[File]], dict[str, list[File]]]:
+  """Images and labels by key."""
+  one_folder = os.path.realpath(images) == os.path.realpath(labels)
+  if one_folder and not (suffixes.image_suffix or suffixes.label_suffix):
+    names = list_files(images)
+    flags = proposal(names, names)
+    raise DataError(
+      f"{images}: given for images and labels; "
+      + (
+        f"give {flags}, which tell them apart"
+        if flags
+        else "put labels into their own folder, or tell them apart by "
+        "--image_suffix and --label_suffix"
+      )
     )
-    for stem in stems
-    if len(files[stem]) > 1
-  ]
+  image_list = list_files(images)
+  label_list = image_list if one_folder else list_files(labels)
+  found = suffixes.by_key(image_list, label_list, findings)
+  for files, folder, suffix in (
+    (found[0], images, suffixes.image_suffix),
+    (found[1], labels, suffixes.label_suffix),
+  ):
+    if not files:
+      what = f" whose name ends in {suffix!r}" if suffix else ""
+      flags = suffix and proposal(image_list, label_list)
+      raise DataError(
+        f"{folder}: no image in it{what}; "
+        + (f"give {flags}" if flags else "check the path")
+      )
+  return found
 
 
-def _suffix_hint(
-  images: Collection[str], labels: Collection[str]
-) -> str | None:
-  """A remedy for labels named as their images plus '_mask' or the like."""
-  if any(image in labels for image in images):
-    return None
-  stem = min(images)
-  for label in labels:
-    if label.startswith(stem):
-      suffix = label[len(stem) :]
-      if all(image + suffix in labels for image in images):
-        return (
-          f"label names end in {suffix!r}: rename them to the stems of their "
-          "images"
-        )
-  return None
+def _hint(images: str, labels: str) -> str | None:
+  """The remedy where no image has a label: flags that would pair them."""
+  flags = proposal(list_files(images), list_files(labels))
+  return flags and f"names pair with {flags}"

@@ -1,6 +1,6 @@
 """Lists of images, as people's tools write them."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 from fcn_jax.data.files import File
 from fcn_jax.files import DataError
@@ -48,3 +48,18 @@ def known_as(path: str, known: Container[str]) -> str | None:
       return rest
     _, _, rest = rest.partition("/")
   return None
+
+
+def by_end(files: Mapping[str, File]) -> dict[str, File]:
+  """Files by every end of their path that is whole names.
+
+  >>> sorted(by_end({"images/train/a.jpg": File("a", "a")}))
+  ['a.jpg', 'images/train/a.jpg', 'train/a.jpg']
+  """
+  found = {}
+  for key, file in files.items():
+    rest = key
+    while rest:
+      found.setdefault(rest, file)
+      _, _, rest = rest.partition("/")
+  return found

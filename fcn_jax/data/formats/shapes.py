@@ -7,13 +7,13 @@ import tempfile
 import weakref
 from typing import ClassVar
 
-from fcn_jax.data.formats.base import Format, Found, flag
+from fcn_jax.data.formats.base import Found, LabelImages, flag
 from fcn_jax.data.formats.voc import Voc
 from fcn_jax.data.shapes import write_voc_tar
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Shapes(Format):
+class Shapes(LabelImages):
   """A made-up data set, laid out as PASCAL VOC's."""
 
   title: ClassVar[str] = "a made-up data set, drawn on the spot"
@@ -33,7 +33,7 @@ class Shapes(Format):
       write_voc_tar(archive, seed=self.seed)
       shared = {
         field.name: getattr(self, field.name)
-        for field in dataclasses.fields(Format)
+        for field in dataclasses.fields(LabelImages)
       }
       found = Voc(archive=archive, **shared).find()
       found = dataclasses.replace(found, name=self.name)

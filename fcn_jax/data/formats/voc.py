@@ -14,13 +14,15 @@ from fcn_jax.data.classes import (
 )
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.findings import Finding, report
-from fcn_jax.data.formats.base import Format, Found, flag
-from fcn_jax.data.formats.folder import divide
+from fcn_jax.data.formats.base import Format, Found, LabelImages, flag
 from fcn_jax.data.formats.lists import columns, known_as, read_list
+from fcn_jax.data.formats.splits import Drawing
 from fcn_jax.data.formats.voc_tree import LISTS, YEARS, Tree, open_tree
 from fcn_jax.data.labels import ColorMap, color_map
 from fcn_jax.files import DataError
 
+Color = tuple[int, int, int]
+IGNORED = "ignored"  # what CVAT's labelmap.txt calls void, as VOC's tools do
 AUGMENTED = "SegmentationClassAug"  # labels of SBD, beside VOC's own
 
 CLASS_NAMES = (
@@ -70,7 +72,7 @@ def names_for(classes: int, path: str | None = None) -> tuple[str, ...]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Voc(Format):
+class Voc(LabelImages, Drawing):
   """A tree laid out as PASCAL VOC's, in a tar or a folder.
 
   Every list in ImageSets/Segmentation is a split; what is no letter or digit
@@ -90,26 +92,15 @@ class Voc(Format):
     lower_bound=YEARS[0],
     upper_bound=YEARS[-1],
   )
-  val_percent: float | None = flag(
-    None, "draw the validation set from the training one"
-  )
-  seed: int = flag(0, "of the draw of the validation set")
 
   def find(self) -> Found:
     """Pairs, class names and how to read labels, see `Format`."""
     if bool(self.archive) == bool(self.devkit):
       raise DataError("--dataset=voc: give --archive=FILE.tar or --devkit=DIR")
     tree = open_tree(self.archive, self.devkit, self.year)
-    given = self.given_names()
-    names = given or class_names(tree)
-    splits, findings = find_pairs(tree)
-    if self.val_percent is not None:
-      splits = _divided(splits, self.val_percent, self.seed, tree.place)
-    if not splits:
-      raise DataError(
-        f"{report(findings)}\n{tree.place}: no list in ImageSets/Segmentation "
-        "has images with labels"
-      )
+    found = find_tree(self, tree)
+    splits = self.with_val(found.splits, tree.place)
+    findings = [*found.findings]
     if not {"train", "val"} & splits.keys():
       findings.append(
         Finding(
@@ -120,11 +111,29 @@ class Voc(Format):
           warning=True,
         )
       )
-    reader = self.reader(names)
-    if not given and not self.colormap and not self.binary_masks:
-      reader = dataclasses.replace(reader, color_map=_labelmap(tree))
-    name = f"voc{tree.year}" if tree.year else None
-    return Found(splits, findings, names, reader, name, tree)
+    return dataclasses.replace(found, splits=splits, findings=findings)
+
+
+def find_tree(source: Format, tree: Tree) -> Found:
+  """What a tree holds, read as a format's flags say.
+
+  Raises:
+    DataError: no list has images with labels, or there are no class names.
+  """
+  given = source.given_names()
+  names = given or class_names(tree)
+  splits, findings = find_pairs(tree)
+  if not splits:
+    raise DataError(
+      f"{report(findings)}\n{tree.place}: no list in ImageSets/Segmentation "
+      "has images with labels"
+    )
+  reader = source.reader(names)
+  plain = not (reader.color_map or reader.binary_masks)
+  if not given and plain:
+    reader = dataclasses.replace(reader, color_map=_colors(tree))
+  name = f"voc{tree.year}" if tree.year else None
+  return Found(splits, findings, names, reader, name, tree)
 
 
 def class_names(tree: Tree) -> tuple[str, ...]:
@@ -133,10 +142,11 @@ def class_names(tree: Tree) -> tuple[str, ...]:
   Raises:
     DataError: neither, and the tree is none of VOC2007 to VOC2012.
   """
-  for key in ("classes.txt", "labelmap.txt"):
-    if key in tree.files:
-      file = tree.files[key]
-      return parse_class_file(file.text(), file.name).names
+  if "classes.txt" in tree.files:
+    file = tree.files["classes.txt"]
+    return parse_class_file(file.text(), file.name).names
+  if "labelmap.txt" in tree.files:
+    return tuple(_labelmap(tree)[0])
   if tree.year is not None:
     return CLASS_NAMES
   raise DataError(
@@ -145,32 +155,30 @@ def class_names(tree: Tree) -> tuple[str, ...]:
   )
 
 
-def _labelmap(tree: Tree) -> ColorMap | None:
-  """The colours of CVAT's labelmap.txt, where it names the classes."""
-  file = tree.files.get("labelmap.txt")
-  if file is None or "classes.txt" in tree.files:
-    return None
+def _labelmap(
+  tree: Tree,
+) -> tuple[list[str], list[Color] | None, Color | None]:
+  """Class names and colours of CVAT's labelmap.txt, and the colour of void.
+
+  What it calls 'ignored' is void, as in the files of VOC that CVAT writes.
+  """
+  file = tree.files["labelmap.txt"]
   found = parse_class_file(file.text(), file.name)
+  kept = [i for i, name in enumerate(found.names) if name != IGNORED]
+  names = [found.names[i] for i in kept]
   if found.colors is None:
+    return names, None, None
+  void = dict(zip(found.names, found.colors, strict=True)).get(IGNORED)
+  return names, [found.colors[i] for i in kept], void
+
+
+def _colors(tree: Tree) -> ColorMap | None:
+  """The colours of CVAT's labelmap.txt, where it names the classes."""
+  if "labelmap.txt" not in tree.files or "classes.txt" in tree.files:
     return None
-  return color_map(found.colors, found.names, None, file.name)
-
-
-def _divided(
-  splits: Mapping[str, list[Pair]], val_percent: float, seed: int, place: str
-) -> dict[str, list[Pair]]:
-  """Train and val of the list train, or of the only one, and other lists."""
-  if "val" in splits:
-    raise DataError(f"{place} has a list val; leave out --val_percent")
-  whole = "train" if "train" in splits else next(iter(splits), "")
-  if whole != "train" and len(splits) != 1:
-    raise DataError(
-      f"--val_percent: {place} has no list train, and {len(splits)} others "
-      f"({', '.join(splits)}); leave one, or call one train"
-    )
-  train, val = divide(splits[whole], val_percent, seed)
-  others = {split: pairs for split, pairs in splits.items() if split != whole}
-  return {"train": train, "val": val, **others}
+  names, colors, void = _labelmap(tree)
+  name = tree.files["labelmap.txt"].name
+  return colors and color_map(colors, names, void, name)
 
 
 def find_pairs(tree: Tree) -> tuple[dict[str, list[Pair]], list[Finding]]:

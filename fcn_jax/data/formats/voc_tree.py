@@ -33,12 +33,12 @@ class Tree:
     return _year(self.root, self.place)
 
   def folder(self, name: str) -> dict[str, list[File]]:
-    """The files directly in a folder, by stem."""
+    """The files below a folder, by their path in it without extension."""
     found: dict[str, list[File]] = {}
     for key, file in self.files.items():
-      parent, _, base = key.rpartition("/")
-      if parent == name:
-        found.setdefault(os.path.splitext(base)[0], []).append(file)
+      if key.startswith(f"{name}/"):
+        stem = os.path.splitext(key[len(name) + 1 :])[0]
+        found.setdefault(stem, []).append(file)
     return found
 
 

@@ -1,12 +1,12 @@
+import dataclasses
+import re
 import shutil
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from small_data import folder_files, folder_format, label, photo, write
 
-from fcn_jax.data.files import File, Pair
-from fcn_jax.data.formats.folder import divide, find_pairs
+from fcn_jax.data.formats.folder import find_pairs
+from fcn_jax.data.formats.names import Suffixes
 from fcn_jax.files import DataError
 
 
@@ -56,7 +56,7 @@ def test_faults(tmp_path):
   assert alone.file.endswith("alone.jpg")
 
 
-def test_suffix_is_named(tmp_path):
+def test_suffixes_are_proposed(tmp_path):
   write(
     tmp_path,
     {"i/a.jpg": photo(1), "i/b.jpg": photo(1)}
@@ -65,7 +65,9 @@ def test_suffix_is_named(tmp_path):
   pairs, findings = find_pairs(str(tmp_path / "i"), str(tmp_path / "l"))
   assert pairs == []
   assert len(findings) == 4
-  assert all("'_mask'" in finding.remedy for finding in findings)
+  assert {finding.remedy for finding in findings} == {
+    "names pair with --image_suffix=.jpg --label_suffix=_mask.png"
+  }
 
 
 def test_wrong_folders(tmp_path):
@@ -74,48 +76,94 @@ def test_wrong_folders(tmp_path):
     ("i", "i", "images and labels"),
     ("i", "l", "no image in it"),
     ("none", "l", "no such folder or archive"),
+    ("l", "i", "no image in it"),
   ):
     with pytest.raises(DataError, match=part):
       find_pairs(str(tmp_path / images), str(tmp_path / labels))
 
 
-def _pairs(count):
-  file = File("x", "x")
-  return [Pair(f"{i:03}", file, file) for i in range(count)]
+def cityscapes_like(root):
+  """Folders as Cityscapes lays them out, with all its kinds of labels."""
+  stems = [f"aachen/aachen_{i:06}_000019" for i in range(3)]
+  files = {f"i/{s}_leftImg8bit.png": photo(i) for i, s in enumerate(stems)}
+  for i, stem in enumerate(stems):
+    files[f"l/{stem}_gtFine_labelIds.png"] = label(i)
+    files[f"l/{stem}_gtFine_color.png"] = label(9)
+    files[f"l/{stem}_gtFine_polygons.json"] = "{}"
+  return write(root, files)
 
 
-@given(
-  st.integers(2, 60),
-  st.floats(1, 100, exclude_max=True),
-  st.integers(0, 99),
+def test_image_and_label_suffix(tmp_path):
+  root = cityscapes_like(tmp_path)
+  suffixes = Suffixes(
+    image_suffix="_leftImg8bit.png", label_suffix="_gtFine_labelIds.png"
+  )
+  pairs, findings = find_pairs(str(root / "i"), str(root / "l"), suffixes)
+  assert findings == []
+  assert [p.image_id for p in pairs] == [
+    f"aachen/aachen_{i:06}_000019" for i in range(3)
+  ]
+  assert [p.label.read() for p in pairs] == [label(i) for i in range(3)]
+
+
+def test_nothing_pairs_and_the_flags_that_would_are_named(tmp_path):
+  root = cityscapes_like(tmp_path)
+  source = folder_format(
+    write(root, {"classes.txt": "a\nb\n"}),
+    train_images=str(root / "i"),
+    train_labels=str(root / "l"),
+    val_images=None,
+    val_labels=None,
+    val_percent=50.0,
+  )
+  told = (
+    r"--image_suffix=_leftImg8bit.png --label_suffix=_gtFine_labelIds.png "
+    r"\(or _gtFine_color.png\)"
+  )
+  with pytest.raises(DataError, match=told):
+    source.find()
+  wrong = dataclasses.replace(source, label_suffix="_mask.png")
+  with pytest.raises(DataError, match=f"ends in '_mask.png'; give {told}"):
+    wrong.find()
+
+
+@pytest.mark.parametrize(
+  ("image", "mask", "flags"),
+  [
+    # DeepGlobe, Carvana, CamVid, Roboflow, labelme_json_to_dataset
+    ("{}_sat.jpg", "{}_mask.png", ("_sat.jpg", "_mask.png")),
+    ("{}.jpg", "{}_mask.gif", (".jpg", "_mask.gif")),
+    ("0001TP_{}.png", "0001TP_{}_L.png", (".png", "_L.png")),
+    ("{}_jpg.rf.a0.jpg", "{}_jpg.rf.a0_mask.png", (".jpg", "_mask.png")),
+    ("{}_json/img.png", "{}_json/label.png", ("/img.png", "/label.png")),
+    ("{}.jpg", "{}.png", (".jpg", ".png")),
+  ],
 )
-def test_divide_parts_without_loss(count, percent, seed):
-  pairs = _pairs(count)
-  train, val = divide(pairs, percent, seed)
-  assert train
-  assert val
-  assert sorted(train + val, key=lambda p: p.image_id) == pairs
-  assert train == [pair for pair in pairs if pair in train]
-  assert val == [pair for pair in pairs if pair in val]
-  assert abs(len(val) - count * percent / 100) <= 1
-  assert (train, val) == divide(pairs, percent, seed)
+def test_images_and_labels_in_one_folder(tmp_path, image, mask, flags):
+  stems = [f"{i:05}" for i in range(4)]
+  write(
+    tmp_path,
+    {image.format(s): photo(i) for i, s in enumerate(stems)}
+    | {mask.format(s): label(i) for i, s in enumerate(stems)},
+  )
+  folder = str(tmp_path)
+  given = dict(zip(("image_suffix", "label_suffix"), flags, strict=True))
+  told = f"give --image_suffix={flags[0]} --label_suffix={flags[1]}, which"
+  with pytest.raises(DataError, match=re.escape(told)):
+    find_pairs(folder, folder)
+  pairs, findings = find_pairs(folder, folder, Suffixes(**given))
+  assert findings == []
+  assert [p.label.read() for p in pairs] == [label(i) for i in range(4)]
+  assert [p.image.read() for p in pairs] == [photo(i) for i in range(4)]
+  if flags[0] == ".jpg":  # an extension need not be said
+    given["image_suffix"] = None
+    assert len(find_pairs(folder, folder, Suffixes(**given))[0]) == 4
 
 
-def test_divide_by_hand():
-  pairs = _pairs(30)
-  train, val = divide(pairs, 10.0, 0)
-  assert (len(train), len(val)) == (27, 3)
-  assert divide(pairs, 10.0, 1)[1] != val
-
-
-def test_divide_refuses():
-  for percent in (0.0, 100.0, -1.0, float("nan")):
-    with pytest.raises(DataError, match="val_percent"):
-      divide(_pairs(4), percent, 0)
-  with pytest.raises(DataError, match=r"0\.25: did you mean 25\? Give 1"):
-    divide(_pairs(4), 0.25, 0)
-  with pytest.raises(DataError, match="1 pairs"):
-    divide(_pairs(1), 10.0, 0)
+def test_names_that_no_suffix_pairs(tmp_path):
+  write(tmp_path, {f"{i}.png": label(i) for i in range(3)})
+  with pytest.raises(DataError, match="put labels into their own folder"):
+    find_pairs(str(tmp_path), str(tmp_path))
 
 
 def test_what_is_found(tmp_path):

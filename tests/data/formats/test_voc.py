@@ -154,6 +154,7 @@ def cvat_files():
 def test_an_export_of_cvat(tmp_path):
   devkit = str(write(tmp_path, cvat_files()))
   found = Voc(devkit=devkit, val_percent=50.0).find()
+  assert "no list called train" not in {f.kind for f in found.findings}
   assert found.class_names == ("background", "cat")
   assert {s: len(pairs) for s, pairs in found.splits.items()} == {
     "train": 1,
