@@ -1,5 +1,6 @@
 """Every test runs with shapes, types and ranks checked."""
 
+import gc
 import pathlib
 import tempfile
 
@@ -42,6 +43,11 @@ def pytest_configure(config):
     "filterwarnings",
     "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning",
   )
+
+
+def pytest_collection_finish(session):
+  """What was imported stays: the garbage collector need not look at it."""
+  gc.freeze()
 
 
 def pytest_addoption(parser):
