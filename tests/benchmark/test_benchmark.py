@@ -166,21 +166,25 @@ def test_compiling_is_timed_without_the_cache():
 
 
 def test_scaling_is_told_by_operation(monkeypatch):
-  monkeypatch.setattr(scaling, "_BATCHES", (1, 2))
-  monkeypatch.setattr(scaling, "_SIDES", (30,))
-  monkeypatch.setattr(scaling, "_CLASSES", (2,))
+  """Work that takes a second an image, and two for a batch."""
+  monkeypatch.setattr(scaling, "_BATCHES", (1, 8))
+
+  def take(net, given):
+    return lambda: 2.0 if len(given.image) > 1 else 1.0
+
+  for work in ("forward", "step"):
+    monkeypatch.setattr(compute, work, take)
   setting = rows.Setting(width=0.02, size=(30, 40))
-  found = list(scaling.measure(setting))
-  names = ("batch 1", "batch 2"), ("30 x 30 pixels",), ("2 classes",)
-  assert [row["name"] for row in found] == [
-    f"{work}, {name}"
-    for group in names
-    for work in ("forward", "step")
-    for name in group
-  ]
-  alone, two = found[:2]
-  assert min(alone["times_best"], two["times_best"]) == 1
-  of_two = two["seconds"] / 2
-  assert alone["times_best"] / two["times_best"] == pytest.approx(
-    alone["seconds"] / of_two
+  found = {row["name"]: row for row in scaling.measure(setting)}
+  assert found["step, batch 1"]["times_best"] == pytest.approx(4)
+  assert found["step, batch 8"]["times_best"] == 1
+  assert found["forward, batch 8"]["images_per_second"] == 4
+  small, large = (
+    found["step, 250 x 250 pixels"],
+    found["step, 2000 x 2000 pixels"],
   )
+  # The same second, for the more operations.
+  assert small["times_best"] > 30
+  assert large["times_best"] == 1
+  assert found["step, 150 classes"]["times_best"] == 1
+  assert len(found) == 2 * (2 + 4 + 3)

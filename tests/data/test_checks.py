@@ -264,4 +264,7 @@ def test_decompression_bomb_is_a_finding(make, monkeypatch):
   _, findings = check_splits({"train": [pair]}, LabelReader(), NAMES)
   assert [f.kind for f in findings] == ["unreadable image", "unreadable label"]
   assert findings[0].value == "more than 40 pixels"
-  assert findings[0].remedy == "cut it into tiles"
+  assert findings[0].remedy == (
+    "cut it into tiles, or save it as a TIFF, which scripts/predict.py takes "
+    "at any size (pip install 'fcn_jax[tiff]')"
+  )

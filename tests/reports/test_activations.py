@@ -73,7 +73,8 @@ def test_layers_open_by_link_and_button(path, open_page):
   assert conv2.get_attribute("open") is None
   assert not conv2.locator("h3").first.is_visible()
   page.get_by_role("link", name="conv2").click()
-  assert conv2.locator("h3").first.is_visible()
+  # A browser tells of the new address after the click.
+  conv2.locator("h3").first.wait_for()
   assert page.evaluate("document.activeElement.localName") == "summary"
   page.keyboard.press("Enter")
   assert conv2.get_attribute("open") is None

@@ -5,6 +5,7 @@ import math
 import shutil
 
 import numpy as np
+import pytest
 import run_scripts
 from places import GOLDEN
 
@@ -38,6 +39,7 @@ def a_little(array: np.ndarray) -> None:
   array.flat[0] += 3e-5 * np.abs(array).max()
 
 
+@pytest.mark.exhaustive
 def test_wrong_numbers_of_single_layers_are_seen(tmp_path):
   changes = {
     "pool_k3s2p1_3x3/y": one_more,
@@ -59,6 +61,7 @@ def test_wrong_numbers_of_single_layers_are_seen(tmp_path):
   }
 
 
+@pytest.mark.exhaustive
 def test_a_wrong_number_of_a_run_is_seen(tmp_path):
   """Of one run, at the end; of both ways to it where there are two."""
   changes = {
