@@ -1,10 +1,13 @@
 """Writing a data set as tfds does, ArrayRecord, without TensorFlow."""
 
+import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
 import hashlib
 import io
+import itertools
 import os
 import pathlib
 import re
@@ -54,16 +57,20 @@ class DatasetPlan:
   record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
-class _IndexPng:
-  """A label that becomes an index PNG at the moment it is written."""
+class _Ahead:
+  """Bytes that another thread makes, handed over once and then forgotten."""
 
-  file: File
-  reader: LabelReader
+  def __init__(self, future: concurrent.futures.Future):
+    self._future = future
 
   def read(self) -> bytes:
-    raw = self.reader.read(self.file.read(), self.file.name)
-    return encode_label(raw.index.astype(np.uint8))
+    data, self._future = self._future.result(), None
+    return data
+
+
+def _index_png(file: File, reader: LabelReader) -> bytes:
+  raw = reader.read(file.read(), file.name)
+  return encode_label(raw.index.astype(np.uint8))
 
 
 class SegmentationBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
@@ -125,17 +132,31 @@ class _Shard:
 
   def __call__(self) -> Iterator[tuple[int, dict]]:
     bar = tqdm.tqdm(self.pairs, f"writing {self.split}", unit=" images")
-    # tfds keeps what is yielded until the shard is done: hand over objects
-    # that read when they are encoded, not bytes.
-    for key, pair in enumerate(bar):
-      yield (
-        key,
-        {
-          "image_id": pair.image_id,
-          "image": pair.image,
-          "label": _IndexPng(pair.label, self.reader),
-        },
+    threads = os.cpu_count() or 1
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+    try:
+      to_come = iter(self.pairs)
+      made = collections.deque(
+        self._submit(pool, pair)
+        for pair in itertools.islice(to_come, 2 * threads)
       )
+      for key, pair in enumerate(bar):
+        image, label = made.popleft()
+        # tfds keeps what is yielded until the shard is done: hand over objects
+        # that it reads when it encodes them, not bytes.
+        yield key, {"image_id": pair.image_id, "image": image, "label": label}
+        made.extend(
+          self._submit(pool, pair) for pair in itertools.islice(to_come, 1)
+        )
+    finally:
+      pool.shutdown(cancel_futures=True)
+
+  def _submit(self, pool, pair: Pair) -> tuple[_Ahead, _Ahead]:
+    """The image and the label of a pair, to be read by a thread."""
+    return (
+      _Ahead(pool.submit(pair.image.read)),
+      _Ahead(pool.submit(_index_png, pair.label, self.reader)),
+    )
 
 
 def _index(plan: DatasetPlan) -> bytes:

@@ -79,7 +79,7 @@ def test_interruption_leaves_nothing_half_made(tmp_path, monkeypatch, before):
   monkeypatch.setattr(LabelReader, "read", interrupted)
   with pytest.raises(KeyboardInterrupt):
     write_dataset(plan, tmp_path / "sets", overwrite=True)
-  assert len(calls) == 3
+  assert 3 <= len(calls) <= 4  # one more may be under way in another thread
   if not before:
     assert not (tmp_path / "sets").exists()
     return
