@@ -123,6 +123,16 @@ _DEFINE = {
 }
 
 
+def define_tile() -> flags.FlagHolder[str]:
+  """Defines --tile, for `evaluation.tiling.parse`."""
+  return flags.DEFINE_string(
+    "tile",
+    "auto",
+    "auto: images that do not fit into memory are computed in tiles, which "
+    "does not change the result; off: never; or the side of tiles in pixels.",
+  )
+
+
 def define_flags(options: type) -> None:
   """Defines a flag for each field of a dataclass, see `data.formats.flag`."""
   for field in dataclasses.fields(options):

@@ -67,12 +67,7 @@ _PRECISION = flags.DEFINE_enum(
 _PART_SIZE = flags.DEFINE_integer(
   "part_size", 1, "Images per forward pass.", lower_bound=1
 )
-_TILE = flags.DEFINE_string(
-  "tile",
-  "auto",
-  "auto: images that do not fit into memory are computed in tiles, which does "
-  "not change the result; off: never; or the side of tiles in pixels.",
-)
+_TILE = cli.define_tile()
 _TTA = flags.DEFINE_string(
   "tta",
   "",

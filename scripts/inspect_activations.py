@@ -24,12 +24,7 @@ _CHECKPOINT = flags.DEFINE_string(
 _STEP = flags.DEFINE_string("step", "best", "best, latest or a number.")
 _IMAGE = flags.DEFINE_string("image", None, "An image file.")
 _LAYERS = flags.DEFINE_list("layers", [], "Only these; by default all.")
-_TILE = flags.DEFINE_string(
-  "tile",
-  "auto",
-  "auto: an image that does not fit into memory is computed in tiles, which "
-  "does not change the result; off: never; or the side of tiles in pixels.",
-)
+_TILE = cli.define_tile()
 _OUTPUT = flags.DEFINE_string("output", None, "HTML file for the page.")
 _FORMAT = flags.DEFINE_enum(
   "format",

@@ -70,12 +70,7 @@ _PALETTE = flags.DEFINE_string(
 _PRECISION = flags.DEFINE_enum(
   "precision", "float32", cli.PRECISIONS, "Of the products."
 )
-_TILE = flags.DEFINE_string(
-  "tile",
-  "auto",
-  "auto: images that do not fit into memory are computed in tiles, which does "
-  "not change the result; off: never; or the side of tiles in pixels.",
-)
+_TILE = cli.define_tile()
 _TTA = flags.DEFINE_string(
   "tta",
   "",

@@ -11,6 +11,7 @@ from flax import nnx
 from fcn_jax import models
 from fcn_jax.benchmark import plain
 from fcn_jax.data import pipeline
+from fcn_jax.evaluation import tiling
 from fcn_jax.models import losses
 from fcn_jax.training import optimizers
 from fcn_jax.training.step import Training, TrainState
@@ -69,18 +70,14 @@ def solver(net: models.Network, params, images: int):
 
 def forward(net: models.Network, given: pipeline.Part):
   """() -> None: scores of a batch."""
-  function, arrays = forward_program(net, given)
-  run = jax.jit(function)
+  run, arrays = forward_program(net, given)
   return lambda: _wait(run(*arrays))
 
 
 def forward_program(net: models.Network, given: pipeline.Part):
   """The function that scores a batch, and its arguments."""
   graphdef, params, frozen = split(net)
-
-  def function(params, frozen, image, extent):
-    return nnx.merge(graphdef, params, frozen)(image, extent)
-
+  function = functools.partial(tiling.forward, graphdef)
   return function, (params, frozen, given.image, given.extent)
 
 

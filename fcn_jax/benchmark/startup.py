@@ -17,7 +17,8 @@ from PIL import Image
 from fcn_jax.benchmark import compute
 from fcn_jax.benchmark.machine import take_turns
 from fcn_jax.data.classes import voc_palette
-from fcn_jax.weights import caffemodel, conversion, export
+from fcn_jax.training import pretrain
+from fcn_jax.weights import checkpoints, conversion
 
 _SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
 _REPEATS = 5  # at most, of processes of several seconds
@@ -72,15 +73,18 @@ def measure_startup(setting) -> list[dict[str, Any]]:
 def _write_model(folder: pathlib.Path) -> pathlib.Path:
   """A converted FCN-AlexNet, its weights by chance."""
   net = compute.network("alexnet", "float32", _WIDTH)
-  source = folder / "classifier.caffemodel"
-  inner = ("fc6", "fc7", "fc8")
-  caffemodel.write_caffemodel(source, export.to_caffe(net, "", inner))
-  conversion.convert(
-    source,
-    folder / "model",
-    "fcn_alexnet",
+  card = checkpoints.ModelCard(
+    {"name": "alexnet", "classes": compute.CLASSES, "width": _WIDTH},
     [f"class {i}" for i in range(compute.CLASSES)],
     voc_palette().tolist(),
+  )
+  pretrain.write_classifier(net, card, folder)
+  conversion.convert(
+    folder / checkpoints.CLASSIFIER,
+    folder / "model",
+    "fcn_alexnet",
+    card.class_names,
+    card.palette,
     {"width": _WIDTH},
   )
   return folder / "model"

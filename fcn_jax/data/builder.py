@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import io
 import itertools
@@ -55,6 +56,15 @@ class DatasetPlan:
   class_names: tuple[str, ...]
   palette: UInt8[np.ndarray, "256 3"]
   record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  @functools.cached_property
+  def index(self) -> bytes:
+    """Ids and sizes as they are stored, see `dataset.encode_index`."""
+    ids = {
+      split: [pair.image_id for pair in pairs]
+      for split, pairs in self.splits.items()
+    }
+    return encode_index(ids, self.sizes)
 
 
 class _Ahead:
@@ -109,7 +119,7 @@ class SegmentationBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         class_names=list(plan.class_names),
         palette=plan.palette.tolist(),
         void=VOID,
-        index=hashlib.sha256(_index(plan)).hexdigest(),
+        index=hashlib.sha256(plan.index).hexdigest(),
         record=dict(plan.record),
       ),
     )
@@ -157,16 +167,6 @@ class _Shard:
       _Ahead(pool.submit(pair.image.read)),
       _Ahead(pool.submit(_index_png, pair.label, self.reader)),
     )
-
-
-def _index(plan: DatasetPlan) -> bytes:
-  return encode_index(
-    {
-      split: [pair.image_id for pair in pairs]
-      for split, pairs in plan.splits.items()
-    },
-    plan.sizes,
-  )
 
 
 def _shards(pairs: Sequence[Pair]) -> list[list[Pair]]:
@@ -230,7 +230,7 @@ def write_dataset(
           download_dir=beside / "downloads"
         )
       made = beside / plan.name / VERSION
-      (made / INDEX).write_bytes(_index(plan))
+      (made / INDEX).write_bytes(plan.index)
       target.parent.mkdir(exist_ok=True)
       if overwrite and target.exists():
         target.rename(beside / _REPLACED)

@@ -240,7 +240,7 @@ class Evaluator:
       """Where each tile lies, where it is inside of the image, its scores."""
       for corner, scores in tiling.by_tiles(scorer, source):
         place = tiling.inside(corner, scorer.sides, size)
-        here = (0, *(slice(side.stop - side.start) for side in place))
+        here = (0, *tiling.within(place))
         yield place, here, scores
 
     def cut(whole, place, here, fill):

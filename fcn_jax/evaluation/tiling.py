@@ -145,6 +145,12 @@ def inside(
   return rows, columns
 
 
+def within(place: tuple[slice, slice]) -> tuple[slice, slice]:
+  """The rows and columns of `inside`, counted from the tile's own first."""
+  rows, columns = (slice(side.stop - side.start) for side in place)
+  return rows, columns
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scorer:
   """Scores of images' tiles, or of whole images on a canvas.

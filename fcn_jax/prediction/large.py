@@ -159,8 +159,7 @@ def _write_band(folder, scorer, source: TiffImage, top: int, progress) -> None:
   for corner, scores in tiling.by_tiles(scorer, band, places):
     inside = tiling.inside(corner, scorer.sides, source.size)
     found = np.asarray(most_likely(scores))[0]
-    there = tuple(slice(s.stop - s.start) for s in inside)
-    labels[:, inside[1]] = found[there]
+    labels[:, inside[1]] = found[tiling.within(inside)]
     progress()
   step = -(-max(source.size) // OVERVIEW)
   shown = slice(-top % step, None, step)

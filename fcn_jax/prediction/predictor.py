@@ -277,7 +277,7 @@ def stitched(
         lambda x: np.empty((*source.size, *x.shape[3:]), x.dtype), part
       )
     inside = tiling.inside(corner, scorer.sides, source.size)
-    there = (0, *(slice(side.stop - side.start) for side in inside))
+    there = (0, *tiling.within(inside))
     for whole, array in zip(
       jax.tree.leaves(found), jax.tree.leaves(part), strict=True
     ):
