@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from fcn_jax.evaluation import metrics
 from fcn_jax.evaluation.per_image import PerImage
-from fcn_jax.evaluation.stored_counts import StoredCounts
+from fcn_jax.evaluation.stored_counts import StoredCounts, of_drawing
 
 LEVEL = 0.95
 PERCENT = f"{100 * LEVEL:g} %"
@@ -95,13 +95,7 @@ def intervals(
   scores, class_iu = [], []
   for _ in range(resamples):
     drawn = rng.integers(images, size=images)
-    times = np.bincount(drawn, minlength=images)
-    counts = metrics.Counts(
-      confusions.sum(times),
-      right[drawn],
-      valid[drawn],
-      {name: each.sum(times) for name, each in (counted or {}).items()},
-    )
+    counts = of_drawing(confusions, right, valid, counted or {}, drawn)
     scores.append(metrics.figures(counts))
     class_iu.append(counts.class_iu)
   return Intervals(

@@ -42,17 +42,33 @@ class StoredCounts:
   valid: Int[np.ndarray, " n"]
   counted: Mapping[str, PerImage]
 
-  def counts(self, times: Int[np.ndarray, " n"] | None = None):
+  def counts(
+    self, times: Int[np.ndarray, " n"] | None = None
+  ) -> metrics.Counts:
     """The counts of the whole set, image i being added times[i] times."""
-    if times is None:
-      times = np.ones(len(self.image_ids), int)
-    drawn = np.repeat(np.arange(len(times)), times)
-    return metrics.Counts(
-      self.confusions.sum(times),
-      self.right[drawn],
-      self.valid[drawn],
-      {name: each.sum(times) for name, each in self.counted.items()},
+    drawn = np.arange(len(self.image_ids))
+    if times is not None:
+      drawn = np.repeat(drawn, times)
+    return of_drawing(
+      self.confusions, self.right, self.valid, self.counted, drawn
     )
+
+
+def of_drawing(
+  confusions: PerImage,
+  right: Int[np.ndarray, " n"],
+  valid: Int[np.ndarray, " n"],
+  counted: Mapping[str, PerImage],
+  drawn: Int[np.ndarray, " m"],
+) -> metrics.Counts:
+  """The counts of the images that were drawn, each as often as it was."""
+  times = np.bincount(drawn, minlength=len(confusions))
+  return metrics.Counts(
+    confusions.sum(times),
+    right[drawn],
+    valid[drawn],
+    {name: each.sum(times) for name, each in counted.items()},
+  )
 
 
 def write(path: pathlib.Path, counts: StoredCounts) -> None:
