@@ -1,5 +1,6 @@
 """Where a training run starts from: weights, and what they are for."""
 
+import dataclasses
 import hashlib
 import logging
 import operator
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 from fcn_jax import models
 from fcn_jax.data import Dataset
 from fcn_jax.data.classes import unnamed_classes
+from fcn_jax.training import input
 from fcn_jax.weights import checkpoints, export, proof, readers, surgery
 from fcn_jax.weights.receipt import Receipt
 
@@ -19,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 def about(config: ConfigDict, dataset: Dataset) -> checkpoints.ModelCard:
   """What the checkpoints of a run say of themselves."""
+  resize = input.resize_of(config)
   return checkpoints.ModelCard(
     model={
       **{
@@ -33,6 +36,7 @@ def about(config: ConfigDict, dataset: Dataset) -> checkpoints.ModelCard:
     data_digest=_digest(dataset, config.data.train_split),
     source=f"trained on {dataset.name}",
     value_range=dataset.value_range and list(dataset.value_range),
+    resize=resize and dataclasses.asdict(resize),
   )
 
 
