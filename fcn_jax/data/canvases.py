@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -110,9 +109,9 @@ def _ends_of_shares(
   return found[np.unique(at)]
 
 
-def own_canvas(size: Iterable[int]) -> Canvas:
+def own_canvas(size: tuple[int, int]) -> Canvas:
   """An image's size, rounded up so that similar sizes share a program."""
-  height, width = (int(-(-n // CANVAS_STEP) * CANVAS_STEP) for n in size)
+  height, width = (-(-n // CANVAS_STEP) * CANVAS_STEP for n in size)
   return height, width
 
 

@@ -227,7 +227,8 @@ class Scorer:
     if not self.tiled:
       if self.views.resize:
         # Of every size of image these would be others.
-        sides = own_canvas(np.max([view.size for view in views], axis=0))
+        largest = np.max([view.size for view in views], axis=0)
+        sides = own_canvas(tuple(largest.tolist()))
       sides = tuple(geometry.next_fitting(self._layers, side) for side in sides)
     asked, axes = [], ([], [])
     for (source, corner), view in zip(parts, views, strict=True):
