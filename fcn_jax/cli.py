@@ -65,7 +65,19 @@ def start(main: Callable[..., int | None], arguments: str = "") -> None:
 def _parse(arguments: list[str]) -> list[str]:
   """absl's parser; what is wrong with a config's field becomes one line."""
   try:
-    return app.parse_flags_with_usage(arguments)
+    return flags.FLAGS(arguments)
+  except flags.Error as error:
+    # ml_collections says so of a field that holds numbers by name.
+    given, is_no_dict, _ = str(error).partition(": Failed to parse ")
+    if not is_no_dict:
+      return app.parse_flags_with_usage(arguments)  # says it, with usage
+    field = given.removeprefix("flag ").partition("=")[0]
+    print(
+      f"error: {given.removeprefix('flag ')}: give numbers by name, as "
+      f"{field}=\"{{'NAME': 0.1, 'OTHER': 10}}\"",
+      file=sys.stderr,
+    )
+    sys.exit(1)
   except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
     # ml_collections wraps a KeyError, whose own text is a repr.
     while isinstance(error, AttributeError | KeyError) and error.args:
