@@ -115,13 +115,19 @@ def test_numbers_by_name_are_given_as_a_dict():
   assert config["loss"]["terms"] == {"cross_entropy": 1, "dice": 0.5}
 
 
-@pytest.mark.parametrize("value", ["conv*:0.1", "0.1", "{'dice'}", "{dice: 1}"])
+def test_a_wrong_flag_beside_fields_is_named():
+  done = fields_given("--config.base_lr=0.1", "--unknown=1")
+  assert done.returncode == 1
+  assert done.stderr.startswith("error: Unknown command line flag 'unknown'")
+
+
+@pytest.mark.parametrize("value", ["conv*:0.1", "{'dice'}"])
 def test_what_is_no_dict_is_one_line(value):
   done = fields_given(f"--config.lr_mult={value}")
   assert done.returncode == 1
   assert done.stderr == (
     f"error: --config.lr_mult={value}: give numbers by name, as "
-    "--config.lr_mult=\"{'NAME': 0.1, 'OTHER': 10}\"\n"
+    "--config.lr_mult=\"{'NAME': 0.1}\"; --help shows the flags\n"
   )
 
 
