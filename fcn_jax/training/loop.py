@@ -437,15 +437,12 @@ class _Run:
     patience, records = self.config.patience, writer.validations
     if not patience or not records:
       return False
-    steps = sorted(records)
-    scores = [run_lib.score(records[step], self.measure) for step in steps]
-    best = scores.index(max(scores))
-    if len(steps) - 1 - best < patience:
+    in_order = [records[step] for step in sorted(records)]
+    best, later = run_lib.since_best(in_order, self.measure)
+    if later < patience:
       return False
     _log.info(
-      "%d validations since step %d were no better: the run ends",
-      len(steps) - 1 - best,
-      steps[best],
+      "%d validations since step %d were no better: the run ends", later, best
     )
     return True
 
