@@ -381,11 +381,11 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
       "them; it is what people see, and its options are fields"
     )
   yield from _impossible_draws(fields)
-  sides = [fields[f"data.resize_{side}"] for side in ("height", "width")]
-  if bool(fields["data.resize_mode"]) != all(sides):
+  size = [fields[f"data.resize_{x}"] for x in ("mode", "height", "width")]
+  if any(size) and not all(size):
     yield (
       "data.resize_mode, data.resize_height, data.resize_width = "
-      f"{fields['data.resize_mode']!r}, {sides[0]}, {sides[1]}: give all three"
+      f"{', '.join(map(repr, size))}: give all three"
     )
   if fields["data.resize_mode"] and fields["data.directory"]:
     yield (
@@ -413,7 +413,8 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
     ("init.head", ("zero", "gaussian")),
   ):
     if fields[name] not in allowed:
-      yield f"{name} = {fields[name]!r}: there is {', '.join(allowed)}"
+      known = ", ".join(filter(None, allowed))
+      yield f"{name} = {fields[name]!r}: there is {known}"
   if len(fields.get("model.mean_bgr", (0, 0, 0))) != 3:
     yield "model.mean_bgr: must be three numbers, BGR"
   source = fields["init.source"]

@@ -162,7 +162,11 @@ def test_recipes_state_differences_only(path):
       10**20,
       "seed = 100000000000000000000: must be at least 0 and at most 4294967295",
     ),
-    ("data.resize_mode", "zoom", "there is , squash, crop, fill, half_crop"),
+    (
+      "data.resize_mode",
+      "zoom",
+      "'zoom': there is squash, crop, fill, half_crop",
+    ),
     ("data.resize_mode", "crop", "'crop', 0, 0: give all three"),
     ("data.resize_width", 9, "'', 0, 9: give all three"),
     ("data.resize_height", -1, "data.resize_height = -1: must be at least 0"),
