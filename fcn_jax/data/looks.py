@@ -11,10 +11,9 @@ import hashlib
 import json
 import os
 import pathlib
-import pickle
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ class Looks:
 
   Args:
     path: of the file; made if absent.
-    how: how pairs are looked at, of what pickles.
+    how: how pairs are looked at.
 
   Raises:
     OSError, sqlite3.Error: the file cannot be made.
@@ -41,7 +40,7 @@ class Looks:
 
   def __init__(self, path: pathlib.Path, *how: Any):
     self._path = path
-    self._how = pickle.dumps((_FORMAT, *how))
+    self._how = b"".join(_told((_FORMAT, *how)))
     self._waiting = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     self._table = sqlite3.connect(path)
@@ -59,13 +58,10 @@ class Looks:
     """
     whole = hashlib.sha256(self._how)
     try:
-      whole.update(pickle.dumps((pair.image, pair.label)))
-      for path in sorted(set(_paths((pair.image, pair.label)))):
-        status = os.stat(path)
-        times = (status.st_mtime_ns, status.st_ctime_ns)
-        whole.update(repr((status.st_ino, status.st_size, *times)).encode())
-    except (OSError, TypeError, AttributeError, pickle.PicklingError):
-      return None  # gone, or unpacked for this run only
+      for part in _told((pair.image, pair.label)):
+        whole.update(part)
+    except (OSError, TypeError):  # gone, or unpacked for this run only
+      return None
     return whole.digest()
 
   def __contains__(self, key: bytes) -> bool:
@@ -130,16 +126,28 @@ def _clear(folder: pathlib.Path) -> None:
       old.unlink(missing_ok=True)
 
 
-def _paths(value: Any) -> Iterator[str]:
-  """The paths of all files that a pair is made of."""
+def _told(value: Any) -> Iterator[bytes]:
+  """Bytes that differ where values do, or the files that they name."""
   if isinstance(value, File):
-    yield value.path
+    at = os.stat(value.path)
+    times = (at.st_mtime_ns, at.st_ctime_ns)
+    yield repr((at.st_ino, at.st_size, *times)).encode()
   if dataclasses.is_dataclass(value):
+    yield f"{type(value).__qualname__}(".encode()
     for field in dataclasses.fields(value):
-      yield from _paths(getattr(value, field.name))
+      yield from _told(getattr(value, field.name))
+  elif isinstance(value, Mapping):
+    yield from _told(list(value.items()))
   elif isinstance(value, list | tuple):
+    yield f"{len(value)}[".encode()
     for item in value:
-      yield from _paths(item)
+      yield from _told(item)
+  elif isinstance(value, np.ndarray):
+    yield f"{value.dtype}{value.shape}".encode() + value.tobytes()
+  elif isinstance(value, str | bytes | int | float | None):
+    yield f"{value!r},".encode()
+  else:
+    raise TypeError(f"a {type(value).__name__} cannot be told from others")
 
 
 def _encoded(facts: Facts) -> str:
