@@ -4,10 +4,18 @@ import sys
 
 import numpy as np
 import pytest
-from small_data import folder_files, folder_format, label, tiny_output, write
+from small_data import (
+  folder_files,
+  folder_format,
+  label,
+  photo,
+  tiny_output,
+  write,
+)
 
 from fcn_jax.data import checks, load_dataset, looks
 from fcn_jax.data.files import File, Pair
+from fcn_jax.data.formats import FORMATS
 from fcn_jax.data.prepare import prepare_dataset
 from fcn_jax.files import DataError
 
@@ -142,3 +150,29 @@ def test_whole_shards_of_a_killed_run_are_taken_over(tmp_path):
   source = load_dataset("tiny", str(tmp_path / "sets")).source("train")
   assert [example.image_id for example in source] == list("54321")
   assert [file.name for file in (tmp_path / "sets").iterdir()] == ["tiny"]
+
+
+def test_each_mask_of_a_drawn_label_counts(tmp_path):
+  masks = {f"masks/a_{name}.png": label(0, 255) for name in ("tree", "road")}
+  write(tmp_path, masks | {"images/a.jpg": photo(1), "images/b.jpg": photo(2)})
+  write(tmp_path, {"masks/b_tree.png": label(0, 255)})
+  source = FORMATS["masks"](
+    train_images=str(tmp_path / "images"),
+    train_labels=str(tmp_path / "masks"),
+    val_percent=50.0,
+  )
+  kept = looks.Looks(tmp_path / "kept.sqlite")
+
+  def keys():
+    found = source.find().splits.values()
+    return {p.image_id: kept.key(p) for pairs in found for p in pairs}
+
+  before = keys()
+  assert None not in before.values()
+  assert before == keys()
+  for name in ("tree", "road"):
+    write(tmp_path, {f"masks/a_{name}.png": label(255, 0)})
+    after = keys()
+    assert after["a"] != before["a"]
+    assert after["b"] == before["b"]
+    before = after
