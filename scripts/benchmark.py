@@ -9,7 +9,8 @@ its floating-point operations, padding included, at the rate of a large matrix
 product measured in the same turns, or its parameters' bytes at the rate of a
 large copy where that takes longer. Peers: plain is the same network written as
 one would first write it in JAX (fcn_jax/benchmark/plain.py); torch is PyTorch
-with its best settings (pip install torch), compiled where that is faster.
+in the fastest of its forms here (pip install torch): as it is, compiled (with
+frozen weights for forward), or compiled with products and sums by hand.
 
   forward   scores of a batch
   step      forward, backward and update

@@ -10,6 +10,10 @@ from fcn_jax.benchmark.machine import take_turns
 
 _MODULE = "fcn_jax.benchmark.torch_peer"
 
+# As it is; by torch.compile, for forward passes with frozen weights; that with
+# fully connected layers and normalisation written by hand.
+FORMS = ("eager", "compiled", "by hand")
+
 
 class TorchPeer:
   """A process that runs `torch_peer`; calling it does its work once.
@@ -20,7 +24,7 @@ class TorchPeer:
     batch: images at once.
     precision: of the products.
     work: 'forward' or 'step'.
-    compiled: by torch.compile.
+    form: of `FORMS`.
 
   Raises:
     OSError: it ended before it was ready.
@@ -33,7 +37,7 @@ class TorchPeer:
     batch: int,
     precision: str,
     work: str,
-    compiled: bool = False,
+    form: str = "eager",
   ):
     self._process = subprocess.Popen(
       [
@@ -45,11 +49,11 @@ class TorchPeer:
         f"--batch={batch}",
         f"--precision={precision}",
         f"--work={work}",
-        *(["--compiled"] if compiled else []),
+        f"--form={form}",
       ],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE if compiled else None,
+      stderr=None if form == "eager" else subprocess.DEVNULL,
       text=True,
     )
     line = self._process.stdout.readline()
@@ -72,23 +76,23 @@ class TorchPeer:
     self._process.wait()
 
 
-def faster_torch(make: Callable[..., TorchPeer]) -> tuple[str, TorchPeer]:
-  """PyTorch as it is, or compiled where that works and is faster.
+def fastest_torch(make: Callable[[str], TorchPeer]) -> tuple[str, TorchPeer]:
+  """PyTorch in that of its forms which is the fastest here.
 
   Args:
-    make: takes `compiled`.
+    make: the peer of a form; forms that do not work here raise OSError, but
+      for the first.
 
   Returns:
     What to call it, and the peer.
   """
-  plain = make()
-  try:
-    compiled = make(compiled=True)
-  except OSError:
-    return "torch", plain
-  timings = take_turns({"plain": plain, "compiled": compiled}, 3, 0)
-  if timings["compiled"].median < timings["plain"].median:
-    plain.close()
-    return "torch, compiled", compiled
-  compiled.close()
-  return "torch", plain
+  peers = {FORMS[0]: make(FORMS[0])}
+  for form in FORMS[1:]:
+    with contextlib.suppress(OSError):
+      peers[form] = make(form)
+  timings = take_turns(peers, 3, 0)
+  fastest = min(peers, key=lambda form: timings[form].median)
+  for form, peer in peers.items():
+    if form != fastest:
+      peer.close()
+  return f"torch, {fastest}", peers[fastest]

@@ -33,7 +33,7 @@ from fcn_jax.benchmark.files import (
   write,
 )
 from fcn_jax.benchmark.machine import Timing, take_turns
-from fcn_jax.benchmark.peer import TorchPeer, faster_torch
+from fcn_jax.benchmark.peer import TorchPeer, fastest_torch
 from fcn_jax.data import pipeline
 from fcn_jax.models import describe
 
@@ -90,7 +90,7 @@ class Setting:
     """The size as people write it: '375x500'."""
     return "x".join(map(str, self.size))
 
-  def torch(self, work: str, compiled: bool = False) -> TorchPeer:
+  def torch(self, work: str, form: str = "eager") -> TorchPeer:
     """PyTorch, which does a piece of work.
 
     Raises:
@@ -102,7 +102,7 @@ class Setting:
         "--peers=plain"
       )
     return TorchPeer(
-      self.model, self.sides, self.batch, self.precision, work, compiled
+      self.model, self.sides, self.batch, self.precision, work, form
     )
 
 
@@ -186,7 +186,7 @@ def measure_compute(what: str, setting: Setting) -> list[Row]:
     make = getattr(compute, f"plain_{what}")
     works["plain"] = make(net, given)
   if "torch" in setting.peers:
-    name, peer = faster_torch(lambda **how: setting.torch(what, **how))
+    name, peer = fastest_torch(lambda form: setting.torch(what, form))
     works[name] = peer
   timings = take_turns(works, setting.repeats)
   if peer:

@@ -11,23 +11,55 @@ import sys
 import time
 
 import torch
+import torch._inductor.config
 import torch.nn.functional as F
 from torch import nn
 
 from fcn_jax import models
 from fcn_jax.benchmark import memory
+from fcn_jax.benchmark.peer import FORMS
 from fcn_jax.models import geometry
 from fcn_jax.models import layers as d
 
 CLASSES = 21
 
 
-class Network(nn.Module):
-  """A declared network, channels first."""
+def as_product(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+  """A convolution without padding or strides, as one product of matrices."""
+  height, width = (n - conv.kernel_size[0] + 1 for n in x.shape[2:])
+  columns = x
+  if conv.kernel_size != (1, 1):
+    columns = F.unfold(x, conv.kernel_size)
+  weight = conv.weight.flatten(1)
+  product = weight @ columns.reshape(len(x), weight.shape[1], -1)
+  return product.unflatten(2, (height, width)) + conv.bias[:, None, None]
 
-  def __init__(self, layers: d.Layers):
+
+def shifted_norm(layer: d.LRN, x: torch.Tensor) -> torch.Tensor:
+  """Local response normalisation, its window as a sum of shifted squares."""
+  reach, channels = layer.size // 2, x.shape[1]
+  padded = F.pad(x * x, (0, 0, 0, 0, reach, reach))
+  shifted = [padded[:, i : i + channels] for i in range(layer.size)]
+  scale = layer.k + layer.alpha / layer.size * sum(shifted)
+  if layer.beta == 0.75:  # two roots are faster than a power
+    root = scale.rsqrt()
+    return x * root * root.sqrt()
+  return x * scale.pow(-layer.beta)
+
+
+class Network(nn.Module):
+  """A declared network, channels first.
+
+  Args:
+    layers: the declaration.
+    by_hand: fully connected layers as products of matrices, and normalisation
+      as a sum of shifted squares, which is faster on some machines.
+  """
+
+  def __init__(self, layers: d.Layers, by_hand: bool = False):
     super().__init__()
     self.layers = layers
+    self.by_hand = by_hand
     self.offsets = geometry.crop_offsets(layers)
     self.of_layer = nn.ModuleDict()
     channels = d.channels(layers)
@@ -61,12 +93,16 @@ class Network(nn.Module):
       x = found[bottom] if bottom else image
       match layer:
         case d.Conv():
-          x = self.of_layer[layer.name](x)
+          conv = self.of_layer[layer.name]
+          is_product = self.by_hand and layer.name in ("fc6", "fc7")
+          x = as_product(conv, x) if is_product else conv(x)
           x = F.relu(x) if layer.relu else x
         case d.MaxPool():
           x = F.max_pool2d(
             x, layer.kernel, layer.stride, layer.pad, ceil_mode=True
           )
+        case d.LRN() if self.by_hand:
+          x = shifted_norm(layer, x)
         case d.LRN():
           x = F.local_response_norm(
             x, layer.size, layer.alpha, layer.beta, layer.k
@@ -98,9 +134,12 @@ class Peer:
       "high" if options.precision == "tf32" else "highest"
     )
     layers = models.declare(options.model, CLASSES)
-    net = Network(layers).to(self.device, memory_format=torch.channels_last)
+    net = Network(layers, options.form == "by hand")
+    net = net.to(self.device, memory_format=torch.channels_last)
     net.train(options.work == "step")
-    self.net = torch.compile(net) if options.compiled else net
+    # Weights are laid out once, which only prediction can have.
+    torch._inductor.config.freezing = options.work == "forward"
+    self.net = net if options.form == "eager" else torch.compile(net)
     height, width = map(int, options.size.split("x"))
     image = torch.randn(options.batch, 3, height, width, device=self.device)
     self.image = image.to(memory_format=torch.channels_last)
@@ -117,7 +156,7 @@ class Peer:
       return self.net(self.image)
 
   def forward(self):
-    with torch.inference_mode():
+    with torch.no_grad():  # inference_mode would leave weights unfrozen
       self.scores()
 
   def step(self):
@@ -147,7 +186,7 @@ def main() -> None:
   parser.add_argument("--batch", type=int, default=1)
   parser.add_argument("--precision", default="float32")
   parser.add_argument("--work", choices=("forward", "step"), required=True)
-  parser.add_argument("--compiled", action="store_true")
+  parser.add_argument("--form", choices=FORMS, default="eager")
   options = parser.parse_args()
   answers = sys.stdout
   sys.stdout = sys.stderr  # what the compiler says
