@@ -57,6 +57,7 @@ class Live:
     schedule: how long the run is.
     from_step: updates made before.
     is_on: whether there is a report; if not, only the session is noted.
+    is_first: False in a process that leaves both to another.
 
   Attributes:
     path: of the report.
@@ -71,9 +72,11 @@ class Live:
     schedule: Schedule,
     from_step: int | None,
     is_on: bool = True,
+    is_first: bool = True,
   ):
     self.path = workdir / training.FILE
-    self.is_on = is_on
+    self.is_on = is_on and is_first
+    self._is_first = is_first
     self.image_ids: list[str] = []
     self._workdir, self._dataset, self._split = workdir, dataset, split
     self._schedule, self._from_step = schedule, from_step
@@ -81,7 +84,8 @@ class Live:
     self._ended = False
 
   def __enter__(self) -> "Live":
-    begin_session(self._workdir, self._from_step or 0, self._schedule)
+    if self._is_first:
+      begin_session(self._workdir, self._from_step or 0, self._schedule)
     self._prepare()
     return self
 
@@ -107,6 +111,8 @@ class Live:
       step: updates made; its record has been written.
       evaluation: with the predictions of `image_ids`.
     """
+    if not self._is_first:
+      return
     if self.image_ids:
       run = read_run(self._workdir)
       album.add(
@@ -133,6 +139,8 @@ class Live:
   @_harmless
   def _end(self, step: int | None, outcome: str, message: str = "") -> None:
     self._ended = True
+    if not self._is_first:
+      return
     end_session(self._workdir, step, outcome, message)
     self._draw()
 

@@ -56,15 +56,25 @@ class Writer:
     workdir: an existing folder.
     resume_step: records after this step are dropped: they came from a run that
       got further than its last checkpoint.
+    is_first: False in a process that leaves the writing to another: it keeps
+      `validations` alone.
 
   Attributes:
     validations: the records of kind 'val' by their step.
   """
 
-  def __init__(self, workdir: str | pathlib.Path, resume_step: int):
+  def __init__(
+    self,
+    workdir: str | pathlib.Path,
+    resume_step: int,
+    is_first: bool = True,
+  ):
     self._path = pathlib.Path(workdir) / METRICS
     kept = [r for r in read_metrics(workdir) if r["step"] <= resume_step]
     self.validations = {r["step"]: r for r in kept if r["kind"] == "val"}
+    self._writes = is_first
+    if not is_first:
+      return
     with replacing(self._path) as temporary:
       temporary.write_text("".join(_line(record) for record in kept))
     self._file = self._path.open("a")
@@ -74,8 +84,9 @@ class Writer:
     return self
 
   def __exit__(self, *_):
-    self._file.close()
-    self._board.close()
+    if self._writes:
+      self._file.close()
+      self._board.close()
 
   def write(self, step: int, kind: str, figures: dict[str, Any]) -> None:
     """Adds one record.
@@ -88,6 +99,8 @@ class Writer:
     record = {"step": step, "kind": kind, **figures}
     if kind == "val":
       self.validations[step] = record
+    if not self._writes:
+      return
     self._file.write(_line(record))
     self._file.flush()
     tagged = {}
@@ -244,7 +257,8 @@ def environment() -> dict[str, str]:
   usable = getattr(os, "sched_getaffinity", None)
   cores = len(usable(0)) if usable else os.cpu_count()
   return {
-    "device": f"{len(there)} x {there[0].device_kind} ({there[0].platform})",
+    "device": f"{len(there)} x {there[0].device_kind} ({there[0].platform})"
+    + (f", {jax.process_count()} processes" * (jax.process_count() > 1)),
     "host": f"{cores} cores, {_processor()}",
     "system": platform.platform(),
     "python": platform.python_version(),

@@ -86,8 +86,9 @@ def _orbax():
 class Checkpoints:
   """The checkpoints of a directory: the latest few, and the best one.
 
-  Only one process may have it, see runs.config.in_use: what killed ones have
-  left is removed.
+  Only one run may have it, see runs.config.in_use: what killed ones have left
+  is removed. Of a run's processes all save and restore, from the same place;
+  the first one alone changes what lies there beside.
 
   Args:
     directory: the model directory.
@@ -101,7 +102,10 @@ class Checkpoints:
   def __init__(self, directory: str | pathlib.Path, keep_latest: int = 1):
     self._folder = _absolute(directory) / FOLDER
     self._keep_latest = keep_latest
+    self._is_first = jax.process_index() == 0
     _allow_files()
+    if not self._is_first:
+      return
     self._folder.mkdir(parents=True, exist_ok=True)
     for copy in _absolute(directory).glob(f"{_ASIDE}*"):
       place = self._folder / copy.name.removeprefix(_ASIDE)
@@ -151,6 +155,8 @@ class Checkpoints:
       if solver is not None:
         parts["solver"] = _by_path(solver)
       _write(self._folder / str(step), parts, dataclasses.asdict(about))
+    if not self._is_first:
+      return
     scores = _scores(self._folder)
     if mean_iu is not None and math.isfinite(mean_iu) and step not in scores:
       scores[step] = float(mean_iu)
@@ -507,7 +513,7 @@ def load_model(
     return _load_folder(_absolute(directory), about, precision), about, number
   net = nnx.eval_shape(lambda: models.build(about.declaration(), precision))
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
-  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   like = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
     {"model": _model(params, frozen)},
