@@ -5,8 +5,8 @@
 #
 # Process i gets GPU i, and the flags --coordinator, --processes and
 # --process_id; train.py, evaluate.py and predict.py take them. Ctrl-C and
-# SIGTERM reach all of them as SIGTERM, a second one as SIGKILL. When one fails, the others are ended, and
-# its exit code is that of this script.
+# SIGTERM reach all of them as SIGTERM, a second one as SIGKILL. When one fails,
+# the others are ended, and its exit code is that of this script.
 set -u
 
 if [[ $# -lt 2 || ! $1 =~ ^[1-9][0-9]*$ ]]; then
@@ -17,7 +17,7 @@ number=$1
 shift
 
 # How long the others have to end by themselves, in seconds.
-patience=10
+patience=5
 
 port=$("${PYTHON:-python3}" -c '
 import socket
@@ -25,16 +25,19 @@ with socket.socket() as found:
   found.bind(("127.0.0.1", 0))
   print(found.getsockname()[1])') || exit 1
 
+# The shell's own words on processes that were killed are not for the reader.
+exec 3>&2 2>/dev/null
+
 pids=()
 stopping=
 stop() {
-  kill -"${stopping:-TERM}" "${pids[@]}" 2>/dev/null
+  kill -"${stopping:-TERM}" "${pids[@]}"
   stopping=KILL
 }
 trap stop INT TERM
 for ((i = 0; i < number; i++)); do
   JAX_LOCAL_DEVICE_IDS=$i "$@" --coordinator="127.0.0.1:$port" \
-    --processes="$number" --process_id="$i" &
+    --processes="$number" --process_id="$i" 2>&3 &
   pids+=($!)
 done
 
@@ -45,7 +48,7 @@ while ((${#left[@]})); do
   sleep 0.2
   still=()
   for i in "${left[@]}"; do
-    if kill -0 "${pids[i]}" 2>/dev/null; then
+    if kill -0 "${pids[i]}"; then
       still+=("$i")
       continue
     fi
@@ -58,15 +61,16 @@ while ((${#left[@]})); do
   left=(${still[@]+"${still[@]}"})
   if [[ $lost && -z $stopping ]] && ((${#left[@]} && SECONDS >= deadline)); then
     for i in "${left[@]}"; do
-      kill -KILL "${pids[i]}" 2>/dev/null
+      kill -KILL "${pids[i]}"
     done
   fi
 done
 
 if [[ $lost && -z $stopping ]]; then
-  why="ended with exit code $code"
+  why="ended with exit code $code, see above"
   ((code > 128)) && why="was ended by SIG$(kill -l $((code - 128)))"
-  echo "error: process $lost of $number $why, so the others were ended too;" \
-    "the same command goes on from the last checkpoint" >&2
+  echo "error: process $lost of 0 to $((number - 1)) $why; the others were" \
+    "ended too. A training goes on from its last checkpoint by the same" \
+    "command" >&3
 fi
 exit "$code"

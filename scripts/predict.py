@@ -148,7 +148,7 @@ def main() -> int:
   )
   for message in failed.values():
     print(f"error: {message}", file=sys.stderr)
-  if report:
+  if report and devices.is_first():
     print(f"page: {report.write(failed)}")
   return int(bool(failed))
 
