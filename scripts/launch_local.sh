@@ -18,6 +18,7 @@ shift
 
 # How long the others have to end by themselves, in seconds.
 patience=5
+stopped=143  # exit code of a training that was told to stop by a SIGTERM
 
 port=$("${PYTHON:-python3}" -c '
 import socket
@@ -54,7 +55,9 @@ while ((${#left[@]})); do
     fi
     wait "${pids[i]}"
     ended=$?
-    if ((ended)) && [[ -z $lost ]]; then
+    if ((ended == stopped)) && [[ -z $lost ]]; then
+      code=$ended
+    elif ((ended)) && [[ -z $lost ]]; then
       lost=$i code=$ended deadline=$((SECONDS + patience))
     fi
   done
