@@ -184,10 +184,11 @@ def test_the_launcher_tells_which_process_was_lost():
 def test_the_launcher_hands_signals_on_as_sigterm(sent):
   program = f"""{MINE}
 def stop(number, frame):
-  print(mine, count, address[:10], signal.Signals(number).name, flush=True)
+  said = f"{{mine}} {{count}} {{address[:10]}} {{signal.Signals(number).name}}"
+  os.write(1, f"{{said}}\\n".encode())
   sys.exit(143)
 signal.signal(signal.SIGTERM, stop)
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 time.sleep(60)
 """
   done = launched(2, program)
@@ -202,7 +203,7 @@ time.sleep(60)
 
 
 def test_the_launcher_passes_on_that_all_went_well():
-  done = launched(2, "print('done')")
+  done = launched(2, "import os; os.write(1, b'done\\n')")
   assert done.communicate(timeout=30) == ("done\ndone\n", "")
   assert done.returncode == 0
 
