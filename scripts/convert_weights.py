@@ -38,7 +38,11 @@ flags.DEFINE_multi_string(
 S("output", None, "model directory to write; must not exist")
 S("model", "fcn_alexnet", f"the network: {', '.join(models.NETWORKS)}")
 flags.DEFINE_integer(
-  "num_classes", 21, "classes, background included, void not", 1
+  "num_classes",
+  None,
+  "classes, background included, void not; default: as many as --class_names "
+  "has, else VOC's 21",
+  1,
 )
 S("class_names", None, "text file, line i (from 0) names class i")
 flags.DEFINE_list(

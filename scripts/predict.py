@@ -3,9 +3,9 @@ r"""Segments images: masks, overlays with legends, and a summary in a folder.
   python scripts/predict.py --checkpoint=runs/voc --images=photos \
     --output_dir=predictions
 
---images takes files, folders and glob patterns; several of them with blanks
-or commas between, or given again; --data=NAME takes a split of a data set
-instead. For an image photos/a/0001.jpg it writes
+--images takes files, folders, zips and tars of them and glob patterns; several
+with blanks or commas between, or given again; --data=NAME takes a split of a
+data set instead. For an image photos/a/0001.jpg it writes
 
   masks/a/0001.png             class ids, a PNG with the class colours
   overlays/a/0001.png          the image under these colours, and a legend
@@ -48,7 +48,7 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _STEP = flags.DEFINE_string("step", "best", "best, latest or a number.")
 _IMAGES = flags.DEFINE_multi_string(
-  "images", None, "Files, folders or glob patterns."
+  "images", None, "Files, folders, archives or glob patterns."
 )
 _DATA = flags.DEFINE_string(
   "data", None, "Instead of --images: a prepared data set."

@@ -2,6 +2,7 @@
 
 import gc
 import pathlib
+import shutil
 import tempfile
 
 import hypothesis
@@ -15,6 +16,8 @@ from places import SHARED
 # Before the first import of the package: its signatures are checked at every
 # call in the tests.
 jaxtyping.install_import_hook("fcn_jax", "typechecker.check")
+
+from fcn_jax.data import looks  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -61,6 +64,14 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
       if item.get_closest_marker("exhaustive"):
         item.add_marker(pytest.mark.skip(reason="only with --all"))
+
+
+@pytest.fixture(autouse=True)
+def own_looks(tmp_path_factory, monkeypatch):
+  """What a preparation has looked at is no other test's."""
+  place = tmp_path_factory.getbasetemp() / "cache"
+  shutil.rmtree(place, ignore_errors=True)
+  monkeypatch.setattr(looks, "cache_dir", lambda: place)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """Peak memory of one kind of work, in a process of its own.
 
-  python -m fcn_jax.benchmark.memory MODEL WORK HEIGHTxWIDTH BATCH PRECISION
+  python -m fcn_jax.benchmark.memory fcn_alexnet step 375x500 1 float32 1.0
 
-prints bytes: of the device, or of the whole process on a CPU.
+prints bytes: of the device, or of the whole process on a CPU. The arguments are
+model, work, size, batch, precision and share of the published features.
 """
 
 import pathlib
@@ -14,12 +15,17 @@ import jax
 from fcn_jax.benchmark import compute
 
 
-def peak(model: str, work: str, size: str, images: int, precision: str) -> int:
-  """Bytes after three times 'forward' or 'step'."""
+def peak(
+  model: str, work: str, size: str, images: int, precision: str, share: float
+) -> int:
+  """Bytes after three times 'forward' or 'step'.
+
+  `share` is that of the published features.
+  """
   height, width = map(int, size.split("x"))
   given = compute.batch(height, width, images)
   run = {"forward": compute.forward, "step": compute.step}[work]
-  run = run(compute.network(model, precision), given)
+  run = run(compute.network(model, precision, share), given)
   compute.network.cache_clear()  # a step works on a copy of its parameters
   for _ in range(3):
     run()
@@ -40,5 +46,5 @@ def of_process() -> int:
 
 
 if __name__ == "__main__":
-  MODEL, WORK, SIZE, BATCH, PRECISION = sys.argv[1:]
-  print(peak(MODEL, WORK, SIZE, int(BATCH), PRECISION))
+  MODEL, WORK, SIZE, BATCH, PRECISION, SHARE = sys.argv[1:]
+  print(peak(MODEL, WORK, SIZE, int(BATCH), PRECISION, float(SHARE)))

@@ -241,6 +241,7 @@ def measure_memory(setting: Setting) -> list[Row]:
       "x".join(map(str, setting.size)),
       str(setting.batch),
       setting.precision,
+      str(setting.width),
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -31,8 +31,9 @@ from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError, held
 
 _SHARD_BYTES = 256 << 20
-# In the hidden folder: the data set that gives way, and who is at work.
-_REPLACED, _WHO = "replaced", "process.txt"
+# In the hidden folder: the data set that gives way, who is at work, and whole
+# shards by the digest of what is in them.
+_REPLACED, _WHO, _SHARDS = "replaced", "process.txt", "shards"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +48,8 @@ class DatasetPlan:
     class_names: the name of label i at place i.
     palette: RGB of each label.
     record: how it was prepared, see `dataset.Dataset`; of what JSON has.
+    digests: for each split the digest of image and label of each pair; without
+      them, shards of a killed run are not taken over.
   """
 
   name: str
@@ -56,6 +59,9 @@ class DatasetPlan:
   class_names: tuple[str, ...]
   palette: UInt8[np.ndarray, "256 3"]
   record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  digests: Mapping[str, Sequence[bytes]] = dataclasses.field(
+    default_factory=dict
+  )
 
   @functools.cached_property
   def index(self) -> bytes:
@@ -95,9 +101,10 @@ class SegmentationBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   # but does not require.
   code_path = None
 
-  def __init__(self, plan: DatasetPlan, data_dir: str | os.PathLike):
+  def __init__(self, plan: DatasetPlan, data_dir: pathlib.Path):
     self.name = plan.name
     self._plan = plan
+    self._finished = _FinishedShards(data_dir / _SHARDS)
     super().__init__(data_dir=os.fspath(data_dir), file_format="array_record")
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -127,20 +134,74 @@ class SegmentationBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   def _shard_iterators_per_split(self, dl_manager):
     del dl_manager
     return {
-      split: [
-        _Shard(split, shard, self._plan.reader) for shard in _shards(pairs)
-      ]
+      split: self._shards_of(split, pairs)
       for split, pairs in self._plan.splits.items()
     }
 
+  def _shards_of(self, split: str, pairs: Sequence[Pair]) -> list["_Shard"]:
+    shards = [
+      _Shard(split, shard, self._plan.reader) for shard in _shards(pairs)
+    ]
+    if not self._plan.digests:
+      return shards
+    digests = iter(self._plan.digests[split])
+    template = self._get_filename_template(split)
+    for i, shard in enumerate(shards):
+      place = template.sharded_filepath(shard_index=i, num_shards=len(shards))
+      key = _digest(shard.pairs, digests)
+      shard.is_finished = self._finished.expect(place.name, key)
+    return shards
 
-@dataclasses.dataclass(frozen=True)
+  def _example_writer(self):
+    return self._finished
+
+
+def _digest(pairs: Sequence[Pair], digests: Iterator[bytes]) -> str:
+  """SHA-256 of what a shard of these pairs holds."""
+  whole = hashlib.sha256(f"{VERSION} {tfds.__version__}".encode())
+  for pair, digest in zip(pairs, digests, strict=False):
+    whole.update(f"{len(pair.image_id)} {pair.image_id}".encode() + digest)
+  return whole.hexdigest()
+
+
+class _FinishedShards(tfds.core.writer.ExampleWriter):
+  """Writes shards, and keeps a second name of each that is whole."""
+
+  def __init__(self, folder: pathlib.Path):
+    super().__init__(tfds.core.FileFormat.ARRAY_RECORD)
+    self._folder = folder
+    self._keys: dict[str, str] = {}  # by the name of the shard's file
+
+  def expect(self, name: str, key: str) -> bool:
+    """Whether the shard is there, from a run that was killed."""
+    self._keys[name] = key
+    return (self._folder / key).exists()
+
+  def write(self, path, examples):
+    key = self._keys.get(os.path.basename(path))
+    if key is None:
+      return super().write(path, examples)
+    kept = self._folder / key
+    if kept.exists():
+      os.link(kept, path)
+      return None
+    super().write(path, examples)
+    with contextlib.suppress(OSError):  # a file system without links
+      self._folder.mkdir(exist_ok=True)
+      os.link(path, kept)
+
+
+@dataclasses.dataclass
 class _Shard:
   split: str
   pairs: Sequence[Pair]
   reader: LabelReader
+  is_finished: bool = False  # then tfds only counts what is yielded
 
   def __call__(self) -> Iterator[tuple[int, dict]]:
+    if self.is_finished:
+      yield from ((key, {}) for key in range(len(self.pairs)))
+      return
     bar = tqdm.tqdm(self.pairs, f"writing {self.split}", unit=" images")
     threads = os.cpu_count() or 1
     pool = concurrent.futures.ThreadPoolExecutor(threads)
@@ -252,7 +313,7 @@ def _own_folder(root: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
   """A hidden folder that is locked as long as this process writes to it.
 
   What killed processes have left of this name is removed, after the data set
-  that one of them was replacing is put back.
+  that one of them was replacing is put back, and but for whole shards.
 
   Raises:
     DataError: another process is writing a data set of this name.
@@ -261,14 +322,22 @@ def _own_folder(root: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
     f"is preparing {name!r} in {root}; wait for it, or give another --name"
   )
   with _locked(root):
-    for old in sorted(root.glob(f".{name}_incomplete_*")):
-      with held(old / _WHO, refusal):
-        _put_back(old, root / name / VERSION)
-        shutil.rmtree(old, ignore_errors=True)
+    left = sorted(root.glob(f".{name}_incomplete_*"))
     beside = tempfile.mkdtemp(prefix=f".{name}_incomplete_", dir=root)
     beside = pathlib.Path(beside)
     kept = contextlib.ExitStack()
-    kept.enter_context(held(beside / _WHO, refusal))
+    try:
+      kept.enter_context(held(beside / _WHO, refusal))
+      for old in left:
+        with held(old / _WHO, refusal):
+          _put_back(old, root / name / VERSION)
+          if (old / _SHARDS).exists() and not (beside / _SHARDS).exists():
+            (old / _SHARDS).rename(beside / _SHARDS)
+          shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+      kept.close()
+      shutil.rmtree(beside, ignore_errors=True)
+      raise
   with kept:
     yield beside
 

@@ -4,9 +4,12 @@ import collections
 import concurrent.futures
 import dataclasses
 import hashlib
+import itertools
 import os
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from operator import not_
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tqdm
@@ -27,6 +30,9 @@ from fcn_jax.data.images import (
 )
 from fcn_jax.data.labels import LabelError, LabelReader
 from fcn_jax.files import DataError
+
+if TYPE_CHECKING:
+  from fcn_jax.data.looks import Looks
 
 _NO_IMAGE = "fetch or save the file again, or leave the pair out"
 _PIXELS_AT_ONCE = 1 << 22
@@ -63,6 +69,7 @@ def check_splits(
   reader: LabelReader,
   class_names: Sequence[str],
   decided: Collection[str] = (),
+  looks: "Looks | None" = None,
 ) -> tuple[dict[Pair, Facts], list[Finding]]:
   """Decodes every pair once and holds it against the classes.
 
@@ -71,6 +78,7 @@ def check_splits(
     reader: of the labels.
     class_names: of the class ids.
     decided: what the user has settled of the images, see `formats.Found`.
+    looks: what earlier looks told; pairs that it knows are not decoded.
 
   Returns:
     Facts of the sound pairs, and all findings, in the order of the splits.
@@ -84,26 +92,45 @@ def check_splits(
   def look(pair):
     return check_pair(pair, reader, len(class_names), "exif" in decided)
 
-  with warnings.catch_warnings():
-    # open_image refuses such images itself, with a remedy.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-    try:
-      looks = tqdm.tqdm(
-        pool.map(look, pairs), "checking", len(pairs), unit=" images"
-      )
-      for pair, (found, problems) in zip(pairs, looks, strict=True):
-        findings += problems
-        if found is not None:
-          row = counts[len(facts)]
-          row[:] = found.counts
-          facts[pair] = dataclasses.replace(found, counts=row)
-    finally:
-      pool.shutdown(cancel_futures=True)
+  bar = tqdm.tqdm(
+    _looked_at(pairs, look, looks), "checking", len(pairs), unit=" images"
+  )
+  for pair, (found, problems) in zip(pairs, bar, strict=True):
+    findings += problems
+    if found is not None:
+      row = counts[len(facts)]
+      row[:] = found.counts
+      facts[pair] = dataclasses.replace(found, counts=row)
   findings += check_masks(splits, facts, class_names)
   findings += check_overlap(splits, facts)
   findings += check_ranges(facts, decided)
   return facts, findings
+
+
+def _looked_at(
+  pairs: Sequence[Pair],
+  look: Callable[[Pair], tuple[Facts | None, list[Finding]]],
+  looks: "Looks | None",
+) -> Iterator[tuple[Facts | None, list[Finding]]]:
+  """What each pair tells, in their order, by all cores."""
+  keys = [looks.key(pair) if looks else None for pair in pairs]
+  known = [key is not None and key in looks for key in keys]
+  pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+  with warnings.catch_warnings():
+    # open_image refuses such images itself, with a remedy.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    try:
+      new = pool.map(look, itertools.compress(pairs, map(not_, known)))
+      for key, old in zip(keys, known, strict=True):
+        if old:
+          yield looks[key], []
+          continue
+        facts, findings = next(new)
+        if key is not None and facts is not None and not findings:
+          looks[key] = facts
+        yield facts, findings
+    finally:
+      pool.shutdown(cancel_futures=True)
 
 
 def check_pair(

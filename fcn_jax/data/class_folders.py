@@ -19,6 +19,7 @@ from fcn_jax.data.classes import VOID, voc_palette
 from fcn_jax.data.dataset import Dataset, Example
 from fcn_jax.data.files import File, list_folder
 from fcn_jax.data.images import encode_label
+from fcn_jax.data.readings import pages
 from fcn_jax.files import DataError
 
 
@@ -27,12 +28,12 @@ class Folders(NamedTuple):
 
   Attributes:
     class_names: in the order of their ids.
-    files: of all images.
+    files: of all images, each page of those of several.
     classes: id of each image's class.
   """
 
   class_names: tuple[str, ...]
-  files: tuple[pathlib.Path, ...]
+  files: tuple[File, ...]
   classes: tuple[int, ...]
 
 
@@ -59,9 +60,10 @@ def find_classes(directory: str | pathlib.Path) -> dict[str, Folders]:
         f"{root / 'train'} has not"
       )
     pairs = [
-      (pathlib.Path(file.path), names.index(name))
+      (page, names.index(name))
       for name in found
       for file in list_folder(root / split / name).values()
+      for page in pages(File(file.path, file.path))
     ]
     if not pairs:
       raise DataError(f"{root / split}: no images in its class folders")
@@ -152,7 +154,8 @@ def square(
 class ClassFolders(Dataset):
   """A data set of class folders; a record's label is one pixel, its class.
 
-  Ids are the paths of the images below the folder of their split.
+  Ids are the paths of the images below the folder of their split; of a file of
+  several pages each is an image, PATH#001 and so on.
   """
 
   def source(self, split: str) -> "ClassSource":
@@ -170,11 +173,9 @@ class ClassSource(Sequence):
     return len(self._folders.files)
 
   def __getitem__(self, index: int) -> Example:
-    path = str(self._folders.files[index])
     label = np.array([[self._folders.classes[index]]], np.uint8)
-    return Example(
-      self._ids[index], File(path, path).read(), encode_label(label)
-    )
+    data = self._folders.files[index].read()
+    return Example(self._ids[index], data, encode_label(label))
 
 
 def load_class_folders(
@@ -202,7 +203,8 @@ def load_class_folders(
     void=VOID,
     _ids={
       split: tuple(
-        path.relative_to(root / split).as_posix() for path in each.files
+        pathlib.Path(file.name).relative_to(root / split).as_posix()
+        for file in each.files
       )
       for split, each in folders.items()
     },

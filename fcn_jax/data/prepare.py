@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from fcn_jax.data.dataset import default_data_dir
 from fcn_jax.data.files import Pair
 from fcn_jax.data.findings import Finding, report
 from fcn_jax.data.formats import FORMATS, Format
-from fcn_jax.data.formats.base import flag
+from fcn_jax.data.formats.base import Found, flag
 from fcn_jax.data.formats.voc_tree import Tree
 from fcn_jax.data.labels import LabelReader
+from fcn_jax.data.looks import Looks, looks_of
 from fcn_jax.data.readings import as_told
 from fcn_jax.data.statistics import summarize
 from fcn_jax.files import DataError, check_writable
@@ -93,9 +94,6 @@ def prepare_dataset(
     DataError: flags that do not fit together, or findings (all of them in the
       message). Nothing has been written then.
   """
-  # It needs tfds, which takes longer to import than --help may.
-  from fcn_jax.data import builder
-
   if isinstance(source, str):
     source, output = _from_options(source, options)
   elif options:
@@ -109,9 +107,29 @@ def prepare_dataset(
   found = as_told(source, source.find())
   name = name or found.name
   _check_output(output, name)
-  names, reader = found.class_names, found.reader
   say(found.summary())
-  facts, findings = check_splits(found.splits, reader, names, found.decided)
+  how = (found.reader, len(found.class_names), sorted(found.decided))
+  with looks_of(name or "unnamed", *how) as looks:
+    return _checked_and_written(
+      dataclasses.replace(output, name=name), found, looks, skipped_kinds, say
+    )
+
+
+def _checked_and_written(
+  output: Output,
+  found: Found,
+  looks: Looks | None,
+  skipped_kinds: Collection[str],
+  say: Callable[[str], None],
+) -> pathlib.Path | None:
+  """What `prepare_dataset` does with what was found."""
+  # It needs tfds, which takes longer to import than --help may.
+  from fcn_jax.data import builder
+
+  name, names, reader = output.name, found.class_names, found.reader
+  facts, findings = check_splits(
+    found.splits, reader, names, found.decided, looks
+  )
   findings = [*found.findings, *findings]
   crops = {}
   if output.export_crops:
@@ -166,8 +184,12 @@ def prepare_dataset(
       },
       "skipped": [[f.kind, f.file, f.value] for f in skipped],
     }
+    looked_at = {
+      split: [facts[pair].digest + facts[pair].label_digest for pair in pairs]
+      for split, pairs in splits.items()
+    }
     plan = builder.DatasetPlan(
-      name, unique, sizes, reader, names, palette, record
+      name, unique, sizes, reader, names, palette, record, looked_at
     )
     target = builder.write_dataset(plan, _data_dir(output), output.overwrite)
     written.append(f"data set: {name} in {target}")
@@ -199,7 +221,7 @@ def _kinds(skip: str | None) -> frozenset[str]:
 
 
 def _skipped(
-  findings: Sequence[Finding], kinds: frozenset[str]
+  findings: Sequence[Finding], kinds: Collection[str]
 ) -> tuple[list[Finding], list[Finding]]:
   """All findings, those of these kinds as warnings; and the latter alone."""
   told, left_out = [], []

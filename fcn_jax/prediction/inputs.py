@@ -6,7 +6,7 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,6 +35,7 @@ from fcn_jax.files import DataError
 
 SUMMARY = "summary.json"  # of a folder of predictions
 WRITTEN_BY = "scripts/predict.py"  # its mark
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,23 +46,24 @@ class ImageFile:
     id: its path below the folder that holds all of the files, as 'a/0001',
       without its extension unless only that tells two files apart.
     path: where it lies, absolute; of an image of a prepared data set only its
-      name in messages, of a page of several with its number behind.
+      name in messages, of a page of several with its number behind, in an
+      archive as if that were a folder.
     record: where the bytes of an image of a prepared data set are.
-    page: where the bytes of a page are.
+    part: where the bytes of a page, or in an archive, are.
     is_large: it is a TIFF that is not decoded as a whole, see `data.tiff`.
   """
 
   id: str
   path: pathlib.Path
   record: RecordFile | None = None
-  page: File | None = None
+  part: File | None = None
   is_large: bool = False
 
   @property
   def file(self) -> File:
     """Where its bytes are."""
     whole = File(str(self.path), str(self.path))
-    return self.record or self.page or whole
+    return self.record or self.part or whole
 
   def read(self) -> bytes:
     """The file's bytes.
@@ -73,7 +75,7 @@ class ImageFile:
 
   def header(self) -> pathlib.Path | io.BytesIO:
     """What Pillow can open; a file is not read as a whole."""
-    if self.record or self.page:
+    if self.record or self.part:
       return io.BytesIO(self.read())
     return self.path
 
@@ -107,8 +109,9 @@ def find_images(
   """The image files that a user means.
 
   Args:
-    arguments: each a file, a folder (everything below it) or a glob pattern
-      ('**' for any depth), or several of these with commas between.
+    arguments: each a file, a folder (everything below it), a zip or tar of one
+      or a glob pattern ('**' for any depth), or several of these with commas
+      between.
     output_dir: nothing in it is taken for an input; nor is what folders and
       patterns find in other folders of predictions. None: there is none.
     suffixes: how the names of those that folders and patterns give end.
@@ -121,20 +124,21 @@ def find_images(
     extension. Hidden files are in neither.
 
   Raises:
-    DataError: an argument that stands for nothing, or that lies in output_dir.
+    DataError: an argument that stands for nothing, or that lies in output_dir;
+      a broken archive.
   """
   output = output_dir and os.path.abspath(os.path.expanduser(output_dir))
   roots: list[str] = []
-  found: dict[str, None] = {}
+  found: dict[str, File] = {}
   others: dict[str, None] = {}
   for argument in arguments:
     for text in _split(argument):
-      root, paths = _look_up(text, output)
+      root, there = _look_up(text, output)
       roots += root
-      for path in paths:
+      for path, file in there.items():
         named = path == os.path.abspath(os.path.expanduser(text))
         if named or (_is_image(path) and _chosen(path, suffixes, labels)):
-          found[path] = None
+          found[path] = file
         else:
           others[path] = None
   if not found:
@@ -145,7 +149,9 @@ def find_images(
   common = os.path.commonpath(roots)
   ids = _ids([os.path.relpath(path, common) for path in found])
   files = [
-    file for i, path in zip(ids, found, strict=True) for file in _pages(i, path)
+    image
+    for i, (path, file) in zip(ids, found.items(), strict=True)
+    for image in _pages(i, path, file)
   ]
   return files, list(others)
 
@@ -157,15 +163,17 @@ def _chosen(path: str, suffixes: Suffixes, labels: str | None) -> bool:
   return key_of(path, suffixes.image_suffix) is not None
 
 
-def _pages(image_id: str, path: str) -> list[ImageFile]:
-  if tiff.is_large(path):
+def _pages(image_id: str, path: str, file: File) -> list[ImageFile]:
+  is_alone = path == file.path
+  if is_alone and tiff.is_large(path):
     return [ImageFile(image_id, pathlib.Path(path), is_large=True)]
-  files = readings.pages(File(path, path))
+  files = readings.pages(file)
   if len(files) == 1:
-    return [ImageFile(image_id, pathlib.Path(path))]
+    part = None if is_alone else file
+    return [ImageFile(image_id, pathlib.Path(path), part=part)]
   return [
-    ImageFile(f"{image_id}#{i:03}", pathlib.Path(file.name), page=file)
-    for i, file in enumerate(files, 1)
+    ImageFile(f"{image_id}#{i:03}", pathlib.Path(page.name), part=page)
+    for i, page in enumerate(files, 1)
   ]
 
 
@@ -204,8 +212,10 @@ def _split(argument: str) -> list[str]:
   return [part for part in argument.split(",") if part]
 
 
-def _look_up(text: str, output: str | None) -> tuple[list[str], list[str]]:
-  """The folders to name files by, and the files: absolute paths."""
+def _look_up(
+  text: str, output: str | None
+) -> tuple[list[str], dict[str, File]]:
+  """The folders to name files by, and the files by their absolute paths."""
   path = os.path.abspath(os.path.expanduser(text))
   if output and os.path.exists(path) and _is_below(path, output):
     raise DataError(
@@ -214,9 +224,11 @@ def _look_up(text: str, output: str | None) -> tuple[list[str], list[str]]:
     )
   if os.path.isdir(path):
     inside = [file.path for file in list_folder(path).values()]
-    return [path], _without_predictions(inside, output)
+    return [path], _as_files(_without_predictions(inside, output))
   if os.path.isfile(path):
-    return [os.path.dirname(path)], [path]
+    if path.lower().endswith(_ARCHIVES):
+      return [path], _members(path)
+    return [os.path.dirname(path)], _as_files([path])
   if not glob.has_magic(text):
     raise DataError(f"--images: {text}: no such file or folder")
   found = sorted(glob.glob(os.path.expanduser(text), recursive=True))
@@ -228,7 +240,21 @@ def _look_up(text: str, output: str | None) -> tuple[list[str], list[str]]:
   matches = _without_predictions(matches, output)
   if not matches:
     raise DataError(f"--images: no file matches {text}")
-  return [os.path.dirname(match) for match in matches], matches
+  return [os.path.dirname(match) for match in matches], _as_files(matches)
+
+
+def _as_files(paths: Iterable[str]) -> dict[str, File]:
+  return {path: File(path, path) for path in paths}
+
+
+def _members(archive: str) -> dict[str, File]:
+  """What is in an archive, by its path as if that were a folder."""
+  found = {}
+  for name, file in list_files(archive).items():
+    path = os.path.normpath(os.path.join(archive, name))
+    if _is_below(path, archive):
+      found[path] = dataclasses.replace(file, name=path)
+  return found
 
 
 def _without_predictions(paths: list[str], output: str | None) -> list[str]:
@@ -432,7 +458,7 @@ def find_pairs(
 
 def _name(file: ImageFile) -> tuple[str, str]:
   """An image's path with its extension, and its page: ('a/1.tif', '#003')."""
-  page = file.id[-4:] if file.page else ""
+  page = file.id[-4:] if isinstance(file.part, readings.Page) else ""
   stem = file.id.removesuffix(page)
   extension = os.path.splitext(str(file.path).removesuffix(page))[1]
   return stem.removesuffix(extension) + extension, page

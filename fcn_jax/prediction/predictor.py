@@ -16,9 +16,10 @@ from fcn_jax.data import pipeline
 from fcn_jax.data.augment import Sample
 from fcn_jax.data.canvases import Canvas
 from fcn_jax.data.files import File
-from fcn_jax.data.images import decode_image, to_rgb
+from fcn_jax.data.images import decode_image, read_header, to_rgb
 from fcn_jax.evaluation import tiling
 from fcn_jax.evaluation.tta import InMemory, Pixels, Tta
+from fcn_jax.files import DataError
 from fcn_jax.models import geometry
 from fcn_jax.prediction.result import Result
 from fcn_jax.weights import checkpoints
@@ -301,7 +302,8 @@ def as_rgb(
     value_range: of 16-bit grey, see `Predictor`.
 
   Raises:
-    ValueError: an unreadable file, or an array of another type or shape.
+    ValueError: an unreadable file, one of several pages, or an array of another
+      type or shape.
     TypeError: something else.
   """
   match image:
@@ -309,9 +311,9 @@ def as_rgb(
       path = os.path.expanduser(os.fspath(image))
       if not os.path.isfile(path):
         raise ValueError(f"{path}: no such file; check the path")
-      return decode_image(File(path, path).read(), path, value_range)
+      return _from_file(File(path, path).read(), path, value_range)
     case bytes():
-      return decode_image(image, "the image", value_range)
+      return _from_file(image, "the image", value_range)
     case Image.Image():
       return to_rgb(image, "the image", value_range)
     case np.ndarray() | jax.Array():
@@ -320,6 +322,18 @@ def as_rgb(
     f"the image is a {type(image).__name__}; give a path, the bytes of a file, "
     "a Pillow image, or a uint8 array [height, width, 3] or [height, width]"
   )
+
+
+def _from_file(
+  data: bytes, name: str, value_range: tuple[int, int] | None
+) -> UInt8[np.ndarray, "h w 3"]:
+  pages = len(read_header(data).pages)
+  if pages > 1:
+    raise DataError(
+      f"{name}: {pages} pages or frames, and one image is asked for; give each "
+      "as an array, or all of them to scripts/predict.py"
+    )
+  return decode_image(data, name, value_range)
 
 
 def _from_array(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:

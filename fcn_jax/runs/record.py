@@ -101,15 +101,17 @@ class Writer:
       self.validations[step] = record
     if not self._writes:
       return
-    self._file.write(_line(record))
-    self._file.flush()
     tagged = {}
     for name, value in figures.items():
       many = value if isinstance(value, dict) else {"": value}
       for key, number in many.items():
         if isinstance(number, int | float) and math.isfinite(number):
           tagged[f"{kind}/{name}/{key}" if key else f"{kind}/{name}"] = number
+    # First, so that a kill leaves no record that TensorBoard lacks. One that
+    # only TensorBoard has is purged on resume: no checkpoint is as far.
     self._board.write(step, tagged)
+    self._file.write(_line(record))
+    self._file.flush()
 
 
 class _Board:

@@ -70,9 +70,9 @@ def folders(tmp_path):
 def test_classes_are_the_folders_of_train(folders):
   found = class_folders.find_classes(folders)
   assert found["train"].class_names == ("cat", "dog")
-  assert [p.stem for p in found["train"].files] == ["a", "b", "c"]
+  assert [file.stem for file in found["train"].files] == ["a", "b", "c"]
   assert found["train"].classes == (0, 0, 1)
-  assert [p.stem for p in found["val"].files] == ["d"]
+  assert [file.stem for file in found["val"].files] == ["d"]
   assert found["val"].classes == (1,)
 
 
@@ -115,6 +115,22 @@ def test_it_is_a_data_set_whose_labels_are_one_pixel(folders):
   example = data.source("train")[2]
   assert decode_label(example.label).tolist() == [[1]]
   assert decode_image(example.image).shape == (8, 8, 3)
+
+
+def test_every_page_is_an_image(folders):
+  pages = [Image.new("L", (6, 7), value) for value in (10, 20)]
+  pages[0].save(
+    folders / "train/dog/film.tif", save_all=True, append_images=pages[1:]
+  )
+  data = of(folders)
+  assert data.ids("train")[2:] == (
+    "dog/c.png",
+    "dog/film.tif#001",
+    "dog/film.tif#002",
+  )
+  example = data.source("train")[4]
+  assert (decode_image(example.image) == 20).all()
+  assert decode_label(example.label).tolist() == [[1]]
 
 
 def test_evaluation_sees_the_middle(folders):

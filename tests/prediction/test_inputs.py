@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -385,3 +386,34 @@ def test_ids_of_a_data_set_stay_below_the_output(name):
   data._ids["train"] = (name,)
   with pytest.raises(DataError, match="cannot name a file below the output"):
     images_of(data, "train")
+
+
+@pytest.mark.parametrize("ending", ["zip", "gztar", "tar"])
+def test_images_of_an_archive_are_those_of_the_folder(photos, ending):
+  several(photos / "a/film.gif", (1, 2))
+  archive = shutil.make_archive(str(photos.parent / "all"), ending, photos)
+  there, others = find_images([str(photos)], None)
+  found, left = find_images([archive], None)
+  assert [file.id for file in found] == [file.id for file in there]
+  assert [file.read() for file in found] == [file.read() for file in there]
+  assert str(found[0].path) == f"{archive}/a/1.jpg"
+  assert left == [f"{archive}/notes.txt"]
+  assert len(others) == 1
+  np.testing.assert_array_equal(
+    inputs.image_sizes(found), inputs.image_sizes(there)
+  )
+
+
+def test_labels_beside_an_archive_of_images(tmp_path):
+  write(tmp_path, {"in/a.jpg": photo(1, 3, 4), "labels/a.png": label(1)})
+  write(tmp_path, {"labels/a.png": label(1, height=3, width=4)})
+  archive = shutil.make_archive(str(tmp_path / "in"), "zip", tmp_path / "in")
+  files, _ = find_images([archive], None)
+  label_of = find_labels(tmp_path / "labels", files, ("ground", "thing"))
+  assert (label_of(files[0]) == 1).all()
+
+
+def test_a_broken_archive_is_named(tmp_path):
+  (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 and no more")
+  with pytest.raises(DataError, match=r"a\.zip: not a readable"):
+    find_images([str(tmp_path / "a.zip")], None)

@@ -216,6 +216,18 @@ def test_what_is_no_image_is_refused(image, message):
     predictor.as_rgb(image)
 
 
+def test_one_page_of_several_is_not_taken_silently(light, tmp_path):
+  pages = [Image.new("L", (40, 30), value) for value in (0, 255)]
+  path = tmp_path / "film.tif"
+  pages[0].save(path, save_all=True, append_images=pages[1:])
+  for image in (path, path.read_bytes()):
+    with pytest.raises(ValueError, match="2 pages or frames, and one image"):
+      light(image)
+  with Image.open(path) as film:
+    film.seek(1)
+    assert light(film).labels.shape == (30, 40)
+
+
 def test_ties_go_to_the_lower_class():
   scores = jnp.asarray([[[[1.0, 2.0, 2.0], [3.0, 3.0, 3.0]]]])
   assert predictor.most_likely(scores).tolist() == [[[1, 0]]]

@@ -66,6 +66,15 @@ def test_tensorboard_has_each_record_at_once(tmp_path):
       assert scalars(tmp_path)["train/loss", step] == 0.5
 
 
+def test_a_kill_leaves_no_line_that_tensorboard_lacks(tmp_path):
+  with Writer(tmp_path, resume_step=-1) as writer:
+    writer._file.close()
+    with pytest.raises(ValueError, match="closed file"):
+      writer.write(3, "train", {"loss": 0.5})
+  assert lines(tmp_path) == []
+  assert scalars(tmp_path) == {("train/loss", 3): 0.5}
+
+
 def test_somebody_elses_lines_are_refused(tmp_path):
   path = tmp_path / METRICS
   path.write_text('{"step": 1, "kind": "val"}\n{"loss": 1}\n')

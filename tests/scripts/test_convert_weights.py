@@ -186,7 +186,11 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("--source=x", "--mean=1,2"): "--mean=1,2: one number",
     ("--source=x", "--mean=1,2,grey"): "--mean=1,2,grey: one number",
     ("--source=x", "--width=half"): "--width=half: one share",
-    ("--source=x", f"--class_names={names}"): "names 2 classes",
+    (
+      "--source=x",
+      f"--class_names={names}",
+      "--num_classes=3",
+    ): "names 2 classes, --num_classes is 3",
     ("--source=x", "--model=fcn"): "model 'fcn' is unknown",
     ("--source=" + str(names), WIDTH): "names.txt: ",
   }

@@ -50,21 +50,24 @@ CLASS_NAMES = (
 )
 
 
-def names_for(classes: int, path: str | None = None) -> tuple[str, ...]:
+def names_for(
+  classes: int | None = None, path: str | None = None
+) -> tuple[str, ...]:
   """Names of so many classes: those of a file, else VOC's, else numbers.
 
   Args:
-    classes: how many there are; VOC's names are for 21.
+    classes: how many there are, by default as many as have names; VOC's names
+      are for 21.
     path: of a text file whose line i (from 0) names class i.
 
   Raises:
     DataError: the file cannot be used, or names another number of classes.
   """
   if path is None:
-    voc = classes == len(CLASS_NAMES)
+    voc = classes in (None, len(CLASS_NAMES))
     return CLASS_NAMES if voc else unnamed_classes(classes)
   names = read_class_names(path)
-  if len(names) != classes:
+  if classes not in (None, len(names)):
     raise DataError(
       f"{path} names {len(names)} classes, --num_classes is {classes}"
     )

@@ -189,3 +189,11 @@ def test_archives_of_any_kind(tmp_path):
     found = Voc(archive=archive).find()
     assert [p.image_id for p in found.splits["train"]] == ["b", "a"]
     assert found.splits["val"][0].image.read() == photo(3)
+
+
+def test_names_say_how_many_classes_there_are(tmp_path):
+  (tmp_path / "names.txt").write_text("road\nsky\n")
+  path = str(tmp_path / "names.txt")
+  assert voc.names_for(None, path) == voc.names_for(2, path) == ("road", "sky")
+  assert voc.names_for() == voc.CLASS_NAMES
+  assert voc.names_for(3) == ("class0", "class1", "class2")
