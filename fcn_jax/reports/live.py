@@ -2,12 +2,12 @@
 
 import functools
 import logging
-import pathlib
 import time
 from collections.abc import Callable
 
 from fcn_jax.data import Dataset
 from fcn_jax.evaluation.scores import Evaluation
+from fcn_jax.files import AnyPath, is_remote
 from fcn_jax.reports import training
 from fcn_jax.runs import album
 from fcn_jax.runs.record import (
@@ -56,7 +56,8 @@ class Live:
     dataset, split: what is validated on.
     schedule: how long the run is.
     from_step: updates made before.
-    is_on: whether there is a report; if not, only the session is noted.
+    is_on: whether there is a report; if not, or if the workdir is in an object
+      store, only the session is noted.
     is_first: False in a process that leaves both to another.
 
   Attributes:
@@ -66,7 +67,7 @@ class Live:
 
   def __init__(
     self,
-    workdir: pathlib.Path,
+    workdir: AnyPath,
     dataset: Dataset,
     split: str,
     schedule: Schedule,
@@ -75,7 +76,7 @@ class Live:
     is_first: bool = True,
   ):
     self.path = workdir / training.FILE
-    self.is_on = is_on and is_first
+    self.is_on = is_on and is_first and not is_remote(workdir)
     self._is_first = is_first
     self.image_ids: list[str] = []
     self._workdir, self._dataset, self._split = workdir, dataset, split

@@ -18,18 +18,19 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import scalar
 
+from fcn_jax import files
 from fcn_jax.files import DataError, replacing, without_nan
 
 METRICS = "metrics.jsonl"
 
 
-def read_metrics(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
+def read_metrics(workdir: str | files.AnyPath) -> list[dict[str, Any]]:
   """The records of a workdir, in order; NaN is null in the file, nan here.
 
   Raises:
     DataError: the file holds something else.
   """
-  path = pathlib.Path(workdir) / METRICS
+  path = files.path(workdir) / METRICS
   if not path.exists():
     return []
   records = []
@@ -52,6 +53,8 @@ def read_metrics(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
 class Writer:
   """Appends records to workdir/metrics.jsonl and to TensorBoard.
 
+  In an object store there are no files of TensorBoard.
+
   Args:
     workdir: an existing folder.
     resume_step: records after this step are dropped: they came from a run that
@@ -65,11 +68,12 @@ class Writer:
 
   def __init__(
     self,
-    workdir: str | pathlib.Path,
+    workdir: str | files.AnyPath,
     resume_step: int,
     is_first: bool = True,
   ):
-    self._path = pathlib.Path(workdir) / METRICS
+    folder = files.path(workdir)
+    self._path = folder / METRICS
     kept = [r for r in read_metrics(workdir) if r["step"] <= resume_step]
     self.validations = {r["step"]: r for r in kept if r["kind"] == "val"}
     self._writes = is_first
@@ -77,8 +81,10 @@ class Writer:
       return
     with replacing(self._path) as temporary:
       temporary.write_text("".join(_line(record) for record in kept))
-    self._file = self._path.open("a")
-    self._board = _Board(pathlib.Path(workdir) / "tensorboard", resume_step + 1)
+    self._file = files.appending(self._path)
+    self._board = None
+    if not files.is_remote(folder):
+      self._board = _Board(folder / "tensorboard", resume_step + 1)
 
   def __enter__(self):
     return self
@@ -86,7 +92,8 @@ class Writer:
   def __exit__(self, *_):
     if self._writes:
       self._file.close()
-      self._board.close()
+      if self._board:
+        self._board.close()
 
   def write(self, step: int, kind: str, figures: dict[str, Any]) -> None:
     """Adds one record.
@@ -109,7 +116,8 @@ class Writer:
           tagged[f"{kind}/{name}/{key}" if key else f"{kind}/{name}"] = number
     # First, so that a kill leaves no record that TensorBoard lacks. One that
     # only TensorBoard has is purged on resume: no checkpoint is as far.
-    self._board.write(step, tagged)
+    if self._board:
+      self._board.write(step, tagged)
     self._file.write(_line(record))
     self._file.flush()
 
@@ -204,7 +212,7 @@ class Session:
 
 
 def begin_session(
-  workdir: pathlib.Path, from_step: int, schedule: Schedule
+  workdir: files.AnyPath, from_step: int, schedule: Schedule
 ) -> None:
   """Notes that a run starts, or goes on, in this process."""
   _append(
@@ -220,7 +228,7 @@ def begin_session(
 
 
 def end_session(
-  workdir: pathlib.Path, last_step: int | None, outcome: str, message: str = ""
+  workdir: files.AnyPath, last_step: int | None, outcome: str, message: str = ""
 ) -> None:
   """Notes how the session that began last has ended."""
   _append(
@@ -234,9 +242,9 @@ def end_session(
   )
 
 
-def read_sessions(workdir: str | pathlib.Path) -> list[Session]:
+def read_sessions(workdir: str | files.AnyPath) -> list[Session]:
   """The sessions of a workdir, in order; none where nothing was noted."""
-  path = pathlib.Path(workdir) / SESSIONS
+  path = files.path(workdir) / SESSIONS
   if not path.exists():
     return []
   sessions: list[Session] = []
@@ -285,6 +293,6 @@ def _processor() -> str:
   return names[0].strip() if names else platform.machine()
 
 
-def _append(workdir: pathlib.Path, noted: dict[str, Any]) -> None:
-  with (workdir / SESSIONS).open("a") as stream:
+def _append(workdir: files.AnyPath, noted: dict[str, Any]) -> None:
+  with files.appending(workdir / SESSIONS) as stream:
     stream.write(json.dumps(noted) + "\n")

@@ -21,7 +21,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from fcn_jax import devices, models, text
+from fcn_jax import devices, files, models, text
 from fcn_jax.data import Dataset
 from fcn_jax.data.augment import largest_sizes, smallest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
@@ -107,7 +107,7 @@ def train_and_evaluate(
     progress.NotFinite: the loss became NaN or infinite.
   """
   config = recipe.check(config)
-  folder = pathlib.Path(workdir).expanduser()
+  folder = files.path(workdir)
   pretrain.check_unclaimed(folder)
   stored = _stored_config(folder)
   with contextlib.ExitStack() as held:
@@ -135,7 +135,7 @@ def train_and_evaluate(
   return outcome
 
 
-def _stored_config(folder: pathlib.Path) -> dict[str, Any] | None:
+def _stored_config(folder: files.AnyPath) -> dict[str, Any] | None:
   """The config in the latest checkpoint; None: there is no checkpoint.
 
   Nothing is read, and it is empty, where config.json has it.
@@ -167,7 +167,7 @@ def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
 class _Run:
   """One call of `train_and_evaluate`: what it needs, made once."""
 
-  def __init__(self, config: ConfigDict, folder: pathlib.Path, data: Dataset):
+  def __init__(self, config: ConfigDict, folder: files.AnyPath, data: Dataset):
     self.config, self.folder, self.dataset = config, folder, data
     self.mesh, self.is_first = devices.data_mesh(), devices.is_first()
     self.cache = input.choose(
@@ -371,6 +371,8 @@ class _Run:
 
   def _check_room(self, state: TrainState) -> None:
     """Raises DataError: the disk has no room for the next checkpoint."""
+    if files.is_remote(self.folder):
+      return
     need = checkpoints.room_needed(
       state.params, state.frozen, state.opt_state, state.ema, state.ema
     )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import pathlib
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from tqdm.auto import tqdm
 
 from fcn_jax import devices
 from fcn_jax.data import pipeline
+from fcn_jax.files import AnyPath
 from fcn_jax.runs import record
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Plan:
   log_every: int
   schedule: Callable
   image_ids: tuple[str, ...]
-  workdir: pathlib.Path
+  workdir: AnyPath
 
 
 def bar(title: str):
