@@ -78,6 +78,9 @@ def start(
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   if not is_first():
     logging.getLogger("fcn_jax").setLevel(logging.ERROR)
+  # CPUs' first exchange fails where one comes half a minute later than another:
+  # it is made before anything is compiled.
+  barrier("all processes are there")
   here = [device.process_index for device in jax.devices()]
   numbers = np.bincount(here, minlength=process_count())
   if len({*numbers.tolist()}) > 1:

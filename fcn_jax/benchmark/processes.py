@@ -25,8 +25,8 @@ _SHAPES = ((1, 1, 1), (1, 1, 2), (1, 2, 2), (2, 1, 2))
 
 _WIDTH = flags.DEFINE_float("width", 0.25, "Share of FCN-AlexNet's features.")
 _SIZE = flags.DEFINE_string("size", "125x167", "HEIGHTxWIDTH of the images.")
-_STEPS = flags.DEFINE_integer("steps", 20, "In each turn.", 1)
-_TURNS = flags.DEFINE_integer("turns", 3, "Of each shape.", 1)
+_STEPS = flags.DEFINE_integer("steps", 10, "In each turn.", 1)
+_TURNS = flags.DEFINE_integer("turns", 2, "Of each shape.", 1)
 _IMAGES = flags.DEFINE_integer("images", 0, "Of a step: be one of the shapes.")
 cli.define_processes()
 
