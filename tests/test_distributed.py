@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -219,6 +220,45 @@ def test_flags_that_do_not_join_processes(monkeypatch):
   with pytest.raises(ValueError, match="do not find each other"):
     devices.start(coordinator="127.0.0.1:1", processes=2, process_id=2)
   devices.start()  # one process: nothing to do
+
+
+def free_port() -> int:
+  with socket.socket() as found:
+    found.bind(("127.0.0.1", 0))
+    return found.getsockname()[1]
+
+
+@pytest.mark.exhaustive
+def test_a_process_that_is_lost_ends_the_other_and_training_goes_on(
+  root, data_dir, reference
+):
+  """By JAX itself, after half a minute; from step 4, with two devices."""
+  workdir = root / "lost"
+  trained = {"data_dir": data_dir, "workdir": str(workdir)}
+  killed = [["train", {**trained, "out": str(root / "l"), "sigkill_at": 5}]]
+  address = f"--coordinator=127.0.0.1:{free_port()}"
+  started = [
+    subprocess.Popen(
+      [
+        *processes.worker(killed),
+        address,
+        "--processes=2",
+        f"--process_id={i}",
+      ],
+      env=processes.environment(1),
+      stderr=subprocess.DEVNULL,
+    )
+    for i in range(2)
+  ]
+  assert started[1].wait(timeout=200) == -signal.SIGKILL
+  began = time.monotonic()
+  assert started[0].wait(timeout=200) != 0
+  assert time.monotonic() - began < 100
+  works = [["train", {**trained, "out": str(root / "found")}]]
+  done = processes.run(works, number=1, each=2)
+  assert done.returncode == 0, done.stderr
+  assert "resuming from step 4 of" in done.stderr
+  assert_same_state(np.load(root / "found.0.npz"), reference)
 
 
 @pytest.mark.exhaustive

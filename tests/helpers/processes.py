@@ -57,7 +57,7 @@ def recipe(data_dir: str, duration: int):
   config.report = False
   config.duration = f"{duration} steps"
   config.validate_every = f"{duration} steps"
-  config.checkpoint_every = f"{duration} steps"
+  config.checkpoint_every = "4 steps"
   config.log_every = "1 step"
   config.base_lr = 1e-2
   return config
@@ -69,11 +69,13 @@ def train(
   out: str,
   duration: int = 8,
   sigterm_at: int | None = None,
+  sigkill_at: int | None = None,
 ) -> int | None:
   """Trains; parameters, momentum and the step go to OUT.npz of each process.
 
   Args:
-    sigterm_at: the last process sends itself a SIGTERM after this step.
+    sigterm_at, sigkill_at: the last process sends itself that signal after
+      this step.
   """
   import jax
 
@@ -84,8 +86,10 @@ def train(
 
   def step(self, number, drawn, each):
     real(self, number, drawn, each)
+    is_last = devices.process_index() == devices.process_count() - 1
+    if number == sigkill_at and is_last:
+      os.kill(os.getpid(), signal.SIGKILL)
     if sigterm_at and number >= sigterm_at:
-      is_last = devices.process_index() == devices.process_count() - 1
       if number == sigterm_at and is_last:
         os.kill(os.getpid(), signal.SIGTERM)
       time.sleep(1.5)  # JAX looks for it once a second
@@ -130,19 +134,27 @@ def score(checkpoint: str, images: str, out: str) -> None:
 WORKS = {"train": train, "score": score}
 
 
-def run(works: list, number: int, each: int) -> subprocess.CompletedProcess:
-  """Does works in so many processes of `each` CPU devices."""
-  environment = os.environ | {
+def worker(works: list) -> list[str]:
+  """The command of one process."""
+  return [sys.executable, __file__, f"--work={json.dumps(works)}"]
+
+
+def environment(each: int) -> dict[str, str]:
+  """Of a process with `each` CPU devices."""
+  return os.environ | {
     "JAX_PLATFORMS": "cpu",
     "JAX_NUM_CPU_DEVICES": str(each),
     "PYTHON": sys.executable,
     "PYTHONPATH": str(ROOT),
   }
-  worker = [sys.executable, __file__, f"--work={json.dumps(works)}"]
-  launcher = [str(LAUNCHER), str(number)]
+
+
+def run(works: list, number: int, each: int) -> subprocess.CompletedProcess:
+  """Does works in so many processes of `each` CPU devices."""
+  launcher = [str(LAUNCHER), str(number)] if number > 1 else []
   return subprocess.run(
-    [*launcher, *worker] if number > 1 else worker,
-    env=environment,
+    [*launcher, *worker(works)],
+    env=environment(each),
     capture_output=True,
     text=True,
     timeout=300,
