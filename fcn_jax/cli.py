@@ -63,9 +63,18 @@ def start(main: Callable[..., int | None], arguments: str = "") -> None:
 
 
 def _parse(arguments: list[str]) -> list[str]:
-  """absl's parser; what is wrong with a config's field becomes one line."""
+  """absl's parser; what is wrong with a flag or a field becomes one line."""
   try:
-    return app.parse_flags_with_usage(arguments)
+    return flags.FLAGS(arguments)
+  except flags.Error as error:
+    # ml_collections says so of a field that holds numbers by name.
+    said, is_no_dict, _ = str(error).partition(": Failed to parse ")
+    said = said.removeprefix("flag ")
+    if is_no_dict:
+      field = said.partition("=")[0]
+      said += f": give numbers by name, as {field}=\"{{'NAME': 0.1}}\""
+    print(f"error: {said}; --help shows the flags", file=sys.stderr)
+    sys.exit(1)
   except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
     # ml_collections wraps a KeyError, whose own text is a repr.
     while isinstance(error, AttributeError | KeyError) and error.args:

@@ -9,6 +9,11 @@ values as a name; the same command resumes. comparison.html in --workdir shows
 all that have finished. Sequences stand in brackets:
 
   --grid="duration=10 epochs,20 epochs data.augment=(),('photometric',)"
+
+  --parallel=4
+
+trains four at a time, each by a process of its own that has a GPU to itself
+and writes to log.txt in its folder; without GPUs they share the cores.
 """
 
 import pathlib
@@ -21,6 +26,9 @@ from fcn_jax import cli
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs' workdirs.")
 _GRID = flags.DEFINE_string("grid", None, "FIELD=VALUE,VALUE FIELD=VALUE,...")
+_PARALLEL = flags.DEFINE_integer(
+  "parallel", 1, "Runs at a time, each on a GPU of its own.", lower_bound=1
+)
 flags.mark_flags_as_required(["config", "workdir", "grid"])
 
 
@@ -39,11 +47,16 @@ def main() -> int:
   """Trains, and compares what has finished."""
   from fcn_jax.training import sweep
 
-  found = sweep.sweep(_CONFIG.value, _GRID.value, _WORKDIR.value)
+  given = (_CONFIG.value, _GRID.value, _WORKDIR.value)
+  if _PARALLEL.value > 1:
+    train = pathlib.Path(__file__).with_name("train.py")
+    found = sweep.sweep_parallel(*given, _PARALLEL.value, train)
+  else:
+    found = sweep.sweep(*given)
   if len(found.finished) > 1:
     compare(found.finished)
   if found.failed:
-    print(f"not finite: {', '.join(found.failed)}")
+    print(f"failed: {', '.join(found.failed)}")
   if found.stopped_by is not None:
     print("Stopped; the same command resumes.")
     return 128 + found.stopped_by

@@ -94,6 +94,43 @@ def test_a_mistyped_field_of_a_config_is_one_line():
   assert "Traceback" not in done.stderr
 
 
+def fields_given(*arguments: str) -> subprocess.CompletedProcess:
+  script = str(ROOT / "scripts/train.py")
+  config = f"--config={ROOT / 'configs/voc_fcn8s.py'}"
+  return subprocess.run(
+    [sys.executable, script, config, *arguments, "--print_config"],
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_numbers_by_name_are_given_as_a_dict():
+  done = fields_given(
+    "--config.lr_mult={'conv*': 0.1, 'score*': 10}",
+    "--config.loss.terms={'cross_entropy': 1, 'dice': 0.5}",
+  )
+  assert done.returncode == 0, done.stderr
+  config = json.loads(done.stdout)
+  assert config["lr_mult"] == {"conv*": 0.1, "score*": 10}
+  assert config["loss"]["terms"] == {"cross_entropy": 1, "dice": 0.5}
+
+
+def test_a_wrong_flag_beside_fields_is_named():
+  done = fields_given("--config.base_lr=0.1", "--unknown=1")
+  assert done.returncode == 1
+  assert done.stderr.startswith("error: Unknown command line flag 'unknown'")
+
+
+@pytest.mark.parametrize("value", ["conv*:0.1", "{'dice'}"])
+def test_what_is_no_dict_is_one_line(value):
+  done = fields_given(f"--config.lr_mult={value}")
+  assert done.returncode == 1
+  assert done.stderr == (
+    f"error: --config.lr_mult={value}: give numbers by name, as "
+    "--config.lr_mult=\"{'NAME': 0.1}\"; --help shows the flags\n"
+  )
+
+
 TAKES_FILES = """
 from absl import flags
 from fcn_jax import cli

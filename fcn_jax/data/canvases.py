@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 
 Canvas = tuple[int, int]
 
+CANVAS_STEP = 64  # sides of a single image's canvas are multiples of this
+
 # Of candidates with distinct sizes: VOC needs half of it, in 0.1 s.
 _MOST_COMPARISONS = 2e7
 
@@ -105,6 +107,12 @@ def _ends_of_shares(
   share = np.cumsum(np.bincount(which, counts)) / counts.sum()
   at = np.searchsorted(share, np.arange(1, 65) / 64 - 1e-9)
   return found[np.unique(at)]
+
+
+def own_canvas(size: tuple[int, int]) -> Canvas:
+  """An image's size, rounded up so that similar sizes share a program."""
+  height, width = (-(-n // CANVAS_STEP) * CANVAS_STEP for n in size)
+  return height, width
 
 
 def assign(

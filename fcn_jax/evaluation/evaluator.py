@@ -103,8 +103,8 @@ class Evaluator:
     keep_decoded: keep the images in memory, for the next time.
     tile: 'auto': images that do not fit into memory are computed in tiles,
       with the same scores; 'off': never; or the side of a tile in pixels.
-    views: how often an image is seen, and the probabilities averaged; None:
-      once.
+    views: how often an image is seen, and the probabilities averaged, and how
+      it is resized for that; None: once, as it is.
   """
 
   def __init__(
@@ -241,9 +241,12 @@ class Evaluator:
     if canvas not in self._chosen:
       graphdef, *states = network
       copies = self.part_size // self.mesh.size
-      copies *= self.views.copies if self.views else 1
+      views, seen = self.views, None
+      if views:
+        copies *= views.copies
+        seen = views.resized(canvas) if views.resize else None
       self._chosen[canvas] = tiling.sides_for(
-        tiling.layers_of(graphdef, states), canvas, self.tile, copies
+        tiling.layers_of(graphdef, states), canvas, self.tile, copies, seen=seen
       )
     return self._chosen[canvas]
 
@@ -408,9 +411,10 @@ def evaluate(
     ValueError: the network does not score pixels, or does not take an image of
       one of these sizes.
   """
-  geometry.check_segmentation(
-    net.layers, len(dataset.class_names), dataset.sizes(split)
-  )
+  sizes, views = dataset.sizes(split), options.get("views")
+  if views and views.resize:
+    sizes = views.resize.all_scaled(sizes)
+  geometry.check_segmentation(net.layers, len(dataset.class_names), sizes)
   evaluator = Evaluator(dataset, split, **options)
   graphdef, *states = nnx.split(net, nnx.Param, ...)
   network = (graphdef, *devices.replicate(states, evaluator.mesh))

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fcn_jax import devices
+from fcn_jax.data.canvases import own_canvas
 from fcn_jax.evaluation import tta
 from fcn_jax.evaluation.tta import Pixels, Tta, window
 from fcn_jax.models import geometry, tiles
@@ -60,6 +61,7 @@ def sides_for(
   tile: str | int = AUTO,
   copies: float = 1,
   room: devices.MemoryLimit | None = None,
+  seen: tuple[int, int] | None = None,
 ) -> Sides | None:
   """The tiles of an image; None: it is computed whole.
 
@@ -72,6 +74,8 @@ def sides_for(
     copies: images that one device computes at once; see `Tta.copies`.
     room: what memory there is; None: as `devices.memory_limit` says, and all
       fits where that does not know.
+    seen: (height, width) at which the network sees the image, where it is
+      resized; None: its own.
 
   Raises:
     ValueError: a layer sees the whole image, and it does not fit.
@@ -88,7 +92,10 @@ def sides_for(
     return None
   left = _TIGHT * room.bytes - 4 * _parameters(layers)
   left -= _PROCESS if room.shared else 0
-  if copies * _PLANNED * _bytes_of_whole(layers, size) <= left:
+  whole = copies * _PLANNED * _bytes_of_whole(layers, seen or size)
+  if seen:
+    whole += copies * _bytes_laid_back(layers, size)
+  if whole <= left:
     return None
   chosen = _at_most(size, stride, stride)
   for side in _candidates(stride, max(size)):
@@ -110,6 +117,14 @@ _parameters = functools.lru_cache(count_parameters)
 def _bytes_of_whole(layers: d.Layers, size: tuple[int, int]) -> int:
   canvas = (geometry.next_fitting(layers, n) for n in size)
   return tiles.whole_bytes(layers, *canvas)
+
+
+def _bytes_laid_back(layers: d.Layers, size: tuple[int, int]) -> int:
+  """Of the scores of an image that were brought back to its size.
+
+  They are there three times: as probabilities, their sum and its logarithm.
+  """
+  return 3 * 4 * math.prod(size) * d.channels(layers)[layers[-1].name]
 
 
 def _at_most(size: tuple[int, int], side: int, stride: int) -> Sides:
@@ -202,14 +217,18 @@ class Scorer:
 
   def _laid_back(self, parts, views) -> Float[Array, "b h w c"]:
     """Probabilities of the parts, as the network saw them in these views."""
-    scale = views[0].scale
     stride = tiles.total_stride(self._layers)
     extra = 4 + (stride - 1 if self.tiled else 0)
+    scale = np.max([view.scale for view in views], axis=0).tolist()
     sides = tuple(
-      -(-(math.ceil(side * scale) + extra) // stride) * stride
-      for side in self.sides
+      -(-(math.ceil(side * factor) + extra) // stride) * stride
+      for side, factor in zip(self.sides, scale, strict=True)
     )
     if not self.tiled:
+      if self.views.resize:
+        # Of every size of image these would be others.
+        largest = np.max([view.size for view in views], axis=0)
+        sides = own_canvas(tuple(largest.tolist()))
       sides = tuple(geometry.next_fitting(self._layers, side) for side in sides)
     asked, axes = [], ([], [])
     for (source, corner), view in zip(parts, views, strict=True):

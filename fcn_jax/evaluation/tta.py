@@ -2,18 +2,22 @@
 
 The network sees the image at several scales, mirrored too if that is asked for.
 The softmax of each is laid back over the image, bilinearly, and the mean of
-them is the prediction.
+them is the prediction.  A network that has learned resized images sees it at
+their scale, and the same brings its scores back.
 """
 
 import dataclasses
 import math
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int32, UInt8
 from PIL import Image
+
+from fcn_jax.data.resizing import Resize
 
 FLIP = "flip"
 
@@ -73,17 +77,21 @@ class Scaled:
 
   Attributes:
     source: the image.
-    scale: above 0; the size is rounded to whole pixels, at least 1.
+    scale: of rows and columns, above 0; the size is rounded to whole pixels,
+      at least 1.
     mirrored: whether the first column is the last.
   """
 
   source: Pixels
-  scale: float = 1.0
+  scale: tuple[float, float] = (1.0, 1.0)
   mirrored: bool = False
 
   @property
   def size(self) -> tuple[int, int]:
-    height, width = (max(1, round(n * self.scale)) for n in self.source.size)
+    height, width = (
+      max(1, round(n * scale))
+      for n, scale in zip(self.source.size, self.scale, strict=True)
+    )
     return height, width
 
   def read(self, rows, columns):
@@ -122,10 +130,12 @@ class Tta:
   Attributes:
     scales: each above 0.
     flip: each of them mirrored, too.
+    resize: the scales are relative to the image resized so; None: as it is.
   """
 
   scales: tuple[float, ...] = (1.0,)
   flip: bool = False
+  resize: Resize | None = None
 
   @classmethod
   def parse(cls, words: str) -> "Tta | None":
@@ -159,15 +169,33 @@ class Tta:
   def of(self, source: Pixels) -> list[Scaled]:
     """The image as it is seen each time."""
     sides = (False, True) if self.flip else (False,)
+    resized = zip(self.resized(source.size), source.size, strict=True)
+    rows, columns = (seen / n for seen, n in resized)
     return [
-      Scaled(source, scale, mirrored)
+      Scaled(source, (scale * rows, scale * columns), mirrored)
       for scale in self.scales
       for mirrored in sides
     ]
 
+  def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) that an image of this size is seen at by scale 1."""
+    return self.resize.scaled(size) if self.resize else size
+
   def __str__(self) -> str:
     words = [FLIP] * self.flip + [f"{scale:g}" for scale in self.scales]
     return ",".join(words)
+
+
+def as_trained(tta: Tta | None, resize: Mapping[str, Any] | None) -> Tta | None:
+  """How a network sees an image; None: once, as it is.
+
+  Args:
+    tta: what is asked for.
+    resize: of its training, as `weights.checkpoints.ModelCard` has it.
+  """
+  if resize is None:
+    return tta
+  return dataclasses.replace(tta or Tta(), resize=Resize(**resize))
 
 
 def positions(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fcn_jax import models
 from fcn_jax.evaluation import tiling
-from fcn_jax.evaluation.tta import InMemory, window
+from fcn_jax.evaluation.tta import InMemory, as_trained, window
 from fcn_jax.models import geometry, tiles
 from fcn_jax.models import layers as d
 from fcn_jax.prediction.predictor import as_rgb
@@ -442,6 +442,14 @@ def inspect(
   net, card, number = checkpoints.load_model(checkpoint, step)
   image = as_rgb(path, card.value_range and tuple(card.value_range))
   side, note = net.layers[0].size, ""
+  if views := as_trained(None, card.resize):
+    (view,) = views.of(InMemory(image))
+    note = (
+      f"The network has learned resized images ({views.resize}): it sees this "
+      f"one of {image.shape[1]} × {image.shape[0]} pixels at {view.size[1]} × "
+      f"{view.size[0]}."
+    )
+    image = view.read(*((0, n) for n in view.size))
   if side and image.shape[:2] != (side, side):
     note = (
       f"A classifier takes images of {side} × {side} pixels. It sees the "

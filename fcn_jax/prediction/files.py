@@ -17,7 +17,7 @@ from jaxtyping import Float32, Int, UInt8
 from fcn_jax import devices
 from fcn_jax.data import pipeline
 from fcn_jax.data.augment import Sample
-from fcn_jax.data.canvases import Canvas, choose_canvases
+from fcn_jax.data.canvases import CANVAS_STEP, Canvas, choose_canvases
 from fcn_jax.data.images import decode_image
 from fcn_jax.evaluation import metrics, tiling
 from fcn_jax.evaluation.tta import InMemory
@@ -25,7 +25,6 @@ from fcn_jax.files import DataError
 from fcn_jax.prediction.folder import PredictionFolder
 from fcn_jax.prediction.inputs import ImageFile, image_sizes
 from fcn_jax.prediction.predictor import (
-  CANVAS_STEP,
   Predictor,
   most_likely,
   most_likely_classes,

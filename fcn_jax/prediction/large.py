@@ -147,10 +147,11 @@ def _write_band(folder, scorer, source: TiffImage, top: int, progress) -> None:
   """Computes a row of tiles, and keeps it as a file."""
   height, width = source.size
   rows = slice(top, min(height, top + scorer.sides[0]))
-  views = scorer.views.scales if scorer.views else (1.0,)
+  views = scorer.views.of(source) if scorer.views else ()
+  scale = min((view.scale[0] for view in views), default=1.0)
   layers = tiling.layers_of(scorer.graphdef, scorer.states)
   halo = tiles.Tile(layers, *scorer.sides).halo + tiles.total_stride(layers)
-  margin = math.ceil((halo + 8) / min(views))
+  margin = math.ceil((halo + 8) / scale)
   first, end = max(0, top - margin), min(height, rows.stop + margin)
   pixels = source.read((first, end), (0, width))
   band = _Band(source, first, pixels)
@@ -195,6 +196,7 @@ def _plan(predictor, file, source, scorer) -> dict[str, Any]:
     "precision": predictor.network.precision,
     "value_range": predictor.value_range and list(predictor.value_range),
     "tile": list(scorer.sides),
+    "resize": predictor.about.resize,
     "tta": str(scorer.views or ""),
   }
 

@@ -14,17 +14,15 @@ from PIL import Image
 from fcn_jax import devices, models
 from fcn_jax.data import pipeline
 from fcn_jax.data.augment import Sample
-from fcn_jax.data.canvases import Canvas
+from fcn_jax.data.canvases import Canvas, own_canvas
 from fcn_jax.data.files import File
 from fcn_jax.data.images import decode_image, read_header, to_rgb
 from fcn_jax.evaluation import tiling
-from fcn_jax.evaluation.tta import InMemory, Pixels, Tta
+from fcn_jax.evaluation.tta import InMemory, Pixels, Tta, as_trained
 from fcn_jax.files import DataError
 from fcn_jax.models import geometry
 from fcn_jax.prediction.result import Result
 from fcn_jax.weights import checkpoints
-
-CANVAS_STEP = 64  # sides of a single image's canvas are multiples of this
 
 Picture = str | os.PathLike | bytes | Image.Image | np.ndarray | jax.Array
 
@@ -84,6 +82,8 @@ class Predictor:
     palette: uint8 [256, 3], RGB of each class id.
     value_range: values of 16-bit grey images that become 0 and 255, as in the
       training data; None: 0 and 65535.
+    views: how an image is seen: as `tta` says, and resized as the images that
+      the network has learned were; None: once, as it is.
     about, step, mesh, tile, tta: as given.
 
   Raises:
@@ -107,6 +107,7 @@ class Predictor:
     self.step = step
     self.tile = tile
     self.tta = tta
+    self.views = as_trained(tta, about.resize)
     self.mesh = mesh or devices.local_mesh()
     self.class_names = tuple(about.class_names)
     self.palette = np.array(about.palette, np.uint8)
@@ -131,7 +132,7 @@ class Predictor:
     """
     pixels = as_rgb(image, self.value_range)
     sample = Sample(pixels, None)
-    canvas = own_canvas(pixels)
+    canvas = own_canvas(sample.size)
     scorer = self.scorer(canvas)
 
     def of_pixels(compute) -> np.ndarray:
@@ -150,7 +151,7 @@ class Predictor:
     )
 
   def scorer(self, size: tuple[int, int]) -> tiling.Scorer | None:
-    """What computes images of this size in tiles, or sees them several times.
+    """What computes images in tiles, resized, or seen several times.
 
     Args:
       size: (height, width), of an image or of a canvas.
@@ -162,14 +163,15 @@ class Predictor:
       ValueError: an image that does not fit, and a network that cannot be
         computed in tiles.
     """
-    layers = self.network.layers
-    copies = self.tta.copies if self.tta else 1
-    sides = tiling.sides_for(layers, size, self.tile, copies)
-    if sides is None and self.tta is None:
+    layers, views = self.network.layers, self.views
+    copies = views.copies if views else 1
+    seen = views.resized(size) if views and views.resize else None
+    sides = tiling.sides_for(layers, size, self.tile, copies, seen=seen)
+    if sides is None and views is None:
       return None
     tiled = sides is not None
     return tiling.Scorer(
-      self._graphdef, self._state, self.mesh, sides or size, tiled, self.tta
+      self._graphdef, self._state, self.mesh, sides or size, tiled, views
     )
 
   def place(self, samples: Sequence[Sample], canvas: Canvas) -> pipeline.Part:
@@ -231,7 +233,9 @@ def load(
   >>> net(result.image).labels.tolist() == result.labels.tolist()
   True
 
-  As the last line of a notebook's cell, `result` is shown as a picture.
+  As the last line of a notebook's cell, `result` is shown as a picture.  A
+  network that has learned resized images (config.data.resize_mode) sees images
+  at their scale; labels and probabilities have the image's own size.
 
   Args:
     directory: the workdir of a training run, or the output directory of
@@ -284,12 +288,6 @@ def stitched(
     ):
       whole[inside] = array[there]
   return found
-
-
-def own_canvas(image: UInt8[np.ndarray, "h w 3"]) -> Canvas:
-  """An image's size, rounded up so that similar sizes share a program."""
-  height, width = (-(-n // CANVAS_STEP) * CANVAS_STEP for n in image.shape[:2])
-  return height, width
 
 
 def as_rgb(

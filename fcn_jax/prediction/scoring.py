@@ -19,7 +19,7 @@ from fcn_jax.evaluation.evaluator import evaluate
 from fcn_jax.evaluation.grid_bound import GridBound, grid_bound
 from fcn_jax.evaluation.metrics import METRICS
 from fcn_jax.evaluation.scores import Evaluation
-from fcn_jax.evaluation.tta import Tta
+from fcn_jax.evaluation.tta import Tta, as_trained
 from fcn_jax.models.losses import Loss
 from fcn_jax.prediction import inputs
 from fcn_jax.text import table
@@ -183,6 +183,11 @@ def score(
   if given and not labels:
     raise ValueError("--image_suffix and the like are for --labels")
   net, card, number = checkpoints.load_model(checkpoint, step, precision)
+  if bound and card.resize:
+    raise ValueError(
+      "--grid_bound: the network sees resized images, whose grid of scores "
+      "does not lie on the image's pixels; leave it out"
+    )
   if labels:
     dataset = _of_files(card, images, labels, given)
     (split,) = dataset.splits
@@ -190,8 +195,11 @@ def score(
     dataset = _of_name(checkpoint, card, data, data_dir)
   loss = loss_of and loss_of(card.config)
   options = {"loss": loss, "part_size": part_size, "tile": tile}
-  found = evaluate(net, dataset, split, worst=worst, views=views, **options)
-  once = evaluate(net, dataset, split, **options) if views else None
+  seen, plain = as_trained(views, card.resize), as_trained(None, card.resize)
+  found = evaluate(net, dataset, split, worst=worst, views=seen, **options)
+  once = None
+  if views:
+    once = evaluate(net, dataset, split, views=plain, **options)
   intervals = found.intervals(bootstrap, bootstrap_seed) if bootstrap else None
   fitted = grid_bound(net.layers, dataset, split) if bound else None
   return Scored(

@@ -303,7 +303,7 @@ def _legend(figure, axes) -> None:
     handles,
     labels,
     loc="outside upper left",
-    ncols=min(3, len(labels)),
+    ncols=2 if len(labels) == 4 else min(3, len(labels)),
     frameon=False,
     handlelength=3.2,
   )

@@ -23,6 +23,8 @@ class Quantity:
     key: its name in them.
     text: how a number of it is written.
     may_be_log: whether a wide range is shown on a logarithmic axis.
+    of_average: whether it is of the averaged weights, which have a dict of
+      their own in a record.
   """
 
   name: str
@@ -30,6 +32,13 @@ class Quantity:
   key: str
   text: Callable[[float], str] = score
   may_be_log: bool = False
+  of_average: bool = False
+
+  @property
+  def averaged(self) -> "Quantity":
+    """The same of the averaged weights (config.ema_decay)."""
+    name = f"{self.name}, averaged weights"
+    return dataclasses.replace(self, name=name, of_average=True)
 
 
 _three_digits = "{:.3g}".format
@@ -82,7 +91,12 @@ class Figure:
 def curve(name: str, run: Run, quantity: Quantity) -> Curve:
   """A quantity of a run; records that lack it are left out."""
   records: Sequence[Mapping[str, Any]] = getattr(run, quantity.kind)
-  found = [(r["step"], r[quantity.key]) for r in records if quantity.key in r]
+  found = [
+    (record["step"], figures[quantity.key])
+    for record in records
+    for figures in [record.get("ema", {}) if quantity.of_average else record]
+    if quantity.key in figures
+  ]
   return Curve(
     name,
     quantity,

@@ -19,7 +19,7 @@ from fcn_jax.reports import page, viewer
 from fcn_jax.runs import comparison, record
 from fcn_jax.runs.album import Album, read
 from fcn_jax.runs.record import Session
-from fcn_jax.runs.run import Run, names, read_run
+from fcn_jax.runs.run import Run, names, read_run, since_best
 from fcn_jax.text import duration, percent
 
 FILE = "report.html"
@@ -114,14 +114,23 @@ def drawings(run: Run) -> list[curves_lib.Figure]:
     (
       "Loss of a valid pixel",
       "loss",
-      (curves_lib.TRAIN_LOSS, curves_lib.VAL_LOSS),
+      (
+        curves_lib.TRAIN_LOSS,
+        curves_lib.VAL_LOSS,
+        curves_lib.VAL_LOSS.averaged,
+      ),
       alike,
     ),
-    ("Mean IoU", "mean_iu", (curves_lib.MEAN_IU,), only("mean_iu")),
+    (
+      "Mean IoU",
+      "mean_iu",
+      (curves_lib.MEAN_IU, curves_lib.MEAN_IU.averaged),
+      only("mean_iu"),
+    ),
     (
       "Pixel accuracy",
       "pixel_accuracy",
-      (curves_lib.PIXEL_ACCURACY,),
+      (curves_lib.PIXEL_ACCURACY, curves_lib.PIXEL_ACCURACY.averaged),
       only("pixel_accuracy"),
     ),
     ("Learning rate", "learning_rate", (curves_lib.RATE,), None),
@@ -145,6 +154,12 @@ def state(run: Run) -> str:
     at += f" ({100 * step / total:.0f} %)" if total else ""
   spent = duration(run.seconds_spent)
   match run.outcome:
+    case record.FINISHED if run.val and total is not None and step < total:
+      best, later = since_best(run.val, run.measure)
+      return (
+        f"Ended at {at} after {spent}: {later} validations since step {best:,} "
+        "were no better."
+      )
     case record.FINISHED:
       return f"Finished at {at} after {spent}."
     case record.STOPPED:

@@ -140,6 +140,20 @@ def score(record: Mapping[str, Any], name: str) -> float:
   return -1.0 if math.isnan(value) else value
 
 
+def since_best(
+  validations: Sequence[Mapping[str, Any]], measure: str
+) -> tuple[int, int]:
+  """Step of the first of the best validations, and how many came after it.
+
+  Args:
+    validations: at least one record of kind 'val', by step.
+    measure: see `measure`.
+  """
+  scores = [score(record, measure) for record in validations]
+  best = scores.index(max(scores))
+  return validations[best]["step"], len(scores) - 1 - best
+
+
 def read_run(
   workdir: str | files.AnyPath, complete: config_lib.Complete = dict
 ) -> Run:

@@ -22,6 +22,7 @@ from fcn_jax.data import (
 from fcn_jax.data.augment import AUGMENTATIONS, Augmentation
 from fcn_jax.data.canvases import assign, choose_canvases
 from fcn_jax.data.class_folders import load_class_folders
+from fcn_jax.data.resizing import Resize
 from fcn_jax.devices import MemoryLimit
 from fcn_jax.files import DataError
 from fcn_jax.models.options import options_of
@@ -95,14 +96,27 @@ def load_data(config: ConfigDict) -> Dataset:
   return load_class_folders(data.directory, first.size, fill, data.resize)
 
 
+def resize_of(config: ConfigDict) -> Resize | None:
+  """The one size of all images that a recipe asks for; None: their own.
+
+  Raises:
+    ValueError: another mode, or a side below 1.
+  """
+  data = config.data
+  if not data.get("resize_mode"):
+    return None
+  return Resize(data.resize_mode, data.resize_height, data.resize_width)
+
+
 def augmentations(
   config: ConfigDict, data: Dataset
 ) -> tuple[Augmentation, ...]:
   """How a recipe changes every image that is drawn, in order.
 
-  First the square that a classifier sees, at a random place, then the mirror of
-  config.data.mirror, the crop of config.data.random_crop, and those that
-  config.data.augment names, with the options in config.augment.NAME.
+  First the square that a classifier sees, at a random place, or the size of
+  config.data.resize_mode, then the mirror of config.data.mirror, the crop of
+  config.data.random_crop, and those that config.data.augment names, with the
+  options in config.augment.NAME.
 
   Raises:
     ValueError: an unknown name, one of the first two, an option out of its
@@ -114,6 +128,8 @@ def augmentations(
       f"config.data.random_crop = {config.data.random_crop}: a classifier sees "
       "a square at a random place already; set it to 0"
     )
+  if resize := resize_of(config):
+    chosen.append(resize.augmentation())
   if config.data.mirror:
     chosen.append(augment.make("mirror"))
   if config.data.random_crop:
@@ -141,6 +157,8 @@ def augmented_data(config: ConfigDict) -> dict[str, Any]:
     for name in ("mirror", "random_crop")
     if data[name]
   }
+  if resize := resize_of(config):
+    chosen["data.resize_mode"] = str(resize)
   for name in data.augment:
     options = {**options_of(AUGMENTATIONS[name]), **config.augment[name]}
     chosen[name] = ", ".join(f"{key} = {x}" for key, x in options.items())

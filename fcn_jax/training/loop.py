@@ -26,6 +26,7 @@ from fcn_jax.data import Dataset
 from fcn_jax.data.augment import largest_sizes, smallest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.evaluation.metrics import METRICS
+from fcn_jax.evaluation.tta import as_trained
 from fcn_jax.files import DataError
 from fcn_jax.models import geometry, losses
 from fcn_jax.reports import live
@@ -215,6 +216,7 @@ class _Run:
       max_canvases=config.data.max_canvases,
       part_size=config.data.part_size,
       keep_decoded=self.cache != "none",
+      views=as_trained(None, self.about.resize),
     )
     _log.info(
       "%s: %d training images, %d steps an epoch, %d steps; canvases %s, "
@@ -454,15 +456,12 @@ class _Run:
     patience, records = self.config.patience, writer.validations
     if not patience or not records:
       return False
-    steps = sorted(records)
-    scores = [run_lib.score(records[step], self.measure) for step in steps]
-    best = scores.index(max(scores))
-    if len(steps) - 1 - best < patience:
+    in_order = [records[step] for step in sorted(records)]
+    best, later = run_lib.since_best(in_order, self.measure)
+    if later < patience:
       return False
     _log.info(
-      "%d validations since step %d were no better: the run ends",
-      len(steps) - 1 - best,
-      steps[best],
+      "%d validations since step %d were no better: the run ends", later, best
     )
     return True
 
@@ -582,7 +581,10 @@ def _lengths(config, data: Dataset) -> np.ndarray:
   longest = largest_sizes(changes, stored)
   both = np.stack([shortest, longest], axis=-1).reshape(-1, 2)
   cut = [np.arange(a, b + 1) for a, b in np.unique(both, axis=0)]
-  return np.concatenate([*cut, np.unique(data.sizes(config.data.val_split))])
+  scored = data.sizes(config.data.val_split)
+  if resize := input.resize_of(config):
+    scored = resize.all_scaled(scored)
+  return np.concatenate([*cut, np.unique(scored)])
 
 
 def _chain_end(batches):

@@ -253,7 +253,10 @@ def _remedies(need, room, config, sizes) -> list[str]:
       "config.batch_size = 1 and config.accumulation_steps = 1: no sum of "
       f"gradients ({byte_size(need.gradients)}); another recipe"
     )
-  found.append("smaller images: scale the data set down before preparing it")
+  found.append(
+    "smaller images: config.data.resize_mode = 'fill', with "
+    "config.data.resize_height and config.data.resize_width"
+  )
   weights = need.parameters + need.history + need.gradients + need.checkpoint
   if 2 * weights > need.total - need.process:
     found.append(

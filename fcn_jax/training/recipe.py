@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from fcn_jax import models
 from fcn_jax.data.augment import AUGMENTATIONS
 from fcn_jax.data.pipeline import CACHES
+from fcn_jax.data.resizing import MODES
 from fcn_jax.data.sampling import BATCHINGS, ORDERS
 from fcn_jax.models.losses import LOSSES
 from fcn_jax.models.network import PRECISIONS
@@ -95,6 +96,9 @@ def default_recipe(
   config.data.data_dir = ""  # empty: the default of tensorflow_datasets
   config.data.directory = ""  # of a classifier: train/CLASS and val/CLASS
   config.data.resize = 0  # and its images' shorter side in pixels; 0: as it is
+  config.data.resize_mode = ""  # all images to one size: squash, crop, ...
+  config.data.resize_height = 0  # or fill, half_crop; to this many pixels
+  config.data.resize_width = 0
   config.data.train_split = "train"
   config.data.val_split = "val"
   config.data.order = "shuffle"  # or sequential, with_replacement
@@ -342,6 +346,8 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
     ("seed", *_within(0, 2**32 - 1)),
     ("data.random_crop", *_within(0, _LONGEST_SIDE)),
     ("data.resize", *_within(0, _LONGEST_SIDE)),
+    ("data.resize_height", *_within(0, _LONGEST_SIDE)),
+    ("data.resize_width", *_within(0, _LONGEST_SIDE)),
     ("data.num_threads", *_within(0, _MOST_THREADS)),
     ("base_lr", "above 0", lambda x: x > 0),
     ("momentum", "at least 0 and below 1", lambda x: 0 <= x < 1),
@@ -375,6 +381,17 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
       "them; it is what people see, and its options are fields"
     )
   yield from _impossible_draws(fields)
+  size = [fields[f"data.resize_{x}"] for x in ("mode", "height", "width")]
+  if any(size) and not all(size):
+    yield (
+      "data.resize_mode, data.resize_height, data.resize_width = "
+      f"{', '.join(map(repr, size))}: give all three"
+    )
+  if fields["data.resize_mode"] and fields["data.directory"]:
+    yield (
+      f"data.resize_mode = {fields['data.resize_mode']!r}: a classifier sees a "
+      "square of its own size; see data.resize"
+    )
   images = fields["batch_size"] * fields["accumulation_steps"]
   if (
     images
@@ -389,13 +406,15 @@ def _out_of_range(fields: Mapping[str, Any]) -> Iterator[str]:
     ("precision", PRECISIONS),
     ("lr_gamma_per", GAMMA_UNITS),
     ("data.order", ORDERS),
+    ("data.resize_mode", ("", *MODES)),
     ("data.cache", CACHES),
     ("data.batching", BATCHINGS),
     ("init.source", ("caffemodel", "checkpoint", "random")),
     ("init.head", ("zero", "gaussian")),
   ):
     if fields[name] not in allowed:
-      yield f"{name} = {fields[name]!r}: there is {', '.join(allowed)}"
+      known = ", ".join(filter(None, allowed))
+      yield f"{name} = {fields[name]!r}: there is {known}"
   if len(fields.get("model.mean_bgr", (0, 0, 0))) != 3:
     yield "model.mean_bgr: must be three numbers, BGR"
   source = fields["init.source"]

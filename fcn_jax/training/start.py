@@ -1,5 +1,6 @@
 """Where a training run starts from: weights, and what they are for."""
 
+import dataclasses
 import hashlib
 import logging
 import operator
@@ -12,6 +13,7 @@ from fcn_jax import models
 from fcn_jax.data import Dataset
 from fcn_jax.data.classes import unnamed_classes
 from fcn_jax.files import AnyPath
+from fcn_jax.training import input
 from fcn_jax.weights import checkpoints, export, proof, readers, surgery
 from fcn_jax.weights.receipt import Receipt
 
@@ -20,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 def about(config: ConfigDict, dataset: Dataset) -> checkpoints.ModelCard:
   """What the checkpoints of a run say of themselves."""
+  resize = input.resize_of(config)
   return checkpoints.ModelCard(
     model={
       **{
@@ -34,6 +37,7 @@ def about(config: ConfigDict, dataset: Dataset) -> checkpoints.ModelCard:
     data_digest=_digest(dataset, config.data.train_split),
     source=f"trained on {dataset.name}",
     value_range=dataset.value_range and list(dataset.value_range),
+    resize=resize and dataclasses.asdict(resize),
   )
 
 

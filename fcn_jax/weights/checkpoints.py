@@ -66,6 +66,8 @@ class ModelCard:
     data_digest: of the training data, see training.start.
     value_range: of 16-bit grey images, see data.Dataset; None: the full one.
     source: where the weights came from, for people to read.
+    resize: {'mode', 'height', 'width'} of data.resizing.Resize, where it was
+      trained on images that were resized so; None: on images as they are.
   """
 
   model: dict[str, Any]
@@ -75,10 +77,25 @@ class ModelCard:
   data_digest: str = ""
   source: str = ""
   value_range: list[int] | None = None
+  resize: dict[str, Any] | None = None
 
   def declaration(self):
     """The declared layers of this model."""
     return models.declare(**self.model)
+
+  @property
+  def size(self) -> tuple[int, int] | None:
+    """(height, width) that its images were resized to; None: they were not."""
+    return self.resize and (self.resize["height"], self.resize["width"])
+
+  @property
+  def resizing(self) -> str:
+    """How images were resized, in words: 'squash to 256 x 256'; '': not."""
+    return (
+      "{mode} to {height} x {width}".format(**self.resize)
+      if self.resize
+      else ""
+    )
 
 
 def _orbax():

@@ -102,13 +102,18 @@ def export_model(
       if path.is_file():
         path.unlink()
     raise
+  if card.resize and form != "safetensors":
+    lines.append(
+      f"  trained on resized images ({card.resizing}): resize yours before, "
+      "and bring the scores back to their size; fcn_jax.load does it by itself"
+    )
   return [f"step {number} of {checkpoint}:", *lines]
 
 
 def _caffe(output: pathlib.Path, model: _Model, options: Options) -> list[str]:
   """.caffemodel and .prototxt, read back bit for bit."""
   name = model.card.model["name"]
-  height, width = options.size or (375, 500)
+  height, width = options.size or model.card.size or (375, 500)
   prototxt = output.with_suffix(".prototxt")
   text = export.deploy_prototxt(
     model.network.layers, name, height, width, model.card.class_names
@@ -171,6 +176,8 @@ _NOT_RUN = (
 
 
 def _write_onnx(output, model: _Model, graph, about, opset: int) -> None:
+  if model.card.resize:
+    about = {**about, "resize": model.card.resizing}
   metadata = onnx_export.metadata(
     model.network.layers, model.card.class_names, model.card.palette, about
   )
@@ -235,7 +242,9 @@ def _jetson(output: pathlib.Path, model: _Model, options) -> list[str]:
 def _stablehlo(output: pathlib.Path, model: _Model, options) -> list[str]:
   """One file for CPU, GPU and TPU, and a JSON that describes it."""
   side = model.network.layers[0].size
-  height, width = (side, side) if side else options.size or (512, 512)
+  height, width = options.size or model.card.size or (512, 512)
+  if side:
+    height, width = side, side
   stablehlo.write_stablehlo(output, model.network, height, width)
   about = {
     "image": ["uint8", [1, height, width, 3], "RGB"],
@@ -244,6 +253,8 @@ def _stablehlo(output: pathlib.Path, model: _Model, options) -> list[str]:
     "palette": model.card.palette[: len(model.card.class_names)],
     "platforms": list(stablehlo.PLATFORMS),
   }
+  if model.card.resize:
+    about["resize"] = model.card.resizing
   beside = output.with_suffix(".json")
   with replacing(beside) as temporary:
     temporary.write_text(json.dumps(about, indent=1) + "\n")

@@ -72,6 +72,7 @@ result.save("labels.png")
 | network | {name}, {size:,} numbers in float32 |
 | mean IoU on the validation set | {score} |
 | data | {data} |
+| images | {card.resizing or "of any size, as they are"} |
 | step | {step} |
 | weights | {card.source or "unknown"} |
 | classes | {classes} |

@@ -24,7 +24,7 @@ def test_what_the_flag_says():
 def test_every_view_once():
   source = InMemory(np.zeros((10, 7, 3), np.uint8))
   views = Tta((0.5, 1.0), flip=True).of(source)
-  assert [(v.scale, v.mirrored, v.size) for v in views] == [
+  assert [(v.scale[0], v.mirrored, v.size) for v in views] == [
     (0.5, False, (5, 4)),  # 3.5 pixels are 4
     (0.5, True, (5, 4)),
     (1.0, False, (10, 7)),
@@ -46,7 +46,7 @@ def test_a_window_has_zeros_beyond_the_image():
 def test_a_window_of_a_scaled_image_is_cut_out_of_the_whole(scale):
   """Within a grey level: Pillow rounds where a window begins."""
   image = random_image(np.random.default_rng(0), 61, 83)
-  view = Scaled(InMemory(image), scale)
+  view = Scaled(InMemory(image), (scale, scale))
   whole = Image.fromarray(image).resize(
     view.size[::-1], Image.Resampling.BILINEAR
   )
@@ -54,7 +54,7 @@ def test_a_window_of_a_scaled_image_is_cut_out_of_the_whole(scale):
   for rows, columns in (((0, 9), (3, 20)), ((11, 24), (20, view.size[1]))):
     inside = (slice(*rows), slice(*columns))
     assert np.abs(view.read(rows, columns) - whole[inside]).max() <= 1
-    mirrored = Scaled(InMemory(image), scale, mirrored=True)
+    mirrored = Scaled(InMemory(image), (scale, scale), mirrored=True)
     there = whole[:, ::-1][inside]
     assert np.abs(mirrored.read(rows, columns) - there).max() <= 1
 

@@ -278,6 +278,40 @@ def test_where_a_run_stands(tmp_path):
   assert state(tmp_path) == "At step 30 after 41 s."
 
 
+def test_a_run_that_got_no_better_says_so(tmp_path):
+  """Mean IoU 0.5 at step 10 is not beaten by that of step 30."""
+  scores = (0.125, 0.5, 0.25, 0.5)
+  records = [val(10 * n, score) for n, score in enumerate(scores)]
+  make_run(tmp_path, records=records)
+  record_lib.end_session(tmp_path, 30, record_lib.FINISHED)
+  assert state(tmp_path) == (
+    "Ended at step 30 of 40 (75 %) after 12 s: 2 validations since step 10 "
+    "were no better."
+  )
+
+
+def test_averaged_weights_have_curves_beside(tmp_path):
+  """A score of theirs that is NaN leaves a gap."""
+  averaged = ({"mean_iu": math.nan, "loss": 1.5}, {"mean_iu": 0.5, "loss": 1})
+  records = [
+    val(10 * n, 0.25 * n, ema=figures) for n, figures in enumerate(averaged)
+  ]
+  make_run(tmp_path, records=[val(0, 0.125)])
+  plain = {x.file: x for x in training.drawings(training.read_run(tmp_path))}
+  assert "averaged" not in plain["mean_iu"].description
+  make_run(tmp_path, records=records)
+  found = {x.file: x for x in training.drawings(training.read_run(tmp_path))}
+  assert found["mean_iu"].description == (
+    "Mean IoU 0.0000 at step 0, 0.2500 at step 10; "
+    "Mean IoU, averaged weights 0.5000 at step 10; only background 0.1875"
+  )
+  assert (
+    "Validation loss, averaged weights 1.5000 at step 0, 1.0000 at step 10"
+    in found["loss"].description
+  )
+  assert "averaged" not in found["pixel_accuracy"].description
+
+
 def test_durations_by_hand():
   for seconds, text in (
     (0.4, "0 s"),

@@ -15,11 +15,13 @@ from configs_there import load_config
 from flax import nnx
 from small_data import label, photo, prepared
 
+import fcn_jax
 from fcn_jax import models
-from fcn_jax.data import load_dataset
+from fcn_jax.data import load_dataset, pipeline
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
 from fcn_jax.files import DataError
 from fcn_jax.models import layers
+from fcn_jax.prediction import scoring
 from fcn_jax.runs import album
 from fcn_jax.runs import config as config_lib
 from fcn_jax.runs.record import read_metrics, read_sessions
@@ -75,14 +77,7 @@ def test_a_run_stopped_and_resumed_is_bit_identical(
   config, tmp_path, monkeypatch
 ):
   whole = run(config, tmp_path / "whole")
-  step = progress.Progress.step
-
-  def kill_after_two(self, number, drawn, each):
-    step(self, number, drawn, each)
-    if number == 3:
-      os.kill(os.getpid(), signal.SIGTERM)
-
-  monkeypatch.setattr(progress.Progress, "step", kill_after_two)
+  monkeypatch.setattr(progress.Progress, "step", stopping_after(3))
   first = run(config, tmp_path / "parts")
   assert first.stopped_by == signal.SIGTERM
   assert int(first.state.step) == 3
@@ -681,3 +676,53 @@ def test_a_run_ends_when_it_gets_no_better(config, tmp_path, monkeypatch):
   again = run(config, tmp_path)
   assert int(again.state.step) == 3
   assert len(seen) == 4  # nothing was validated once more
+
+
+def test_resized_images_are_undone_for_scores(
+  config, tmp_path, data_dir, monkeypatch
+):
+  """Canvases of one size; scores at the images' own; resumed bit for bit."""
+  config.data.resize_mode = "crop"
+  config.data.resize_height, config.data.resize_width = 18, 22
+  whole = run(config, tmp_path / "whole")
+  monkeypatch.setattr(progress.Progress, "step", stopping_after(2))
+  assert run(config, tmp_path / "parts").stopped_by == signal.SIGTERM
+  monkeypatch.undo()
+  again = params_of(run(config, tmp_path / "parts"))
+  for path, value in params_of(whole).items():
+    np.testing.assert_array_equal(value, again[path], err_msg=path)
+  made = loop._Run(config, tmp_path / "run", load_dataset("tiny", data_dir))
+  assert made.loader.canvases == ((18, 22),)
+  assert {b.parts[0].image.shape for b in made.loader.steps(0, 3)} == {
+    (1, 18, 22, 3)
+  }
+  net = fcn_jax.load(tmp_path / "whole", "latest")
+  assert net.about.resize == {"mode": "crop", "height": 18, "width": 22}
+  (scored,) = scoring.score(str(tmp_path / "whole"), 4).evaluation.confusions
+  image = pipeline.Reader(load_dataset("tiny", data_dir), "val")(0)
+  labels = net(image.image).labels
+  assert labels.shape == SIZES["d"]
+  valid = image.label != 255
+  histogram = np.zeros((3, 3), int)
+  np.add.at(histogram, (image.label[valid], labels[valid]), 1)
+  assert np.abs(scored - histogram).sum() <= 2  # near ties
+  (last,) = (
+    r
+    for r in read_metrics(tmp_path / "whole")
+    if (r["kind"], r["step"]) == ("val", 4)
+  )
+  assert last["pixel_accuracy"] == pytest.approx(
+    np.trace(scored) / scored.sum(), abs=1e-6
+  )
+
+
+def stopping_after(steps: int):
+  """Progress.step that ends the run by a signal after so many of its steps."""
+  step = progress.Progress.step
+
+  def kill(self, number, drawn, each):
+    step(self, number, drawn, each)
+    if number == steps:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  return kill

@@ -322,3 +322,32 @@ def test_mistakes_get_one_sentence(tmp_path, checkpoint):
 
 def test_the_names_of_the_formats_are_known_without_importing_them():
   assert tuple(model_export.FORMATS) == EXPORTS
+
+
+def test_a_network_of_resized_images_says_so(tmp_path):
+  """In every format; the size is the default where one is needed."""
+  net, resize = network("fcn_alexnet"), {"mode": "fill"}
+  card = checkpoints.ModelCard(
+    model={"name": "fcn_alexnet", "classes": 3, "width": NARROW["fcn_alexnet"]},
+    class_names=list(CLASSES),
+    palette=about().palette,
+    resize=resize | {"height": 40, "width": 50},
+  )
+  checkpoints.save_model(tmp_path / "net", net, card)
+
+  def written(form, name):
+    return model_export.export_model(tmp_path / "net", form, tmp_path / name)
+
+  lines = written("caffe", "net.caffemodel")
+  assert "net.prototxt  40 x 50" in lines[-2]
+  assert "trained on resized images (fill to 40 x 50)" in lines[-1]
+  written("stablehlo", "net.stablehlo")
+  beside = json.loads((tmp_path / "net.json").read_text())
+  assert beside["resize"] == "fill to 40 x 50"
+  assert beside["image"][1] == [1, 40, 50, 3]
+  written("onnx", "net.onnx")
+  assert b"fill to 40 x 50" in (tmp_path / "net.onnx").read_bytes()
+  lines = written("safetensors", "folder")
+  assert "trained on resized" not in "".join(lines)
+  assert fcn_jax.load(tmp_path / "folder").about.resize == card.resize
+  assert "fill to 40 x 50" in (tmp_path / "folder/README.md").read_text()
