@@ -142,6 +142,27 @@ def define_tile() -> flags.FlagHolder[str]:
   )
 
 
+_PROCESSES = ("distributed", "coordinator", "processes", "process_id")
+
+
+def define_processes() -> None:
+  """Defines the flags of a run in several processes, see `processes_given`."""
+  flags.DEFINE_boolean(
+    "distributed",
+    False,
+    "One of several processes that share the work, which find each other: on "
+    "SLURM, Open MPI, Kubernetes, TPUs. One machine: scripts/launch_local.sh.",
+  )
+  flags.DEFINE_string("coordinator", None, "Elsewhere: HOST:PORT of process 0.")
+  flags.DEFINE_integer("processes", None, "How many processes.", 1)
+  flags.DEFINE_integer("process_id", None, "Of this process, from 0.", 0)
+
+
+def processes_given() -> dict[str, typing.Any]:
+  """What the flags of `define_processes` say, for `devices.start`."""
+  return {name: flags.FLAGS[name].value for name in _PROCESSES}
+
+
 def define_flags(options: type) -> None:
   """Defines a flag for each field of a dataclass, see `data.formats.flag`."""
   for field in dataclasses.fields(options):

@@ -1,29 +1,268 @@
-"""Devices: one mesh axis, 'data', and how much memory there is."""
+"""Devices: processes, one mesh axis, 'data', and how much memory there is.
+
+A run may be one process or several, on one machine or many: this file alone
+knows how they find each other and what they tell each other. What is called
+between processes is called by all of them, in the same order.
+"""
 
 import dataclasses
+import json
+import logging
 import pathlib
+import platform
 import re
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Shaped
+
+T = TypeVar("T")
+
+_HEARTBEAT = 30  # seconds after which a lost process ends the others
+
+
+def start(
+  distributed: bool = False,
+  coordinator: str | None = None,
+  processes: int | None = None,
+  process_id: int | None = None,
+  preemption: bool = False,
+) -> None:
+  """Joins the processes of a run, before any device is asked for.
+
+  Without arguments it does nothing: there is one process. Of several, all
+  ignore Ctrl-C, which whoever has started them sees to, and only the first
+  logs more than errors.
+
+  Args:
+    distributed: several, which find each other: on SLURM, Open MPI, Kubernetes
+      and TPUs.
+    coordinator: HOST:PORT of the first, elsewhere.
+    processes: how many there are.
+    process_id: of this one, from 0.
+    preemption: whether SIGTERM is a question to `preempted`, and ends nothing.
+
+  Raises:
+    ValueError: they do not find each other, or differ in their number of
+      devices.
+  """
+  named = [x is not None for x in (coordinator, processes, process_id)]
+  if any(named) and not all(named):
+    raise ValueError(
+      "give --coordinator=HOST:PORT, --processes=N and --process_id=I together"
+    )
+  if not (distributed or all(named)):
+    return
+  jax.config.update("jax_enable_preemption_service", preemption)
+  try:
+    jax.distributed.initialize(
+      coordinator,
+      processes,
+      process_id,
+      cluster_detection_method="deactivate" if all(named) else None,
+      heartbeat_timeout_seconds=_HEARTBEAT,
+    )
+  except (RuntimeError, ValueError) as error:
+    raise ValueError(
+      f"the processes do not find each other [{error}]; outside of SLURM, Open "
+      "MPI, Kubernetes and TPUs give --coordinator=HOST:PORT, --processes=N "
+      "and --process_id=I, from 0 to N - 1"
+    ) from None
+  if process_count() == 1:
+    return
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  if not is_first():
+    logging.getLogger("fcn_jax").setLevel(logging.ERROR)
+  # CPUs' first exchange fails where one comes half a minute later than another:
+  # it is made before anything is compiled.
+  barrier("all processes are there")
+  here = [device.process_index for device in jax.devices()]
+  numbers = np.bincount(here, minlength=process_count())
+  if len({*numbers.tolist()}) > 1:
+    raise ValueError(
+      f"the processes have {numbers.tolist()} devices: give each as many"
+    )
+
+
+def process_count() -> int:
+  """How many processes there are."""
+  return jax.process_count()
+
+
+def process_index() -> int:
+  """Which of the processes this is, from 0."""
+  return jax.process_index()
+
+
+def is_first() -> bool:
+  """Whether this is the process that writes what all have found."""
+  return process_index() == 0
+
+
+def of_all(
+  array: Shaped[np.ndarray, "n *rest"],
+) -> list[Shaped[np.ndarray, "_ *rest"]]:
+  """The array that each process has, in their order, bit for bit.
+
+  Args:
+    array: of the same type and shape in all, but for the first axis.
+  """
+  if process_count() == 1:
+    return [array]
+  # As bytes: JAX would make 64-bit numbers shorter.
+  own = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+  lengths = multihost_utils.process_allgather(np.array([own.size], np.int32))
+  longest = max(1, int(lengths.max()))
+  padded = np.pad(own, (0, longest - own.size))
+  rows = np.asarray(multihost_utils.process_allgather(padded))
+  return [
+    np.frombuffer(row[:length].tobytes(), array.dtype).reshape(
+      -1, *array.shape[1:]
+    )
+    for row, length in zip(rows, lengths.ravel().tolist(), strict=True)
+  ]
+
+
+def of_all_json(value: T) -> list[T]:
+  """The value that each process has, in their order, as JSON has it."""
+  if process_count() == 1:
+    return [value]
+  own = np.frombuffer(json.dumps(value).encode(), np.uint8)
+  return [json.loads(array.tobytes()) for array in of_all(own)]
+
+
+def on_first(act: Callable[[], T]) -> T:
+  """What the first process's act() returns, in all, once it is done.
+
+  Args:
+    act: called in the first alone; of several processes its value is JSON's.
+
+  Raises:
+    What act raises, in the first; in the others ValueError.
+  """
+  if process_count() == 1:
+    return act()
+  value = error = None
+  if is_first():
+    try:
+      value = act()
+    except Exception as raised:
+      error = raised
+  value, why = of_all_json([value, None if error is None else str(error)])[0]
+  if error is not None:
+    raise error
+  if why is not None:
+    raise ValueError(f"of the first process: {why}")
+  return value
+
+
+def processes_here() -> int:
+  """How many of the processes share this machine and its memory."""
+  return of_all_json(platform.node()).count(platform.node())
+
+
+def barrier(name: str) -> None:
+  """Waits for all processes, which call it by the same name."""
+  if process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+def preempted(step: int) -> bool:
+  """Whether the processes, one of which got a SIGTERM, stop at this step.
+
+  Args:
+    step: asked for one after the other, by all processes from the same one on.
+  """
+  return multihost_utils.reached_preemption_sync_point(step)
 
 
 def data_mesh() -> Mesh:
-  """All devices in a row."""
-  devices = np.array(jax.devices())
-  return Mesh(devices, ("data",), axis_types=(AxisType.Auto,))
+  """All devices in a row, those of a process beside each other."""
+  return _row(sorted(jax.devices(), key=lambda device: device.process_index))
+
+
+def local_mesh() -> Mesh:
+  """The devices of this process in a row."""
+  return _row(jax.local_devices())
+
+
+def _row(devices: Sequence[jax.Device]) -> Mesh:
+  return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+  """How arrays lie of which every device has a copy."""
+  return NamedSharding(mesh, PartitionSpec())
 
 
 def replicate(tree, mesh: Mesh):
-  """A copy of the tree on every device."""
-  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+  """A copy of the tree on every device; each process has the same tree."""
+  return _placed(tree, everywhere(mesh), lambda shape: shape)
 
 
 def shard(batch, mesh: Mesh):
-  """Arrays divided over the devices by their first axis."""
-  return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+  """Arrays divided over the devices by their first axis.
+
+  Each process gives its own rows of them, see `own_rows`.
+  """
+  rows = process_count() if mesh.is_multi_process else 1
+  return _placed(
+    batch,
+    NamedSharding(mesh, PartitionSpec("data")),
+    lambda shape: (rows * shape[0], *shape[1:]),
+  )
+
+
+def _placed(tree, sharding: NamedSharding, whole: Callable):
+  """Arrays on the devices, of shape whole(own shape) over all processes."""
+  if not sharding.mesh.is_multi_process:
+    return jax.device_put(tree, sharding)
+
+  def place(array):
+    own = np.asarray(array)
+    return jax.make_array_from_process_local_data(
+      sharding, own, whole(own.shape)
+    )
+
+  return jax.tree.map(place, tree)
+
+
+def own_rows(part_size: int, mesh: Mesh) -> slice | None:
+  """The rows of a part that this process gives to `shard`; None: all.
+
+  Args:
+    part_size: `divisible` by the devices.
+    mesh: of these.
+  """
+  if not mesh.is_multi_process:
+    return None
+  each = part_size // process_count()
+  return slice(process_index() * each, (process_index() + 1) * each)
+
+
+def local(tree, mesh: Mesh):
+  """What `replicate` made for all processes, on the devices of this one.
+
+  Args:
+    tree: other arrays are left as they are.
+    mesh: of this process's devices.
+  """
+
+  def take(array):
+    if array.is_fully_addressable:
+      return array
+    return jax.make_array_from_single_device_arrays(
+      array.shape,
+      everywhere(mesh),
+      [part.data for part in array.addressable_shards],
+    )
+
+  return jax.tree.map(take, tree)
 
 
 def divisible(part_size: int, mesh: Mesh) -> int:
@@ -59,7 +298,7 @@ def memory_limit(root: str | pathlib.Path = "/") -> MemoryLimit | None:
   Returns:
     None: nothing here knows (not Linux, and no figures of the device).
   """
-  device = jax.devices()[0]
+  device = jax.local_devices()[0]
   statistics = device.memory_stats() or {}
   if limit := statistics.get("bytes_limit"):
     return MemoryLimit(

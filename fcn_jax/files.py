@@ -1,4 +1,7 @@
-"""Files written whole, and never over a stranger's."""
+"""Files written whole, and never over a stranger's.
+
+Also where they lie in an object store, as gs://BUCKET/..., by etils.epath.
+"""
 
 import contextlib
 import fcntl
@@ -9,12 +12,87 @@ import math
 import os
 import pathlib
 import platform
+import re
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 _log = logging.getLogger(__name__)
+
+# A pathlib.Path, or an epath.Path of an object store, see `path`.
+AnyPath = pathlib.PurePath
+
+_STORES = re.compile(r"(gs|s3|az|hf)://")  # those that epath knows
+# Seconds between two signs of life of who has a lock in an object store, and
+# without one after which it is taken for dead.
+_HEARTBEAT, _DEAD = 20, 120
+
+
+def is_remote(place: str | os.PathLike) -> bool:
+  """Whether it is in an object store: 'gs://BUCKET/...'."""
+  return bool(_STORES.match(os.fspath(place)))
+
+
+def path(place: str | os.PathLike) -> AnyPath:
+  """A path of this machine, '~' for the home folder, or of an object store.
+
+  pathlib.Path alone would make 'gs:/bucket' of 'gs://bucket'.
+  """
+  if is_remote(place):
+    from etils import epath
+
+    return epath.Path(place)
+  return pathlib.Path(place).expanduser()
+
+
+def absolute(place: str | os.PathLike) -> AnyPath:
+  """`path`, from the root."""
+  found = path(place)
+  return found if is_remote(place) else found.absolute()
+
+
+def remove_tree(folder: AnyPath) -> None:
+  """Removes a folder and all in it."""
+  if is_remote(folder):
+    folder.rmtree()
+  else:
+    shutil.rmtree(folder)
+
+
+def modified(file: AnyPath) -> float:
+  """When a file was last written, in seconds since 1970."""
+  found = file.stat()
+  return found.mtime if is_remote(file) else found.st_mtime
+
+
+def appending(file: AnyPath):
+  """A text file to write to at its end; what was flushed is there."""
+  return _Appended(file) if is_remote(file) else file.open("a")
+
+
+class _Appended:
+  """The same of an object, which is written anew: nothing is added to one."""
+
+  def __init__(self, file: AnyPath):
+    self._file = file
+    self._text = file.read_text() if file.exists() else ""
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+  def write(self, text: str) -> None:
+    self._text += text
+
+  def flush(self) -> None:
+    self._file.write_text(self._text)
+
+  close = flush
 
 
 class DataError(ValueError):
@@ -22,12 +100,12 @@ class DataError(ValueError):
 
 
 @contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def replacing(path: AnyPath) -> Iterator[AnyPath]:
   """A path to write to, which becomes `path` once that has succeeded."""
   temporary = path.with_name(path.name + ".tmp")
   try:
     yield temporary
-    os.replace(temporary, path)
+    temporary.replace(path)
   finally:
     temporary.unlink(missing_ok=True)
 
@@ -53,10 +131,12 @@ def making(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def held(path: pathlib.Path, refusal: str) -> Iterator[None]:
+def held(path: AnyPath, refusal: str) -> Iterator[None]:
   """Holds a lock file, which the kernel takes back when the process dies.
 
-  The file stays; what counts is its lock. It says who holds it.
+  The file stays; what counts is its lock. It says who holds it. In an object
+  store it is made by one, who renews it, and removed: one that has not been
+  renewed for two minutes is a dead one's.
 
   Args:
     path: of the file, in an existing folder.
@@ -65,6 +145,10 @@ def held(path: pathlib.Path, refusal: str) -> Iterator[None]:
   Raises:
     DataError: another process has it.
   """
+  if is_remote(path):
+    with _held_there(path, refusal):
+      yield
+    return
   with path.open("a+") as stream:
     try:
       fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,6 +162,44 @@ def held(path: pathlib.Path, refusal: str) -> Iterator[None]:
     stream.write(f"process {os.getpid()} of {platform.node()}\n")
     stream.flush()
     yield
+
+
+@contextlib.contextmanager
+def _held_there(path: AnyPath, refusal: str) -> Iterator[None]:
+  import fsspec
+
+  store, place = fsspec.core.url_to_fs(os.fspath(path))
+  who = f"process {os.getpid()} of {platform.node()}"
+
+  def renew(mode: str = "overwrite") -> None:
+    sign = json.dumps({"who": who, "time": time.time()})
+    store.pipe_file(place, sign.encode(), mode=mode)
+
+  try:
+    renew("create")
+  except FileExistsError:
+    there = json.loads(store.cat_file(place))
+    if time.time() - there["time"] < _DEAD:
+      raise DataError(f"{there['who']} {refusal}") from None
+    store.rm_file(place)
+    renew("create")
+  ended = threading.Event()
+
+  def beat() -> None:
+    while not ended.wait(_HEARTBEAT):
+      try:
+        renew()
+      except OSError as error:
+        _log.warning("%s cannot be renewed [%s]", path, error)
+
+  heart = threading.Thread(target=beat, daemon=True)
+  heart.start()
+  try:
+    yield
+  finally:
+    ended.set()
+    heart.join()
+    store.rm_file(place)
 
 
 def check_writable(path: str | os.PathLike, folder: bool = False) -> None:
@@ -98,10 +220,10 @@ def check_writable(path: str | os.PathLike, folder: bool = False) -> None:
     raise DataError(f"{path} cannot be written: no permission in {place}")
 
 
-def write_json(path: str | os.PathLike, value: Any) -> None:
+def write_json(place: str | os.PathLike, value: Any) -> None:
   """Writes JSON, NaN and infinity as null, complete or not at all."""
   text = json.dumps(without_nan(value), indent=2) + "\n"
-  with replacing(pathlib.Path(path)) as temporary:
+  with replacing(path(place)) as temporary:
     temporary.write_text(text)
 
 

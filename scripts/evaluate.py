@@ -76,6 +76,7 @@ _TTA = flags.DEFINE_string(
 _GRID_BOUND = flags.DEFINE_boolean(
   "grid_bound", False, "Also say what the network's grid of scores allows."
 )
+cli.define_processes()
 flags.mark_flag_as_required("checkpoint")
 
 
@@ -99,10 +100,12 @@ def write_page(path, scored) -> None:
 
 
 def main() -> None:
+  from fcn_jax import devices
   from fcn_jax.prediction import scoring
   from fcn_jax.reports import page
   from fcn_jax.training.step import shown_loss
 
+  devices.start(**cli.processes_given())
   report = _REPORT.value and page.claim(_REPORT.value)
   output = _OUTPUT.value and scoring.claim(_OUTPUT.value)
   found = scoring.score(
@@ -113,6 +116,8 @@ def main() -> None:
     worst=_WORST.value if report else 0,
     bound=_GRID_BOUND.value,
   )
+  if not devices.is_first():
+    return
   print(found.text())
   scoring.keep_counts(found)
   if output:

@@ -105,6 +105,7 @@ _LABELS = flags.DEFINE_string(
 )
 cli.define_flags(GivenLabels)
 cli.define_flags(Exporting)
+cli.define_processes()
 flags.mark_flags_as_required(["checkpoint", "output_dir"])
 flags.mark_flags_as_mutual_exclusive(["images", "data"], required=True)
 
@@ -126,8 +127,10 @@ def observer(job):
 
 
 def main() -> int:
+  from fcn_jax import devices
   from fcn_jax.prediction import job
 
+  devices.start(**cli.processes_given())
   named = (_OUTPUT_DIR, _PALETTE, _NUM_THREADS, _TILE, _TTA)
   planned = job.plan(
     source(),
@@ -145,7 +148,7 @@ def main() -> int:
   )
   for message in failed.values():
     print(f"error: {message}", file=sys.stderr)
-  if report:
+  if report and devices.is_first():
     print(f"page: {report.write(failed)}")
   return int(bool(failed))
 

@@ -50,6 +50,7 @@ _PRINT_CONFIG = flags.DEFINE_boolean(
 _EXTEND = flags.DEFINE_boolean(
   "extend", False, "Let a longer duration change the learning rates of a run."
 )
+cli.define_processes()
 flags.mark_flag_as_required("config")
 
 
@@ -79,8 +80,10 @@ def refuse_flags_that_do_not_go_together() -> None:
 
 def main() -> int:
   """Trains, or does what was asked for instead."""
+  from fcn_jax import devices
   from fcn_jax.training import loop, recipe
 
+  devices.start(**cli.processes_given(), preemption=True)
   refuse_flags_that_do_not_go_together()
   config = recipe.check(_CONFIG.value)
   if _PREVIEW_LR.value:

@@ -1,66 +1,79 @@
-"""fcn_jax.files: nothing of the user's is overwritten."""
+"""fcn_jax.files: places of this machine and of an object store."""
 
+import json
+import pathlib
+import time
+
+import object_store
 import pytest
 
 from fcn_jax import files
-from fcn_jax.files import DataError, check_writable
 
 
-def test_a_new_file_and_one_with_the_mark_are_taken(tmp_path):
-  path = tmp_path / "new/folder/page.html"
-  assert files.claim(path, "<ours>", "page") == path
-  assert path.parent.is_dir()
-  assert not path.exists()
-  path.write_text("x" * 994 + "<ours>")
-  assert files.claim(path, "<ours>", "page") == path
+@pytest.fixture
+def store():
+  with object_store.store() as objects:
+    yield objects
 
 
-@pytest.mark.parametrize("content", ["", "someone's", "x" * 995 + "<ours>"])
-def test_another_file_is_left_alone(tmp_path, content):
-  path = tmp_path / "page.html"
-  path.write_text(content)
-  with pytest.raises(
-    DataError, match=r"page\.html is no page that fcn_jax has"
-  ):
-    files.claim(path, "<ours>", "page")
-  assert path.read_text() == content
+def test_a_place_stays_where_it_is(store):
+  assert str(files.path("s3://b/x") / "y") == "s3://b/x/y"
+  assert str(files.absolute("gs://b/x")) == "gs://b/x"
+  assert files.path("~/x") == pathlib.Path.home() / "x"
+  assert type(files.path("x")) is type(pathlib.Path())
+  assert files.absolute("x") == pathlib.Path.cwd() / "x"
+  assert not files.is_remote("s3:/b")
 
 
-@pytest.mark.parametrize(
-  ("content", "ours"),
-  [
-    ('{"scores": 1, "step": 2, "more": 3}', True),
-    ('{"scores": 1}', False),
-    ('["scores", "step"]', False),
-    ("scores: 1, step: 2", False),
-    ("\xff\x00", False),
-    ("", False),
-  ],
-)
-def test_json_of_ours_is_known_by_its_keys(tmp_path, content, ours):
-  path = tmp_path / "scores.json"
-  path.write_bytes(content.encode("latin-1"))
-  if ours:
-    assert files.claim_json(path, {"scores", "step"}, "file") == path
-  else:
-    with pytest.raises(DataError, match=r"scores\.json is no file that fcn"):
-      files.claim_json(path, {"scores", "step"}, "file")
-  assert path.read_bytes() == content.encode("latin-1")
+def test_json_is_written_whole(store):
+  files.write_json("s3://b/run/x.json", {"a": float("nan")})
+  assert list(store) == ["/b/run/x.json"]
+  assert json.loads(store["/b/run/x.json"].getvalue()) == {"a": None}
 
 
-def test_a_folder_is_no_file_of_ours(tmp_path):
-  with pytest.raises(DataError, match="name another file"):
-    files.claim(tmp_path, "<ours>", "picture")
+@pytest.mark.parametrize("place", ["s3://b/x", "{}/x"])
+def test_lines_are_added_and_there_when_flushed(store, tmp_path, place):
+  path = files.path(place.format(tmp_path))
+  path.write_text("one\n")
+  stream = files.appending(path)
+  stream.write("two\n")
+  stream.flush()
+  assert path.read_text() == "one\ntwo\n"
+  stream.write("three\n")
+  stream.close()
+  assert path.read_text() == "one\ntwo\nthree\n"
 
 
-def test_what_cannot_be_written(tmp_path):
-  (tmp_path / "file").write_text("")
-  for path, folder in (("file", False), ("a/b", False), ("a/b", True)):
-    check_writable(tmp_path / path, folder)
-  assert not (tmp_path / "a").exists()
-  check_writable(tmp_path, folder=True)
-  with pytest.raises(DataError, match="it is a folder"):
-    check_writable(tmp_path)
-  for path, folder in (("file", True), ("file/x", False)):
-    with pytest.raises(DataError, match="file is no folder"):
-      check_writable(tmp_path / path, folder)
+def test_a_folder_is_removed_with_all_in_it(store):
+  for name in ("1/a", "1/b/c", "12/a"):
+    files.path(f"s3://b/{name}").write_text("x")
+  before = time.time()
+  assert before - 60 < files.modified(files.path("s3://b/1/a"))
+  files.remove_tree(files.path("s3://b/1"))
+  assert list(store) == ["/b/12/a"]
+
+
+def test_a_lock_in_an_object_store(store, monkeypatch):
+  """Held by one, renewed, and given back; a dead one's is taken."""
+  monkeypatch.setattr(files, "_HEARTBEAT", 0.01)
+  path = files.path("s3://b/.lock")
+
+  def renewed() -> float:
+    return json.loads(store["/b/.lock"].getvalue())["time"]
+
+  with files.held(path, "trains here"):
+    with (
+      pytest.raises(files.DataError, match=r"process \d+ of .* trains here"),
+      files.held(path, "trains here"),
+    ):
+      pass
+    began = renewed()
+    until = time.monotonic() + 5
+    while renewed() == began and time.monotonic() < until:
+      time.sleep(0.01)
+    assert renewed() > began
+  assert not store
+  path.write_text(json.dumps({"who": "x", "time": time.time() - 121}))
+  with files.held(path, "trains here"):
+    assert renewed() > time.time() - 60
+  assert not store

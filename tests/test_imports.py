@@ -69,6 +69,8 @@ ONLY = {
   "matplotlib": {"reports.charts"},
   "tifffile": {"data.tiff"},
   "tensorboardX": {"runs.record"},
+  "etils": {"files"},
+  "fsspec": {"files"},
   "optax": {"training", "benchmark"},
   "tensorflow_datasets": {"data"},
   "grain": {"data"},
@@ -140,6 +142,16 @@ def test_data_knows_no_network():
     if is_below(name, "data"):
       tops = {imported.split(".")[0] for imported in imports(path)}
       assert not tops & {"jax", "flax", "optax"}, name
+
+
+def test_one_file_knows_how_processes_talk():
+  names = ("jax.distributed", "multihost_utils")
+  knowing = {
+    name
+    for name, path in MODULES.items()
+    if any(word in path.read_text() for word in names)
+  }
+  assert knowing == {"devices"}
 
 
 def test_configs_know_the_recipe_alone():

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from fcn_jax import files
 from fcn_jax.data.augment import Augmentation
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.images import decode_image, decode_label, encode_label
@@ -224,7 +225,7 @@ class FileSource(Sequence):
 
 
 def _damaged(
-  directory: str | pathlib.Path, what: str, error: Exception | str
+  directory: str | files.AnyPath, what: str, error: Exception | str
 ) -> DataError:
   why = one_line(error) if isinstance(error, Exception) else error
   why = why.replace("; ", ", ")  # behind it stands the remedy
@@ -255,7 +256,7 @@ def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
       f"data set {name!r}: that is a path; give its last part as the name, and "
       "the folder it lies in with --data_dir (of a config: data.data_dir)"
     )
-  root = pathlib.Path(data_dir or default_data_dir()).expanduser()
+  root = files.path(data_dir or default_data_dir())
   directory = root / name / VERSION
   if not name or not (directory / "dataset_info.json").is_file():
     there = ", ".join(available_datasets(root)) or "none"
@@ -292,7 +293,7 @@ def load_dataset(name: str, data_dir: str | None = None) -> Dataset:
 
 
 def _read_metadata(
-  directory: pathlib.Path,
+  directory: files.AnyPath,
 ) -> tuple[dict[str, Any], dict[str, int]]:
   """metadata.json, and the number of records of each split in the shards.
 
@@ -329,7 +330,7 @@ def encode_index(
   return stream.getvalue()
 
 
-def _read_index(directory: pathlib.Path, digest: str) -> dict[str, Any]:
+def _read_index(directory: files.AnyPath, digest: str) -> dict[str, Any]:
   """'ids' and 'sizes' as metadata.json had them before there was an index.
 
   Raises:
@@ -373,9 +374,7 @@ def _check_counts(dataset: Dataset, images: Mapping[str, int]) -> None:
 
 def available_datasets(data_dir: str | os.PathLike) -> list[str]:
   """Names of the data sets in a folder, sorted."""
-  found = (
-    pathlib.Path(data_dir).expanduser().glob(f"*/{VERSION}/dataset_info.json")
-  )
+  found = files.path(data_dir).glob(f"*/{VERSION}/dataset_info.json")
   return sorted(
     path.parent.parent.name
     for path in found

@@ -17,7 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from fcn_jax.data.augment import Augmentation, Sample, augmented, make
+from fcn_jax.data.augment import (
+  Augmentation,
+  Sample,
+  augmented,
+  largest_sizes,
+  make,
+)
 from fcn_jax.data.canvases import Canvas, assign
 from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import Dataset
@@ -47,6 +53,10 @@ class Part(NamedTuple):
   label: UInt8[np.ndarray, "b lh lw"] | None
   extent: Int[np.ndarray, "b 2"]
   position: Int[np.ndarray, " b"]
+
+
+# An empty place: what a process decodes where it has no row of a part.
+_NONE = np.zeros((0, 0, 3), np.uint8)
 
 
 class Batch(NamedTuple):
@@ -142,6 +152,9 @@ class Loader:
       `augment.AUGMENTATIONS` stands for it with its default options.
     num_threads: decoding threads; 0: in the caller's thread.
     keep: keep decoded images in memory (4 bytes a pixel).
+    rows: of every part, which this process decodes: its parts have these alone;
+      None: there is one process. Else parts are chosen by the sizes that images
+      get at most, which all processes know, and not by those that they get.
   """
 
   dataset: Dataset
@@ -152,6 +165,7 @@ class Loader:
   augmentations: tuple[Augmentation | str, ...] = ()
   num_threads: int = 2
   keep: bool = False
+  rows: slice | None = None
 
   @property
   def one_part(self) -> bool:
@@ -166,17 +180,45 @@ class Loader:
 
   def batch(self, step: int) -> Batch:
     """The batch of one step."""
-    indices, seed = self.sampler.indices(step), self.sampler.seed
-    samples = [
-      augmented(self._read(index), self._changes, seed, step, position)
-      for position, index in enumerate(indices)
-    ]
-    canvases = self.canvases
-    if self.one_part:
-      # Images that were cut might fit canvases of their own.
-      largest = np.max([sample.size for sample in samples], axis=0)
-      canvases = (canvases[assign(largest[None], canvases)[0]],)
+    indices = self.sampler.indices(step)
+    if self.rows is not None:
+      return Batch(indices, self._own_parts(indices, step))
+    samples = [self._drawn(i, step, p) for p, i in enumerate(indices)]
+    canvases = self._canvases_for([sample.size for sample in samples])
     return Batch(indices, divide(samples, canvases, self.part_size))
+
+  def _own_parts(self, indices: Sequence[int], step: int) -> tuple[Part, ...]:
+    """This process' rows of the parts of a batch."""
+    sizes = self._largest[list(indices)]
+    count = len(range(self.part_size)[self.rows])
+    found = []
+    for canvas, members in parts_of(
+      sizes, self._canvases_for(sizes), self.part_size
+    ):
+      own = members[self.rows].tolist()
+      samples = [self._drawn(indices[p], step, p) for p in own]
+      nothing = np.full((1, 1) if self.dataset.square else (0, 0), VOID)
+      empty = Sample(_NONE, nothing.astype(np.uint8))
+      found.append(place(samples or [empty], own or [0], canvas, count))
+    return tuple(found)
+
+  def _drawn(self, index: int, step: int, position: int) -> Sample:
+    """An image as a step sees it."""
+    seed = self.sampler.seed
+    return augmented(self._read(index), self._changes, seed, step, position)
+
+  def _canvases_for(self, sizes) -> tuple[Canvas, ...]:
+    """The canvases that images of these sizes are placed on."""
+    if not self.one_part:
+      return self.canvases
+    # Images that were cut might fit canvases of their own.
+    largest = np.max(sizes, axis=0)
+    return (self.canvases[assign(largest[None], self.canvases)[0]],)
+
+  @functools.cached_property
+  def _largest(self) -> Int[np.ndarray, "n 2"]:
+    """The size that each image gets at most."""
+    return largest_sizes(self._changes, self.dataset.sizes(self.split))
 
   @functools.cached_property
   def _changes(self) -> tuple[Augmentation, ...]:
@@ -252,6 +294,7 @@ def in_canvas_order(
   part_size: int,
   num_threads: int = 2,
   wanted: Sequence[bool] | None = None,
+  share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
   """Every image of a split once, canvas by canvas, for evaluation.
 
@@ -262,11 +305,14 @@ def in_canvas_order(
     num_threads: decoding threads.
     wanted: of each image; parts without one that is are left out, the others
       are as they would be.
+    share: (i, n): only images i, i + n, i + 2 n, ...
   """
+  first, every = share
+  own = np.arange(len(read.sizes))[first::every]
   chunks = [
-    (canvas, chunk)
-    for canvas, chunk in parts_of(read.sizes, canvases, part_size)
-    if wanted is None or any(wanted[i] for i in chunk)
+    (canvas, own[chunk])
+    for canvas, chunk in parts_of(read.sizes[own], canvases, part_size)
+    if wanted is None or any(wanted[i] for i in own[chunk])
   ]
 
   def load(chunk) -> Batch:

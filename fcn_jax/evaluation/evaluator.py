@@ -91,12 +91,15 @@ def evaluation_step(
 class Evaluator:
   """Scores networks of one declaration on one split, compiled once a canvas.
 
+  Of several processes each scores its share of the images on its own devices,
+  and all get the counts of all; they call it together.
+
   Args:
     dataset, split: what to score on.
     loss: what is shown of it is the loss of an image; None: cross entropy.
     max_canvases: how many sizes to pad the images to, at most.
     part_size: images per forward pass.
-    mesh: devices to share the images; None: all.
+    mesh: devices to share the images; None: all of this process.
     keep_decoded: keep the images in memory, for the next time.
     tile: 'auto': images that do not fit into memory are computed in tiles,
       with the same scores; 'off': never; or the side of a tile in pixels.
@@ -120,7 +123,13 @@ class Evaluator:
     self.dataset = dataset
     self._read = pipeline.Reader(dataset, split, keep_decoded)
     self.split = split
-    self.mesh = mesh or devices.data_mesh()
+    # Where there are fewer images than processes, each scores all.
+    processes = devices.process_count()
+    self._is_divided = 1 < processes <= len(dataset.ids(split))
+    self._share = (0, 1)
+    if self._is_divided:
+      self._share = (devices.process_index(), processes)
+    self.mesh = mesh or devices.local_mesh()
     self.part_size = devices.divisible(part_size, self.mesh)
     self.canvases: tuple[Canvas, ...] = choose_canvases(
       dataset.sizes(split), max_canvases
@@ -151,11 +160,14 @@ class Evaluator:
 
     Args:
       graphdef, params, frozen: from `nnx.split(net, nnx.Param, ...)`.
-      progress: told the images done, and their number.
+      progress: told the images done, and their number, of this process.
       stop: asked now and then; when it says True, None is returned.
       keep: ids of the images whose predictions are kept.
     """
     ids = self.dataset.ids(self.split)
+    first, every = self._share
+    number = len(range(first, len(ids), every))
+    params, frozen = devices.local((params, frozen), self.mesh)
     order: list[int] = []
     counted = []
     predictions = {}
@@ -167,7 +179,10 @@ class Evaluator:
       predictions |= self._kept(drawn, predicted, keep)
       counted.append(_held(counts, len(drawn.indices)))
       order += drawn.indices
-      progress(len(order), len(ids))
+      progress(len(order), number)
+    if self._is_divided:
+      order, counted = _of_all(order, counted)
+      predictions = _of_all_named(predictions)
     together = jax.tree.map(lambda *parts: _together(parts, order), *counted)
     return Evaluation(
       class_names=self.dataset.class_names,
@@ -185,10 +200,11 @@ class Evaluator:
     Only the batches they are in go through the network.
     """
     found = {}
+    params, frozen = devices.local((params, frozen), self.mesh)
     for drawn in self._drawn(keep):
       _, predicted = self._score((graphdef, params, frozen), drawn)
       found |= self._kept(drawn, predicted, keep)
-    return found
+    return _of_all_named(found) if self._is_divided else found
 
   def _score(self, network: tuple, drawn: pipeline.Batch):
     """What is counted on the images of a batch, and their predictions."""
@@ -297,6 +313,7 @@ class Evaluator:
       self.canvases,
       self.part_size,
       wanted=None if wanted is None else [i in wanted for i in ids],
+      share=self._share,
     )
 
   def _kept(
@@ -333,6 +350,49 @@ def _together(parts: Sequence[Any], order: Sequence[int]) -> Any:
   if isinstance(parts[0], PerImage):
     return PerImage.joined(parts, order)
   return np.concatenate(parts)[np.argsort(order)]
+
+
+def _of_all(
+  order: Sequence[int], counted: Sequence[Any]
+) -> tuple[list[int], list[Any]]:
+  """The same of all processes, the counts of each in one."""
+  rows = range(len(order))
+  own = jax.tree.map(lambda *parts: _together(parts, rows), *counted)
+  leaves, tree = jax.tree.flatten(own)
+  found = zip(*map(_leaf_of_all, leaves), strict=True)
+  orders = devices.of_all(np.array(order))
+  return np.concatenate(orders).tolist(), [tree.unflatten(x) for x in found]
+
+
+def _leaf_of_all(leaf: Any) -> list[Any]:
+  """Counts of each process."""
+  if not isinstance(leaf, PerImage):
+    return devices.of_all(leaf)
+  arrays = np.array([leaf.images]), leaf.image, leaf.cell, leaf.number
+  return [
+    PerImage(int(images[0]), leaf.shape, *fields)
+    for images, *fields in zip(*map(devices.of_all, arrays), strict=True)
+  ]
+
+
+def _of_all_named(
+  arrays: Mapping[str, UInt8[np.ndarray, "h w"]],
+) -> dict[str, UInt8[np.ndarray, "h w"]]:
+  """Images of all processes, by name."""
+  shapes = {name: list(array.shape) for name, array in arrays.items()}
+  flat = [np.zeros(0, np.uint8), *(array.ravel() for array in arrays.values())]
+  found = {}
+  for one, values in zip(
+    devices.of_all_json(shapes),
+    devices.of_all(np.concatenate(flat)),
+    strict=True,
+  ):
+    ends = np.cumsum([np.prod(shape) for shape in one.values()], dtype=int)
+    for (name, shape), array in zip(
+      one.items(), np.split(values, ends)[: len(one)], strict=True
+    ):
+      found[name] = array.reshape(shape)
+  return found
 
 
 def evaluate(

@@ -76,6 +76,12 @@ class Observer(Protocol):
   def see(self, seen: Segmented) -> None:
     """Told of each image that was segmented, in any order."""
 
+  def found(self) -> Any:
+    """What it has seen in this process, as JSON has it."""
+
+  def join(self, others: Sequence[Any]) -> None:
+    """Told what has been `found` in the others, at the end."""
+
 
 def predict_files(
   predictor: Predictor,
@@ -90,6 +96,9 @@ def predict_files(
 ) -> dict[str, str]:
   """Segments image files and writes what was found, and the summary.
 
+  Of several processes each segments every so many-th file on its own devices,
+  and the first one writes the summary; they call it together.
+
   Args:
     predictor: the network.
     files: of different ids.
@@ -99,10 +108,11 @@ def predict_files(
       compiled for each.
     num_threads: for decoding, and as many for writing.
     observer: asked for labels, and told of each image.
-    progress: called after each file.
+    progress: called after each file of this process.
 
   Returns:
-    What was wrong with each file that could not be segmented, by its path.
+    What was wrong with each file that could not be segmented, by its path; of
+    several processes in the first one.
 
   Raises:
     OSError: the folder cannot be written to.
@@ -124,8 +134,9 @@ def predict_files(
     ThreadPoolExecutor(num_threads) as writers,
   ):
     writing = collections.deque()
-    huge = [file for file in files if file.is_large]
-    rest = [file for file in files if not file.is_large]
+    own = files[devices.process_index() :: devices.process_count()]
+    huge = [file for file in own if file.is_large]
+    rest = [file for file in own if not file.is_large]
     parts = plan(rest, max_canvases, predictor.mesh.size) if rest else []
     decode = functools.partial(_decode, observer, predictor.value_range)
     for canvas, samples, unreadable in _ahead(
@@ -145,9 +156,15 @@ def predict_files(
       note(writing.popleft().result())
   for file in huge:
     note(_banded(predictor, file, folder, palette, num_threads))
+  for others, theirs in devices.of_all_json([records, failed]):
+    records |= others
+    failed |= theirs
   in_order = {file.id: records[file.id] for file in files if file.id in records}
-  folder.write_summary(in_order, failed)
-  return failed
+  devices.on_first(lambda: folder.write_summary(in_order, failed))
+  if observer is not None and devices.process_count() > 1:
+    _, *others = devices.of_all_json(observer.found())
+    observer.join(others)
+  return failed if devices.is_first() else {}
 
 
 def _banded(

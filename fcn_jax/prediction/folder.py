@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from fcn_jax import devices
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.files import is_hidden
 from fcn_jax.data.labels import read_color_map
@@ -62,6 +63,8 @@ def read_palette(
 class PredictionFolder:
   """A folder of predictions, claimed before the first is made.
 
+  Several processes make it together, and the first one claims it.
+
   Args:
     directory: new, empty, or written by this class before; then files of the
       same ids are replaced.
@@ -89,6 +92,9 @@ class PredictionFolder:
     self._about = {"written_by": WRITTEN_BY, **about}
     self._palette_in_masks = palette_in_masks
     self.save_probabilities = save_probabilities
+    devices.on_first(lambda: self._claim(files))
+
+  def _claim(self, files: Sequence[ImageFile]) -> None:
     _check_free(self.directory, files)
     self.directory.mkdir(parents=True, exist_ok=True)
     self.write_summary({}, {}, finished=False)

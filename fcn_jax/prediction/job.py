@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from fcn_jax import devices
 from fcn_jax.data import Dataset, exports
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.files import File, Pair
@@ -133,9 +134,13 @@ class Job:
       palette_in_masks=self.palette is not None,
       save_probabilities=save_probabilities,
     )
-    count = len(self.files)
+    first, count = devices.is_first(), len(self.files)
+    own = len(self.files[:: devices.process_count()])
     with tqdm(
-      total=count, desc="predicting", unit="image", disable=None
+      total=own,
+      desc="predicting",
+      unit="image",
+      disable=None if first else True,
     ) as bar:
       failed = predict_files(
         self.net,
@@ -147,6 +152,8 @@ class Job:
         observer=observer,
         progress=bar.update,
       )
+    if not first:
+      return failed
     say(
       f"{self.title}: {count - len(failed)} of {count} images segmented; "
       f"{folder.directory}/overlays"

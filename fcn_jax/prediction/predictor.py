@@ -71,7 +71,7 @@ class Predictor:
     net: a segmentation network.
     about: its class names and palette, and where it comes from.
     step: of the checkpoint it was read from.
-    mesh: devices to share images; None: all.
+    mesh: devices to share images; None: all of this process.
     tile: 'auto': an image that does not fit into memory is computed in tiles,
       with the same result; 'off': never; or the side of a tile in pixels.
     tta: how often an image is seen, and the probabilities averaged; None: once.
@@ -108,7 +108,7 @@ class Predictor:
     self.tile = tile
     self.tta = tta
     self.views = as_trained(tta, about.resize)
-    self.mesh = mesh or devices.data_mesh()
+    self.mesh = mesh or devices.local_mesh()
     self.class_names = tuple(about.class_names)
     self.palette = np.array(about.palette, np.uint8)
     self.value_range = about.value_range and tuple(about.value_range)

@@ -2,12 +2,12 @@
 
 import functools
 import logging
-import pathlib
 import time
 from collections.abc import Callable
 
 from fcn_jax.data import Dataset
 from fcn_jax.evaluation.scores import Evaluation
+from fcn_jax.files import AnyPath, is_remote
 from fcn_jax.reports import training
 from fcn_jax.runs import album
 from fcn_jax.runs.record import (
@@ -56,7 +56,9 @@ class Live:
     dataset, split: what is validated on.
     schedule: how long the run is.
     from_step: updates made before.
-    is_on: whether there is a report; if not, only the session is noted.
+    is_on: whether there is a report; if not, or if the workdir is in an object
+      store, only the session is noted.
+    is_first: False in a process that leaves both to another.
 
   Attributes:
     path: of the report.
@@ -65,15 +67,17 @@ class Live:
 
   def __init__(
     self,
-    workdir: pathlib.Path,
+    workdir: AnyPath,
     dataset: Dataset,
     split: str,
     schedule: Schedule,
     from_step: int | None,
     is_on: bool = True,
+    is_first: bool = True,
   ):
     self.path = workdir / training.FILE
-    self.is_on = is_on
+    self.is_on = is_on and is_first and not is_remote(workdir)
+    self._is_first = is_first
     self.image_ids: list[str] = []
     self._workdir, self._dataset, self._split = workdir, dataset, split
     self._schedule, self._from_step = schedule, from_step
@@ -81,7 +85,8 @@ class Live:
     self._ended = False
 
   def __enter__(self) -> "Live":
-    begin_session(self._workdir, self._from_step or 0, self._schedule)
+    if self._is_first:
+      begin_session(self._workdir, self._from_step or 0, self._schedule)
     self._prepare()
     return self
 
@@ -107,6 +112,8 @@ class Live:
       step: updates made; its record has been written.
       evaluation: with the predictions of `image_ids`.
     """
+    if not self._is_first:
+      return
     if self.image_ids:
       run = read_run(self._workdir)
       album.add(
@@ -133,6 +140,8 @@ class Live:
   @_harmless
   def _end(self, step: int | None, outcome: str, message: str = "") -> None:
     self._ended = True
+    if not self._is_first:
+      return
     end_session(self._workdir, step, outcome, message)
     self._draw()
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -134,6 +135,29 @@ class PredictionsReport:
     with self._lock:
       bisect.insort(self._shown, shown, key=lambda one: one.rank)
       del self._shown[self._number :]
+
+  def found(self) -> dict[str, Any]:
+    """What it has seen in this process, as JSON has it, for `join`."""
+    with self._lock:
+      return {
+        "shown": [dataclasses.asdict(shown) for shown in self._shown],
+        "seen": self._seen,
+        "pixels": self._pixels.tolist(),
+        "histogram": self._histogram.tolist(),
+      }
+
+  def join(self, others: Sequence[Mapping[str, Any]]) -> None:
+    """Adds what has been `found` in other processes."""
+    for other in others:
+      self._seen += other["seen"]
+      self._pixels += np.array(other["pixels"])
+      self._histogram += np.array(other["histogram"])
+      for shown in other["shown"]:
+        view = viewer.view_of(shown["view"])
+        rank = tuple(shown["rank"])
+        self._shown.append(_Shown(**{**shown, "rank": rank, "view": view}))
+    self._shown.sort(key=lambda one: one.rank)
+    del self._shown[self._number :]
 
   def write(self, failed: Mapping[str, str]) -> pathlib.Path:
     """Writes the page; `failed` is what `predict_files` returns."""

@@ -9,7 +9,8 @@ reads back from a picture, and a class id must not be off by one.
 import base64
 import dataclasses
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -98,6 +99,30 @@ class View:
   def is_reduced(self) -> bool:
     """Whether the page shows fewer pixels than the image has."""
     return self.shown != self.size
+
+
+def view_of(fields: Mapping[str, Any]) -> View:
+  """The view whose dataclasses.asdict() was stored as JSON."""
+  layers = [
+    ShownLayer(
+      **{**layer, "entries": tuple(_entry_of(e) for e in layer["entries"])}
+    )
+    for layer in fields["layers"]
+  ]
+  top = fields["top"]
+  return View(
+    fields["name"],
+    fields["photo"],
+    tuple(fields["size"]),
+    tuple(fields["shown"]),
+    tuple(layers),
+    top and ShownTop(**{**top, "names": tuple(top["names"])}),
+  )
+
+
+def _entry_of(fields: Mapping[str, Any]) -> Entry:
+  color = fields["color"]
+  return Entry(**{**fields, "color": color and tuple(color)})
 
 
 def view(

@@ -3,13 +3,12 @@
 import contextlib
 import difflib
 import json
-import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from fcn_jax.files import DataError, held, write_json
+from fcn_jax.files import AnyPath, DataError, held, write_json
 
 FILE = "config.json"
 # Fields by which the config of a training run is known.
@@ -47,7 +46,7 @@ Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 @contextlib.contextmanager
 def in_use(
-  workdir: pathlib.Path, stored: Mapping[str, Any] | None = None
+  workdir: AnyPath, stored: Mapping[str, Any] | None = None
 ) -> Iterator[None]:
   """Keeps a workdir for this process; makes it if absent.
 
@@ -80,7 +79,7 @@ def in_use(
 
 def claim_workdir(
   config: ConfigDict,
-  workdir: pathlib.Path,
+  workdir: AnyPath,
   begun: bool = True,
   complete: Complete = dict,
   stored: Mapping[str, Any] | None = None,
@@ -123,12 +122,12 @@ def claim_workdir(
   return str(config.duration)
 
 
-def write(config: ConfigDict, workdir: pathlib.Path) -> None:
+def write(config: ConfigDict, workdir: AnyPath) -> None:
   """Writes config.json."""
   write_json(workdir / FILE, config.to_dict())
 
 
-def read(path: pathlib.Path, complete: Complete = dict) -> dict[str, Any]:
+def read(path: AnyPath, complete: Complete = dict) -> dict[str, Any]:
   """The fields of a run's config.json, by dotted name.
 
   Args:
@@ -141,14 +140,14 @@ def read(path: pathlib.Path, complete: Complete = dict) -> dict[str, Any]:
   return flat(complete(_fields(path)))
 
 
-def _fields(path: pathlib.Path) -> dict[str, Any]:
+def _fields(path: AnyPath) -> dict[str, Any]:
   tree = json.loads(path.read_text())
   if not isinstance(tree, dict):
     raise ValueError("it holds no fields")
   return tree
 
 
-def _tree(path: pathlib.Path) -> dict[str, Any]:
+def _tree(path: AnyPath) -> dict[str, Any]:
   """What config.json says, nested.
 
   Raises:
@@ -163,7 +162,7 @@ def _tree(path: pathlib.Path) -> dict[str, Any]:
     ) from None
 
 
-def _is_of_a_run(path: pathlib.Path) -> bool:
+def _is_of_a_run(path: AnyPath) -> bool:
   try:
     return _names_a_run(_tree(path))
   except (OSError, ValueError):

@@ -18,18 +18,19 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import scalar
 
+from fcn_jax import files
 from fcn_jax.files import DataError, replacing, without_nan
 
 METRICS = "metrics.jsonl"
 
 
-def read_metrics(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
+def read_metrics(workdir: str | files.AnyPath) -> list[dict[str, Any]]:
   """The records of a workdir, in order; NaN is null in the file, nan here.
 
   Raises:
     DataError: the file holds something else.
   """
-  path = pathlib.Path(workdir) / METRICS
+  path = files.path(workdir) / METRICS
   if not path.exists():
     return []
   records = []
@@ -52,30 +53,47 @@ def read_metrics(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
 class Writer:
   """Appends records to workdir/metrics.jsonl and to TensorBoard.
 
+  In an object store there are no files of TensorBoard.
+
   Args:
     workdir: an existing folder.
     resume_step: records after this step are dropped: they came from a run that
       got further than its last checkpoint.
+    is_first: False in a process that leaves the writing to another: it keeps
+      `validations` alone.
 
   Attributes:
     validations: the records of kind 'val' by their step.
   """
 
-  def __init__(self, workdir: str | pathlib.Path, resume_step: int):
-    self._path = pathlib.Path(workdir) / METRICS
+  def __init__(
+    self,
+    workdir: str | files.AnyPath,
+    resume_step: int,
+    is_first: bool = True,
+  ):
+    folder = files.path(workdir)
+    self._path = folder / METRICS
     kept = [r for r in read_metrics(workdir) if r["step"] <= resume_step]
     self.validations = {r["step"]: r for r in kept if r["kind"] == "val"}
+    self._writes = is_first
+    if not is_first:
+      return
     with replacing(self._path) as temporary:
       temporary.write_text("".join(_line(record) for record in kept))
-    self._file = self._path.open("a")
-    self._board = _Board(pathlib.Path(workdir) / "tensorboard", resume_step + 1)
+    self._file = files.appending(self._path)
+    self._board = None
+    if not files.is_remote(folder):
+      self._board = _Board(folder / "tensorboard", resume_step + 1)
 
   def __enter__(self):
     return self
 
   def __exit__(self, *_):
-    self._file.close()
-    self._board.close()
+    if self._writes:
+      self._file.close()
+      if self._board:
+        self._board.close()
 
   def write(self, step: int, kind: str, figures: dict[str, Any]) -> None:
     """Adds one record.
@@ -88,6 +106,8 @@ class Writer:
     record = {"step": step, "kind": kind, **figures}
     if kind == "val":
       self.validations[step] = record
+    if not self._writes:
+      return
     tagged = {}
     for name, value in figures.items():
       many = value if isinstance(value, dict) else {"": value}
@@ -96,7 +116,8 @@ class Writer:
           tagged[f"{kind}/{name}/{key}" if key else f"{kind}/{name}"] = number
     # First, so that a kill leaves no record that TensorBoard lacks. One that
     # only TensorBoard has is purged on resume: no checkpoint is as far.
-    self._board.write(step, tagged)
+    if self._board:
+      self._board.write(step, tagged)
     self._file.write(_line(record))
     self._file.flush()
 
@@ -191,7 +212,7 @@ class Session:
 
 
 def begin_session(
-  workdir: pathlib.Path, from_step: int, schedule: Schedule
+  workdir: files.AnyPath, from_step: int, schedule: Schedule
 ) -> None:
   """Notes that a run starts, or goes on, in this process."""
   _append(
@@ -207,7 +228,7 @@ def begin_session(
 
 
 def end_session(
-  workdir: pathlib.Path, last_step: int | None, outcome: str, message: str = ""
+  workdir: files.AnyPath, last_step: int | None, outcome: str, message: str = ""
 ) -> None:
   """Notes how the session that began last has ended."""
   _append(
@@ -221,9 +242,9 @@ def end_session(
   )
 
 
-def read_sessions(workdir: str | pathlib.Path) -> list[Session]:
+def read_sessions(workdir: str | files.AnyPath) -> list[Session]:
   """The sessions of a workdir, in order; none where nothing was noted."""
-  path = pathlib.Path(workdir) / SESSIONS
+  path = files.path(workdir) / SESSIONS
   if not path.exists():
     return []
   sessions: list[Session] = []
@@ -246,7 +267,8 @@ def environment() -> dict[str, str]:
   usable = getattr(os, "sched_getaffinity", None)
   cores = len(usable(0)) if usable else os.cpu_count()
   return {
-    "device": f"{len(there)} x {there[0].device_kind} ({there[0].platform})",
+    "device": f"{len(there)} x {there[0].device_kind} ({there[0].platform})"
+    + (f", {jax.process_count()} processes" * (jax.process_count() > 1)),
     "host": f"{cores} cores, {_processor()}",
     "system": platform.platform(),
     "python": platform.python_version(),
@@ -271,6 +293,6 @@ def _processor() -> str:
   return names[0].strip() if names else platform.machine()
 
 
-def _append(workdir: pathlib.Path, noted: dict[str, Any]) -> None:
-  with (workdir / SESSIONS).open("a") as stream:
+def _append(workdir: files.AnyPath, noted: dict[str, Any]) -> None:
+  with files.appending(workdir / SESSIONS) as stream:
     stream.write(json.dumps(noted) + "\n")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fcn_jax import files
 from fcn_jax.runs import config as config_lib
 from fcn_jax.runs.record import (
   FINISHED,
@@ -34,7 +35,7 @@ class Run:
       where there is none.
   """
 
-  workdir: pathlib.Path
+  workdir: files.AnyPath
   config: dict[str, Any]
   records: tuple[dict[str, Any], ...]
   sessions: tuple[Session, ...]
@@ -154,7 +155,7 @@ def since_best(
 
 
 def read_run(
-  workdir: str | pathlib.Path, complete: config_lib.Complete = dict
+  workdir: str | files.AnyPath, complete: config_lib.Complete = dict
 ) -> Run:
   """Reads the workdir of a training run, which may be going on.
 
@@ -166,7 +167,7 @@ def read_run(
   Raises:
     ValueError: it is none; the message says what it is instead.
   """
-  folder = pathlib.Path(workdir).expanduser()
+  folder = files.path(workdir)
   if not folder.is_dir():
     raise ValueError(f"{workdir}: no such folder")
   path = folder / "config.json"
@@ -193,7 +194,7 @@ def read_run(
     config=config,
     records=tuple(read_metrics(folder)),
     sessions=tuple(read_sessions(folder)),
-    recorded=records.stat().st_mtime if records.exists() else None,
+    recorded=files.modified(records) if records.exists() else None,
   )
 
 

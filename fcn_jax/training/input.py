@@ -40,6 +40,7 @@ def choose(
   wanted: str,
   sizes: Int[np.ndarray, "n 2"],
   room: MemoryLimit | None,
+  processes: int = 1,
 ) -> str:
   """Whether decoded images are kept in memory: 'host' (yes) or 'none'.
 
@@ -49,6 +50,7 @@ def choose(
     wanted: a name of `pipeline.CACHES`.
     sizes: (height, width) of every image.
     room: the machine's memory; None: unknown, so that 'auto' keeps none.
+    processes: that share it; each may come to keep every image.
 
   Raises:
     ValueError: another name.
@@ -60,7 +62,7 @@ def choose(
   pixels = int(np.prod(sizes, axis=1, dtype=np.int64).sum())
   if wanted != "auto":
     chosen, why = wanted, "as the config says"
-  elif room is None or 4 * pixels > _SHARE * room.bytes:
+  elif room is None or 4 * pixels * processes > _SHARE * room.bytes:
     chosen, why = "none", "more than a quarter of the memory, or unknown"
   else:
     chosen, why = "host", "a quarter of the memory or less"
@@ -208,7 +210,8 @@ def make_loader(
   Args:
     config: the recipe.
     data: the data set it names.
-    mesh: the devices; parts are of a multiple of their number.
+    mesh: the devices; parts are of a multiple of their number. Of several
+      processes, each reads its own rows of them.
     cache: 'host' keeps decoded images, see `choose`.
 
   Raises:
@@ -220,6 +223,9 @@ def make_loader(
   canvases = choose_canvases(sizes, config.data.max_canvases)
   by_canvas = config.data.batching == "by_canvas"
   canvas_of = tuple(assign(sizes, canvases).tolist()) if by_canvas else None
+  part_size = devices.divisible(
+    min(config.data.part_size, config.batch_size), mesh
+  )
   return pipeline.Loader(
     dataset=data,
     split=split,
@@ -232,12 +238,11 @@ def make_loader(
       **_draws(config, data),
     ),
     canvases=canvases,
-    part_size=devices.divisible(
-      min(config.data.part_size, config.batch_size), mesh
-    ),
+    part_size=part_size,
     augmentations=changes,
     num_threads=config.data.num_threads,
     keep=cache == "host",
+    rows=devices.own_rows(part_size, mesh),
   )
 
 

@@ -4,6 +4,7 @@ The loop, in order: validate, checkpoint and report where due (before the first
 step too), draw a batch, add up the gradients of its parts, update once, log.
 """
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -20,7 +21,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from fcn_jax import devices, models, text
+from fcn_jax import devices, files, models, text
 from fcn_jax.data import Dataset
 from fcn_jax.data.augment import largest_sizes, smallest_sizes
 from fcn_jax.evaluation.evaluator import Evaluation, Evaluator
@@ -42,7 +43,6 @@ from fcn_jax.training import (
 )
 from fcn_jax.training.input import make_loader
 from fcn_jax.training.optimizers import make_solver
-from fcn_jax.training.progress import Stopping
 from fcn_jax.training.start import about, check_resumed, network
 from fcn_jax.training.step import (
   Stepper,
@@ -108,27 +108,35 @@ def train_and_evaluate(
     progress.NotFinite: the loss became NaN or infinite.
   """
   config = recipe.check(config)
-  folder = pathlib.Path(workdir).expanduser()
+  folder = files.path(workdir)
   pretrain.check_unclaimed(folder)
   stored = _stored_config(folder)
-  with config_lib.in_use(folder, stored):
-    before = config_lib.claim_workdir(
-      config, folder, stored is not None, recipe.complete, stored
-    )
+  with contextlib.ExitStack() as held:
+
+    def claim() -> str:
+      """By the first process alone: the others read what it has left."""
+      held.enter_context(config_lib.in_use(folder, stored))
+      return config_lib.claim_workdir(
+        config, folder, stored is not None, recipe.complete, stored
+      )
+
+    before = devices.on_first(claim)
     dataset = input.load_data(config)
     run = _Run(config, folder, dataset)
     run.check_duration(before, extend)
     saved = checkpoints.Checkpoints(folder, config.keep_latest)
     if config.ema_decay:
       run.averages = checkpoints.Checkpoints(folder / EMA, config.keep_latest)
-    with Stopping() as stop:
+    devices.barrier("what killed runs have left is removed")
+    with progress.stopping() as stop:
       outcome = run(saved, stop)
-    if dataset.square and outcome.stopped_by is None:
+    writes = devices.is_first() and outcome.stopped_by is None
+    if dataset.square and writes:
       pretrain.write_classifier(outcome.network, outcome.card, folder)
   return outcome
 
 
-def _stored_config(folder: pathlib.Path) -> dict[str, Any] | None:
+def _stored_config(folder: files.AnyPath) -> dict[str, Any] | None:
   """The config in the latest checkpoint; None: there is no checkpoint.
 
   Nothing is read, and it is empty, where config.json has it.
@@ -153,15 +161,16 @@ def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
   config = recipe.check(config)
   dataset = input.load_data(config)
   with tempfile.TemporaryDirectory() as folder:
-    _Run(config, pathlib.Path(folder), dataset).dry(say)
+    run = _Run(config, pathlib.Path(folder), dataset)
+    run.dry(say if run.is_first else lambda line: None)
 
 
 class _Run:
   """One call of `train_and_evaluate`: what it needs, made once."""
 
-  def __init__(self, config: ConfigDict, folder: pathlib.Path, data: Dataset):
+  def __init__(self, config: ConfigDict, folder: files.AnyPath, data: Dataset):
     self.config, self.folder, self.dataset = config, folder, data
-    self.mesh = devices.data_mesh()
+    self.mesh, self.is_first = devices.data_mesh(), devices.is_first()
     self.cache = input.choose(
       config.data.cache,
       np.concatenate(
@@ -171,6 +180,7 @@ class _Run:
         ]
       ),
       devices.host_memory(),
+      devices.processes_here(),
     )
     self.loader = make_loader(config, data, self.mesh, self.cache)
     epoch = self.loader.sampler.steps_per_epoch
@@ -205,7 +215,6 @@ class _Run:
       loss=self.loss,
       max_canvases=config.data.max_canvases,
       part_size=config.data.part_size,
-      mesh=self.mesh,
       keep_decoded=self.cache != "none",
       views=as_trained(None, self.about.resize),
     )
@@ -222,12 +231,16 @@ class _Run:
       math.log(len(data.class_names)),
     )
 
-  def __call__(self, saved: checkpoints.Checkpoints, stop: Stopping) -> Outcome:
+  def __call__(
+    self,
+    saved: checkpoints.Checkpoints,
+    stop: progress.Stopping | progress.Agreement,
+  ) -> Outcome:
     config = self.config
     state, training, start = self._resume(saved)
     step = start or 0
     if step < self.total:
-      self._check_room(state)
+      devices.on_first(lambda: self._check_room(state))
     stepper = Stepper(training, self.mesh, self.loader.one_part)
     if step < self.total:
       memory.warn_before_training(
@@ -236,12 +249,16 @@ class _Run:
     evaluation = None
     with (
       # Where there is no checkpoint, no record is of this run.
-      Writer(self.folder, -1 if start is None else start) as writer,
+      Writer(
+        self.folder, -1 if start is None else start, self.is_first
+      ) as writer,
       self._live(start) as report,
       progress.Progress(self._plan(), step, writer) as shown,
     ):
+      keep = devices.of_all_json(report.image_ids)[0]
       for drawn in _chain_end(self.loader.steps(step, self.total)):
         last = drawn is None
+        stop.at(step)
         due = step % self.validate_every == 0 or last
         enough = False
         if due or step % self.checkpoint_every == 0 or stop():
@@ -249,7 +266,6 @@ class _Run:
           began = time.monotonic()
           unscored = due and step not in writer.validations and not stop()
           if unscored:
-            keep = report.image_ids
             evaluation = self._validate(
               state, training, writer, step, stop, keep
             )
@@ -353,10 +369,12 @@ class _Run:
         rates[0][-1],
       )
     _log.info("made longer: %d steps instead of %d", self.total, old)
-    config_lib.write(self.config, self.folder)
+    devices.on_first(lambda: config_lib.write(self.config, self.folder))
 
   def _check_room(self, state: TrainState) -> None:
     """Raises DataError: the disk has no room for the next checkpoint."""
+    if files.is_remote(self.folder):
+      return
     need = checkpoints.room_needed(
       state.params, state.frozen, state.opt_state, state.ema, state.ema
     )
@@ -384,7 +402,7 @@ class _Run:
         damaged.append((start, error))
         continue
       for step, error in damaged:
-        place = saved.set_aside(step)
+        place = devices.on_first(lambda step=step: str(saved.set_aside(step)))
         _log.warning("%s; it is %s now, step %d is taken", error, place, start)
       return state, training, start
     if damaged:
@@ -398,7 +416,8 @@ class _Run:
     """The state of step 0, or of the checkpoint `start`."""
     if start is None:
       net, receipt = network(self.config, self.about)
-      (self.folder / "receipt.txt").write_text(f"{receipt}\n")
+      if self.is_first:
+        (self.folder / "receipt.txt").write_text(f"{receipt}\n")
       _log.info("%s", receipt)
     else:
       _, stored = checkpoints.load_about(self.folder, start)
@@ -471,6 +490,7 @@ class _Run:
       schedule,
       start,
       self.config.report,
+      self.is_first,
     )
 
   def _validate(self, state, training, writer, step, stop, keep):

@@ -126,7 +126,7 @@ def of_stepper(
     return None
   on_cpu = mesh.devices.flat[0].platform == "cpu"
   # Devices that are CPUs share the machine's memory.
-  copies = mesh.size if on_cpu else 1
+  copies = len(mesh.local_devices) if on_cpu else 1
   learned = _bytes(state.params)
   parameters = learned + _bytes(state.frozen)
   history = _bytes((state.opt_state, state.ema))

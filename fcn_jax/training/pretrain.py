@@ -3,13 +3,14 @@
 import logging
 import pathlib
 
+from fcn_jax.files import AnyPath
 from fcn_jax.models import Network
 from fcn_jax.weights import caffemodel, checkpoints, export
 
 _log = logging.getLogger(__name__)
 
 
-def check_unclaimed(workdir: pathlib.Path) -> None:
+def check_unclaimed(workdir: AnyPath) -> None:
   """Refuses a workdir with the classifier of version 0.1.0, or somebody else's.
 
   Raises:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import pathlib
 import signal
 import time
 from collections.abc import Callable
@@ -11,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
+from fcn_jax import devices
 from fcn_jax.data import pipeline
+from fcn_jax.files import AnyPath
 from fcn_jax.runs import record
 
 _log = logging.getLogger(__name__)
@@ -43,22 +44,30 @@ class Plan:
   log_every: int
   schedule: Callable
   image_ids: tuple[str, ...]
-  workdir: pathlib.Path
+  workdir: AnyPath
 
 
 def bar(title: str):
-  """A progress function for a terminal; silent elsewhere."""
+  """A progress function for a terminal; silent elsewhere.
+
+  Of several processes the first one shows it, and all of the others nothing.
+  """
   shown = None
 
   def progress(done: int, total: int) -> None:
     nonlocal shown
     if shown is None:
-      shown = tqdm(total=total, desc=title, leave=False, disable=None)
+      shown = tqdm(total=total, desc=title, leave=False, disable=_disable())
     shown.update(done - shown.n)
     if done == total:
       shown.close()
 
   return progress
+
+
+def _disable() -> bool | None:
+  """What tqdm is to be told: None shows a bar on a terminal."""
+  return None if devices.is_first() else True
 
 
 class Progress:
@@ -76,7 +85,11 @@ class Progress:
     self._losses: list[float] = []
     self._images = 0
     self._bar = tqdm(
-      total=plan.total, initial=step, unit="step", desc="training", disable=None
+      total=plan.total,
+      initial=step,
+      unit="step",
+      desc="training",
+      disable=_disable(),
     )
     self._clock = time.monotonic()
 
@@ -142,13 +155,45 @@ class Progress:
     bad = [
       ids[drawn.indices[position]]
       for part, values in zip(drawn.parts, each, strict=True)
-      for position, value in zip(part.position, values, strict=True)
+      for position, value in zip(
+        np.concatenate(devices.of_all(part.position)), values, strict=True
+      )
       if not np.isfinite(value)
     ]
     raise NotFinite(
       f"step {step}: the loss is NaN or infinite on {', '.join(bad)}. "
       f"{ADVICE} The last checkpoint in {self._plan.workdir} is good."
     )
+
+
+def stopping() -> "Stopping | Agreement":
+  """What tells the loop to stop, in one process or in several."""
+  return Agreement() if devices.process_count() > 1 else Stopping()
+
+
+class Agreement:
+  """Several processes stop at the same step when one of them gets a SIGTERM.
+
+  No handler is set: it would take the signal from JAX.
+  """
+
+  def __init__(self):
+    self.signal: int | None = None
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    pass
+
+  def at(self, step: int) -> None:
+    """Asks all processes; every step is told, one after the other."""
+    if devices.preempted(step):
+      self.signal = signal.SIGTERM
+      _log.warning("SIGTERM: saving and stopping after step %d", step)
+
+  def __call__(self) -> bool:
+    return self.signal is not None
 
 
 class Stopping:
@@ -179,6 +224,9 @@ class Stopping:
     _log.warning(
       "%s: saving and stopping after this step", signal.Signals(number).name
     )
+
+  def at(self, step: int) -> None:
+    """Nobody else has to be asked."""
 
   def __call__(self) -> bool:
     return self.signal is not None

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from fcn_jax import models
 from fcn_jax.data import Dataset
 from fcn_jax.data.classes import unnamed_classes
+from fcn_jax.files import AnyPath
 from fcn_jax.training import input
 from fcn_jax.weights import checkpoints, export, proof, readers, surgery
 from fcn_jax.weights.receipt import Receipt
@@ -65,7 +66,7 @@ def _same_data(ours: str, stored: str) -> bool:
 def check_resumed(
   ours: checkpoints.ModelCard,
   stored: checkpoints.ModelCard,
-  workdir: pathlib.Path,
+  workdir: AnyPath,
 ) -> None:
   """Refuses to go on with other data than a run began with.
 

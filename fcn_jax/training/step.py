@@ -152,9 +152,12 @@ class Stepper:
   def __init__(self, training: Training, mesh, one_part: bool):
     self._mesh = mesh
     self._one_part = one_part
-    self._train_step = jax.jit(training.train_step, donate_argnums=0)
-    self._accumulate = jax.jit(training.accumulate, donate_argnums=0)
-    self._update = jax.jit(training.update, donate_argnums=0)
+    # Of several processes each needs all that comes out, to look at it.
+    out = {"out_shardings": devices.everywhere(mesh)}
+    options = {"donate_argnums": 0, **(out if mesh.is_multi_process else {})}
+    self._train_step = jax.jit(training.train_step, **options)
+    self._accumulate = jax.jit(training.accumulate, **options)
+    self._update = jax.jit(training.update, **options)
 
   def __call__(
     self, state: TrainState, drawn: pipeline.Batch

@@ -13,9 +13,7 @@ import gc
 import json
 import logging
 import math
-import pathlib
 import resource
-import shutil
 import sys
 import zlib
 from collections.abc import Callable
@@ -26,7 +24,14 @@ import numpy as np
 from absl import logging as absl_logging
 
 from fcn_jax import models
-from fcn_jax.files import DataError, one_line, write_json
+from fcn_jax.files import (
+  AnyPath,
+  DataError,
+  absolute,
+  one_line,
+  remove_tree,
+  write_json,
+)
 from fcn_jax.weights import safetensors_file
 from fcn_jax.weights.source import WeightFileError
 
@@ -103,8 +108,9 @@ def _orbax():
 class Checkpoints:
   """The checkpoints of a directory: the latest few, and the best one.
 
-  Only one process may have it, see runs.config.in_use: what killed ones have
-  left is removed.
+  Only one run may have it, see runs.config.in_use: what killed ones have left
+  is removed. Of a run's processes all save and restore, from the same place;
+  the first one alone changes what lies there beside.
 
   Args:
     directory: the model directory.
@@ -115,19 +121,22 @@ class Checkpoints:
     DataError: this process may have too few open files to write one.
   """
 
-  def __init__(self, directory: str | pathlib.Path, keep_latest: int = 1):
-    self._folder = _absolute(directory) / FOLDER
+  def __init__(self, directory: str | AnyPath, keep_latest: int = 1):
+    self._folder = absolute(directory) / FOLDER
     self._keep_latest = keep_latest
+    self._is_first = jax.process_index() == 0
     _allow_files()
+    if not self._is_first:
+      return
     self._folder.mkdir(parents=True, exist_ok=True)
-    for copy in _absolute(directory).glob(f"{_ASIDE}*"):
+    for copy in absolute(directory).glob(f"{_ASIDE}*"):
       place = self._folder / copy.name.removeprefix(_ASIDE)
       if place.exists():
-        shutil.rmtree(place)
+        remove_tree(place)
       copy.rename(place)
     for pattern in _LEFT_OVER:
       for path in self._folder.glob(pattern):
-        shutil.rmtree(path)
+        remove_tree(path)
 
   @property
   def steps(self) -> list[int]:
@@ -168,6 +177,8 @@ class Checkpoints:
       if solver is not None:
         parts["solver"] = _by_path(solver)
       _write(self._folder / str(step), parts, dataclasses.asdict(about))
+    if not self._is_first:
+      return
     scores = _scores(self._folder)
     if mean_iu is not None and math.isfinite(mean_iu) and step not in scores:
       scores[step] = float(mean_iu)
@@ -178,9 +189,9 @@ class Checkpoints:
     for old in self.steps:
       if old not in kept:
         self._take_away(old, _DELETED)
-        shutil.rmtree(self._folder / f"{_DELETED}{old}")
+        remove_tree(self._folder / f"{_DELETED}{old}")
 
-  def set_aside(self, step: int) -> pathlib.Path:
+  def set_aside(self, step: int) -> AnyPath:
     """Takes a damaged checkpoint out of the row; returns where it lies now."""
     scores = _scores(self._folder)
     if scores.pop(step, None) is not None:
@@ -212,12 +223,13 @@ class Checkpoints:
       {str(step): scores[step] for step in sorted(scores) if step in there},
     )
 
-  def _take_away(self, step: int, mark: str) -> pathlib.Path:
+  def _take_away(self, step: int, mark: str) -> AnyPath:
     """Renames a checkpoint, which is then none: half of one is never seen."""
     place = self._folder / f"{mark}{step}"
     if place.exists():
-      shutil.rmtree(place)
-    return (self._folder / str(step)).rename(place)
+      remove_tree(place)
+    (self._folder / str(step)).rename(place)
+    return place
 
 
 def room_needed(*trees: Any) -> int:
@@ -225,11 +237,11 @@ def room_needed(*trees: Any) -> int:
   return sum(x.nbytes for x in jax.tree.leaves(trees))
 
 
-def _steps(folder: pathlib.Path) -> list[int]:
+def _steps(folder: AnyPath) -> list[int]:
   return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
 
 
-def _scores(folder: pathlib.Path) -> dict[int, float]:
+def _scores(folder: AnyPath) -> dict[int, float]:
   """The score of each checkpoint that has one, by its step.
 
   Checkpoints of earlier versions have it in a file of their own.
@@ -254,7 +266,7 @@ def _scores(folder: pathlib.Path) -> dict[int, float]:
 
 
 def _read_scores(
-  path: pathlib.Path, choose: Callable[[dict], dict[int, float]]
+  path: AnyPath, choose: Callable[[dict], dict[int, float]]
 ) -> dict[int, float]:
   try:
     tree = json.loads(path.read_text())
@@ -272,7 +284,7 @@ def _best(scores: dict[int, float]) -> int:
   return max(scores, key=lambda step: (scores[step], step))
 
 
-def _write(path: pathlib.Path, parts: dict, card: dict[str, Any]) -> None:
+def _write(path: AnyPath, parts: dict, card: dict[str, Any]) -> None:
   """Writes a checkpoint under another name, then gives it its own."""
   metadata = card | {_CRC32: _checksums(parts)}
   _quietly(
@@ -284,7 +296,7 @@ def _write(path: pathlib.Path, parts: dict, card: dict[str, Any]) -> None:
   )
 
 
-def _read(path: pathlib.Path, like: dict[str, Any]) -> dict[str, Any]:
+def _read(path: AnyPath, like: dict[str, Any]) -> dict[str, Any]:
   """Parts of a checkpoint as they were written.
 
   Raises:
@@ -308,7 +320,7 @@ def _read(path: pathlib.Path, like: dict[str, Any]) -> dict[str, Any]:
   return found
 
 
-def _metadata(path: pathlib.Path) -> dict[str, Any]:
+def _metadata(path: AnyPath) -> dict[str, Any]:
   """What was stored beside the tensors of a checkpoint.
 
   Raises:
@@ -322,7 +334,7 @@ def _metadata(path: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def _card(path: pathlib.Path) -> ModelCard:
+def _card(path: AnyPath) -> ModelCard:
   """What a checkpoint says of itself.
 
   Raises:
@@ -335,7 +347,7 @@ def _card(path: pathlib.Path) -> ModelCard:
     raise _damaged(path, one_line(error)) from None
 
 
-def _damaged(path: pathlib.Path, why: str) -> DamagedCheckpoint:
+def _damaged(path: AnyPath, why: str) -> DamagedCheckpoint:
   return DamagedCheckpoint(f"{path}: the checkpoint is damaged [{why}]")
 
 
@@ -398,13 +410,9 @@ def _allow_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, hard))
 
 
-def _absolute(directory: str | pathlib.Path) -> pathlib.Path:
-  return pathlib.Path(directory).expanduser().absolute()
-
-
-def has_checkpoint(directory: str | pathlib.Path) -> bool:
+def has_checkpoint(directory: str | AnyPath) -> bool:
   """Whether a directory holds a finished checkpoint."""
-  return bool(_steps(_absolute(directory) / FOLDER))
+  return bool(_steps(absolute(directory) / FOLDER))
 
 
 def _model(params: Any, frozen: Any) -> dict[str, Any]:
@@ -435,7 +443,7 @@ def _filled(state: Any, values: dict) -> Any:
 
 
 def save_model(
-  directory: str | pathlib.Path, net: "models.Network", about: ModelCard
+  directory: str | AnyPath, net: "models.Network", about: ModelCard
 ) -> None:
   """Writes a network as a model directory with one checkpoint, step 0.
 
@@ -444,7 +452,7 @@ def save_model(
   """
   from flax import nnx
 
-  directory = _absolute(directory)
+  directory = absolute(directory)
   if (directory / FOLDER).exists():
     raise FileExistsError(
       f"{directory} already holds a model; name another output directory"
@@ -453,7 +461,7 @@ def save_model(
   Checkpoints(directory).save(0, params, frozen, about)
 
 
-def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
+def find_step(directory: str | AnyPath, step: str | int = "best") -> int:
   """The step of a model directory that `step` stands for.
 
   Args:
@@ -464,7 +472,7 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
   Raises:
     FileNotFoundError: there is no such checkpoint.
   """
-  directory = _absolute(directory)
+  directory = absolute(directory)
   if not (directory / FOLDER).is_dir():
     raise FileNotFoundError(
       f"{directory} holds no {FOLDER} folder; --checkpoint= takes the workdir "
@@ -486,7 +494,7 @@ def find_step(directory: str | pathlib.Path, step: str | int = "best") -> int:
   return int(step)
 
 
-def load_about(directory: str | pathlib.Path, step: str | int = "best"):
+def load_about(directory: str | AnyPath, step: str | int = "best"):
   """(step, ModelCard) of a model directory, without reading its weights.
 
   Raises:
@@ -494,15 +502,15 @@ def load_about(directory: str | pathlib.Path, step: str | int = "best"):
     DamagedCheckpoint: it cannot be read; the message names one that can.
   """
   if _is_folder(directory):
-    config = _folder_config(_absolute(directory))
+    config = _folder_config(absolute(directory))
     return config["step"], ModelCard(**config["card"])
   number = find_step(directory, step)
   with _naming_a_whole_one(directory, number, _card):
-    return number, _card(_absolute(directory) / FOLDER / str(number))
+    return number, _card(absolute(directory) / FOLDER / str(number))
 
 
 def load_model(
-  directory: str | pathlib.Path,
+  directory: str | AnyPath,
   step: str | int = "best",
   precision: str = "float32",
 ) -> "tuple[models.Network, ModelCard, int]":
@@ -515,22 +523,22 @@ def load_model(
   """
   from flax import nnx
 
-  if (_absolute(directory) / CLASSIFIER).is_file() and not has_checkpoint(
+  if (absolute(directory) / CLASSIFIER).is_file() and not has_checkpoint(
     directory
   ):
-    return *_load_classifier(_absolute(directory), precision), 0
+    return *_load_classifier(absolute(directory), precision), 0
   number, about = load_about(directory, step)
   if _is_folder(directory):
-    return _load_folder(_absolute(directory), about, precision), about, number
+    return _load_folder(absolute(directory), about, precision), about, number
   net = nnx.eval_shape(lambda: models.build(about.declaration(), precision))
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
-  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   like = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
     {"model": _model(params, frozen)},
   )
   with _naming_a_whole_one(directory, number, lambda path: _read(path, like)):
-    values = _read(_absolute(directory) / FOLDER / str(number), like)["model"]
+    values = _read(absolute(directory) / FOLDER / str(number), like)["model"]
   params = _filled(params, values["params"])
   frozen = _filled(frozen, values["frozen"])
   return nnx.merge(graphdef, params, frozen), about, number
@@ -538,13 +546,13 @@ def load_model(
 
 @contextlib.contextmanager
 def _naming_a_whole_one(
-  directory: str | pathlib.Path,
+  directory: str | AnyPath,
   number: int,
-  read: Callable[[pathlib.Path], Any],
+  read: Callable[[AnyPath], Any],
 ):
   """Adds to the error of a damaged checkpoint which one `read` can read."""
 
-  def reads(path: pathlib.Path) -> bool:
+  def reads(path: AnyPath) -> bool:
     try:
       read(path)
     except DamagedCheckpoint:
@@ -554,7 +562,7 @@ def _naming_a_whole_one(
   try:
     yield
   except DamagedCheckpoint as error:
-    folder = _absolute(directory) / FOLDER
+    folder = absolute(directory) / FOLDER
     others = [folder / str(s) for s in _steps(folder) if s != number]
     whole = next(filter(reads, reversed(others)), None)
     there = (
@@ -565,18 +573,18 @@ def _naming_a_whole_one(
     raise DamagedCheckpoint(f"{error}; {there}") from None
 
 
-def mean_iu(directory: str | pathlib.Path, step: int) -> float | None:
+def mean_iu(directory: str | AnyPath, step: int) -> float | None:
   """The score that a checkpoint was saved with; None: it was not scored."""
-  return _scores(_absolute(directory) / FOLDER).get(step)
+  return _scores(absolute(directory) / FOLDER).get(step)
 
 
-def _is_folder(directory: str | pathlib.Path) -> bool:
+def _is_folder(directory: str | AnyPath) -> bool:
   """Whether it is what `model_folder` writes."""
-  there = (_absolute(directory) / SAFETENSORS).is_file()
+  there = (absolute(directory) / SAFETENSORS).is_file()
   return there and not has_checkpoint(directory)
 
 
-def _folder_config(directory: pathlib.Path) -> dict[str, Any]:
+def _folder_config(directory: AnyPath) -> dict[str, Any]:
   path = directory / "config.json"
   try:
     config = json.loads(path.read_text())
@@ -590,7 +598,7 @@ def _folder_config(directory: pathlib.Path) -> dict[str, Any]:
 
 
 def _load_folder(
-  directory: pathlib.Path, about: ModelCard, precision: str
+  directory: AnyPath, about: ModelCard, precision: str
 ) -> "models.Network":
   """The network of a folder that `model_folder` wrote.
 
@@ -622,7 +630,7 @@ def _load_folder(
 
 
 def _load_classifier(
-  directory: pathlib.Path, precision: str
+  directory: AnyPath, precision: str
 ) -> "tuple[models.Network, ModelCard]":
   """What pretrain_classifier.py of version 0.1.0 wrote: no checkpoint.
 

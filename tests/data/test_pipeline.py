@@ -336,6 +336,51 @@ def test_whether_every_batch_is_one_part(
   assert loader(sampler=sampler, part_size=part_size).one_part == expected
 
 
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_processes_have_the_rows_of_one(batch_size):
+  """Parts of four of which each has two rows; the last have empty places."""
+  options = {"part_size": 4, "augmentations": ("mirror",), "num_threads": 0}
+  options["sampler"] = Sampler(4, batch_size, "shuffle", 3)
+  whole = loader(**options)
+  shares = [loader(**options, rows=slice(first, first + 2)) for first in (0, 2)]
+  for step in range(4):
+    expected = whole.batch(step)
+    drawn = [share.batch(step) for share in shares]
+    assert {one.indices for one in drawn} == {expected.indices}
+    for part, *rows in zip(
+      expected.parts, *(one.parts for one in drawn), strict=True
+    ):
+      for array, *own in zip(part, *rows, strict=True):
+        np.testing.assert_array_equal(np.concatenate(own), array)
+
+
+def test_processes_agree_on_canvases_whatever_was_cut():
+  """Images that were cut stay on the canvas that holds them whole."""
+  cut = random_crop(pixels=2)
+  shares = [
+    loader(augmentations=(cut,), part_size=2, rows=slice(i, i + 1))
+    for i in range(2)
+  ]
+  for step in range(3):
+    one, other = (
+      [part.image.shape for part in share.batch(step).parts] for share in shares
+    )
+    assert one == other
+
+
+def test_shares_of_a_split_are_the_split():
+  read = pipeline.Reader(loader().dataset, "train")
+  found = [
+    [
+      index
+      for drawn in pipeline.in_canvas_order(read, ((9, 9),), 2, 0, share=share)
+      for index in drawn.indices
+    ]
+    for share in ((0, 3), (1, 3), (2, 3))
+  ]
+  assert found == [[0, 3], [1, 4], [2]]
+
+
 def test_mirrored_images_take_their_labels_along():
   flips = []
   for drawn in loader(augmentations=("mirror",)).steps(0, 40):

@@ -158,6 +158,12 @@ class Onlooker:
   def see(self, seen):
     self.told[seen.file.id] = seen
 
+  def found(self):
+    return None
+
+  def join(self, others):
+    assert not others
+
 
 def test_an_observer_is_told_what_was_computed_once(
   net, photos, tmp_path, monkeypatch

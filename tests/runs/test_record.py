@@ -66,6 +66,19 @@ def test_tensorboard_has_each_record_at_once(tmp_path):
       assert scalars(tmp_path)["train/loss", step] == 0.5
 
 
+def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):
+  with Writer(tmp_path, 0) as writer:
+    writer.write(0, "val", {"mean_iu": 0.5})
+  before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+  with Writer(tmp_path, 0, is_first=False) as writer:
+    writer.write(1, "val", {"mean_iu": 0.25})
+    assert {s: r["mean_iu"] for s, r in writer.validations.items()} == {
+      0: 0.5,
+      1: 0.25,
+    }
+  assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
 def test_a_kill_leaves_no_line_that_tensorboard_lacks(tmp_path):
   with Writer(tmp_path, resume_step=-1) as writer:
     writer._file.close()
