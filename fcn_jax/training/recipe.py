@@ -208,6 +208,8 @@ def check(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
         problems.append(f"{name} = {value!r}: must be a float")
       values[name] = value
       continue
+    if _is_of_unused(name, whole):
+      continue
     if name not in types:
       problems += _stranger(name, value, others)
       continue
@@ -313,6 +315,17 @@ def _options_of_others(whole: ConfigDict) -> dict[str, dict[str, Any]]:
       for option, default in options_of(function).items():
         found.setdefault(f"{prefix}{option}", {})[name] = default
   return found
+
+
+def _is_of_unused(name: str, whole: ConfigDict) -> bool:
+  """Whether it is an option of an augmentation that was taken out."""
+  table, _, option = name.rpartition(".")
+  owner = table.removeprefix("augment.")
+  return (
+    table == f"augment.{owner}"
+    and owner not in whole.data.augment
+    and option in options_of(AUGMENTATIONS.get(owner, lambda: None))
+  )
 
 
 def _stranger(name: str, value: Any, others) -> Iterator[str]:

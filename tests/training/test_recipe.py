@@ -110,6 +110,18 @@ def test_recipes_hold_what_they_held(name):
   assert json.loads(json.dumps(recipe.complete(STORED[name]))) == now
 
 
+def test_an_augmentation_can_be_taken_out_by_its_name_alone():
+  config = load_config("camvid_alexnet8s")
+  config.data.augment = ("fixed_crop",)
+  assert recipe.check(config).augment.to_dict() == {
+    "fixed_crop": {"height": 224, "width": 224, "cat_max_ratio": 1.0}
+  }
+  tree = config.to_dict()
+  tree["augment"]["random_scale"]["lowest"] = 0.5
+  with pytest.raises(ValueError, match="random_scale.lowest: unknown"):
+    recipe.complete(tree)
+
+
 @pytest.mark.parametrize(
   "path", sorted(CONFIGS.glob("*.py")), ids=lambda p: p.stem
 )
