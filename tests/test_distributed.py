@@ -1,5 +1,6 @@
 """Several processes compute what one does, and stop and resume together."""
 
+import contextlib
 import json
 import os
 import signal
@@ -150,15 +151,22 @@ def test_two_processes_predict_what_one_does(root, two):
   assert (root / "two.html").read_text() == (root / "one.html").read_text()
 
 
-def launched(number: int, program: str) -> subprocess.Popen:
+@contextlib.contextmanager
+def launched(number: int, program: str):
   """The launcher on a program that sees sys.argv."""
-  return subprocess.Popen(
-    [str(LAUNCHER), str(number), sys.executable, "-c", program],
+  # What runs in the background ignores SIGINT, and so would the launcher.
+  command = ["env", "--default-signal=INT", str(LAUNCHER), str(number)]
+  with subprocess.Popen(
+    [*command, sys.executable, "-c", program],
     env=os.environ | {"PYTHON": sys.executable},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
-  )
+  ) as process:
+    try:
+      yield process
+    finally:
+      process.kill()
 
 
 MINE = """
@@ -171,14 +179,14 @@ def test_the_launcher_tells_which_process_was_lost():
   """And ends the others, which wait for it."""
   program = f"{MINE}\nif mine == '1': os.kill(os.getpid(), 9)\ntime.sleep(60)"
   began = time.monotonic()
-  done = launched(3, program)
-  _, said = done.communicate(timeout=30)
-  assert time.monotonic() - began < 20
-  assert done.returncode == 128 + signal.SIGKILL
-  assert said == (
-    "error: process 1 of 0 to 2 was ended by SIGKILL; the others were ended "
-    "too. A training goes on from its last checkpoint by the same command\n"
-  )
+  with launched(3, program) as done:
+    _, said = done.communicate(timeout=30)
+    assert time.monotonic() - began < 20
+    assert done.returncode == 128 + signal.SIGKILL
+    assert said == (
+      "error: process 1 of 0 to 2 was ended by SIGKILL; the others were ended "
+      "too. A training goes on from its last checkpoint by the same command\n"
+    )
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -192,21 +200,21 @@ signal.signal(signal.SIGTERM, stop)
 os.write(1, b"ready\\n")
 time.sleep(60)
 """
-  done = launched(2, program)
-  assert [done.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
-  done.send_signal(sent)
-  found, said = done.communicate(timeout=30)
-  assert sorted(found.splitlines()) == [
-    "0 2 127.0.0.1: SIGTERM",
-    "1 2 127.0.0.1: SIGTERM",
-  ]
-  assert (said, done.returncode) == ("", 143)
+  with launched(2, program) as done:
+    assert [done.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
+    done.send_signal(sent)
+    found, said = done.communicate(timeout=30)
+    assert sorted(found.splitlines()) == [
+      "0 2 127.0.0.1: SIGTERM",
+      "1 2 127.0.0.1: SIGTERM",
+    ]
+    assert (said, done.returncode) == ("", 143)
 
 
 def test_the_launcher_passes_on_that_all_went_well():
-  done = launched(2, "import os; os.write(1, b'done\\n')")
-  assert done.communicate(timeout=30) == ("done\ndone\n", "")
-  assert done.returncode == 0
+  with launched(2, "import os; os.write(1, b'done\\n')") as done:
+    assert done.communicate(timeout=30) == ("done\ndone\n", "")
+    assert done.returncode == 0
 
 
 def test_flags_that_do_not_join_processes(monkeypatch):

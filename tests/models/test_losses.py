@@ -275,7 +275,7 @@ def test_auxiliary_scores_do_not_depend_on_the_canvas():
 
   @jax.jit
   def run(*batch):
-    loss, auxiliary = LOSSES["three terms"], {"score_fr": 0.5}
+    loss, auxiliary = LOSSES["cross_entropy"], {"score_fr": 0.5}
     return losses.losses_of_images(loss, net, *batch, auxiliary)[0]
 
   together = run(image, label, extent, keys)
