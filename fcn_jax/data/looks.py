@@ -44,11 +44,15 @@ class Looks:
     self._waiting = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     self._table = sqlite3.connect(path)
-    self._table.execute("PRAGMA journal_mode = WAL")
-    self._table.execute("PRAGMA synchronous = OFF")
-    self._table.execute(
-      "CREATE TABLE IF NOT EXISTS looks (pair BLOB PRIMARY KEY, facts TEXT)"
-    )
+    try:
+      self._table.execute("PRAGMA journal_mode = WAL")
+      self._table.execute("PRAGMA synchronous = OFF")
+      self._table.execute(
+        "CREATE TABLE IF NOT EXISTS looks (pair BLOB PRIMARY KEY, facts TEXT)"
+      )
+    except sqlite3.Error:
+      self._table.close()
+      raise
 
   def key(self, pair: Pair) -> bytes | None:
     """What tells whether a pair is as it was; None: nothing can.

@@ -98,11 +98,21 @@ def test_facts_come_back_as_they_were(tmp_path):
   assert key not in kept
   kept[key] = found
   kept.close()
-  assert looks.Looks(tmp_path / "kept.sqlite", 3).key(pair) != key
+  other = looks.Looks(tmp_path / "kept.sqlite", 3)
+  assert other.key(pair) != key
+  other.close()
   again = looks.Looks(tmp_path / "kept.sqlite", 2)
   assert again.key(pair) == key
   for name, value in vars(again[key]).items():
     np.testing.assert_array_equal(value, getattr(found, name), strict=True)
+  again.close()
+
+
+def test_without_a_place_to_keep_them_all_is_looked_at(tmp_path, looked_at):
+  (looks.cache_dir() / "looks").mkdir(parents=True)
+  (looks.cache_dir() / "looks/tiny.sqlite").write_text("no data base" * 100)
+  prepare(write(tmp_path, folder_files()))
+  assert sorted(looked_at) == ["a", "b", "c"]
 
 
 _KILLED = """
@@ -176,3 +186,4 @@ def test_each_mask_of_a_drawn_label_counts(tmp_path):
     assert after["a"] != before["a"]
     assert after["b"] == before["b"]
     before = after
+  kept.close()
