@@ -118,7 +118,7 @@ def test_an_augmentation_can_be_taken_out_by_its_name_alone():
   }
   tree = config.to_dict()
   tree["augment"]["random_scale"]["lowest"] = 0.5
-  with pytest.raises(ValueError, match="random_scale.lowest: unknown"):
+  with pytest.raises(ValueError, match=r"random_scale\.lowest: unknown"):
     recipe.complete(tree)
 
 
