@@ -40,11 +40,33 @@ def path(place: str | os.PathLike) -> AnyPath:
   """A path of this machine, '~' for the home folder, or of an object store.
 
   pathlib.Path alone would make 'gs:/bucket' of 'gs://bucket'.
+
+  Raises:
+    DataError: what reads that object store is not installed.
   """
   if is_remote(place):
+    import fsspec
     from etils import epath
 
+    try:
+      fsspec.get_filesystem_class(os.fspath(place).partition("://")[0])
+    except ImportError as error:
+      raise DataError(f"{os.fspath(place)}: {error} (pip install)") from None
     return epath.Path(place)
+  return pathlib.Path(place).expanduser()
+
+
+def local_path(place: str | os.PathLike) -> pathlib.Path:
+  """A path of this machine, where something is written that goes nowhere else.
+
+  Raises:
+    DataError: it is in an object store.
+  """
+  if is_remote(place):
+    raise DataError(
+      f"{os.fspath(place)} is in an object store, where this is not written; "
+      "name a place on this machine, and copy it"
+    )
   return pathlib.Path(place).expanduser()
 
 
@@ -208,7 +230,7 @@ def check_writable(path: str | os.PathLike, folder: bool = False) -> None:
   Raises:
     DataError: it cannot, for what is in the way or for lack of permission.
   """
-  path = pathlib.Path(path).expanduser().absolute()
+  path = local_path(path).absolute()
   place = path
   while not place.exists() and place != place.parent:
     place = place.parent
@@ -252,7 +274,7 @@ def claim_json(
 def _claim(
   path: str | os.PathLike, is_ours: Callable[[pathlib.Path], bool], what: str
 ) -> pathlib.Path:
-  path = pathlib.Path(path).expanduser().absolute()
+  path = local_path(path).absolute()
   if path.exists() and not is_ours(path):
     raise DataError(
       f"{path} is no {what} that fcn_jax has written; name another file, so "

@@ -1,5 +1,6 @@
 """fcn_jax.files: places of this machine and of an object store."""
 
+import importlib.util
 import json
 import pathlib
 import time
@@ -18,7 +19,7 @@ def store():
 
 def test_a_place_stays_where_it_is(store):
   assert str(files.path("s3://b/x") / "y") == "s3://b/x/y"
-  assert str(files.absolute("gs://b/x")) == "gs://b/x"
+  assert str(files.absolute("s3://b/x")) == "s3://b/x"
   assert files.path("~/x") == pathlib.Path.home() / "x"
   assert type(files.path("x")) is type(pathlib.Path())
   assert files.absolute("x") == pathlib.Path.cwd() / "x"
@@ -77,3 +78,22 @@ def test_a_lock_in_an_object_store(store, monkeypatch):
   with files.held(path, "trains here"):
     assert renewed() > time.time() - 60
   assert not store
+
+
+def test_what_goes_to_this_machine_alone_is_not_written_elsewhere(tmp_path):
+  """pathlib would make a folder 'gs:' here."""
+  assert files.local_path("~") == pathlib.Path.home()
+  for place in ("gs://b/page.html", "s3://b/page.html"):
+    with pytest.raises(files.DataError, match="in an object store"):
+      files.local_path(place)
+    with pytest.raises(files.DataError, match="in an object store"):
+      files.claim(place, "mark", "page")
+    with pytest.raises(files.DataError, match="in an object store"):
+      files.claim_json(place, {"a"}, "file")
+
+
+def test_a_store_without_its_package_is_named():
+  if importlib.util.find_spec("adlfs"):
+    pytest.skip("adlfs is installed")
+  with pytest.raises(files.DataError, match=r"az://b/x: .*adlfs"):
+    files.path("az://b/x")

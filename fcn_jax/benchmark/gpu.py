@@ -27,7 +27,7 @@ import numpy as np
 from fcn_jax import devices, files
 from fcn_jax.benchmark import compute, rows
 from fcn_jax.data.prepare import prepare_dataset
-from fcn_jax.files import DataError, one_line
+from fcn_jax.files import DataError, local_path, one_line
 from fcn_jax.models.network import PRECISIONS
 from fcn_jax.runs.record import read_metrics
 from fcn_jax.training import memory
@@ -357,7 +357,7 @@ def main() -> int:
   parser.add_argument("--small", action="store_true", help="for a CPU")
   given = parser.parse_args()
   scale = SMALL if given.small else Scale()
-  output = pathlib.Path(given.output).expanduser().absolute()
+  output = local_path(given.output).absolute()
   done = check(given.model, scale, output, given.minutes)
   left = "all is there" if done else "some is left: run the same command again"
   print(f"{output / 'gpu_check.md'}: {left}")

@@ -28,7 +28,7 @@ from fcn_jax.data.dataset import INDEX, VERSION, encode_index
 from fcn_jax.data.files import File, Pair
 from fcn_jax.data.images import encode_label
 from fcn_jax.data.labels import LabelReader
-from fcn_jax.files import DataError, held
+from fcn_jax.files import DataError, held, local_path
 
 _SHARD_BYTES = 256 << 20
 # In the hidden folder: the data set that gives way, who is at work, and whole
@@ -256,7 +256,7 @@ def check_name(
       f"--name={name!r}: use lower-case letters, digits and underscores, "
       "beginning with a letter"
     )
-  target = pathlib.Path(data_dir).expanduser() / name / VERSION
+  target = local_path(data_dir) / name / VERSION
   if target.exists() and not overwrite:
     raise DataError(
       f"{target} exists already; give another --name, or --overwrite to "
@@ -279,7 +279,7 @@ def write_dataset(
     DataError: the name is taken or unfit.
   """
   check_name(plan.name, data_dir, overwrite)
-  root = pathlib.Path(data_dir).expanduser()
+  root = local_path(data_dir)
   new = not root.exists()
   root.mkdir(parents=True, exist_ok=True)
   target = root / plan.name / VERSION

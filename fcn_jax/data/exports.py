@@ -20,7 +20,7 @@ from fcn_jax.data.findings import Finding
 from fcn_jax.data.formats.lists import read_list
 from fcn_jax.data.formats.voc_tree import Tree
 from fcn_jax.data.images import decode_image
-from fcn_jax.files import DataError, replacing
+from fcn_jax.files import DataError, local_path, replacing
 
 # Where a file goes below the export's folder, and what makes its content.
 Exports = Mapping[str, Callable[[], bytes]]
@@ -178,7 +178,7 @@ def check_free(place: str | os.PathLike) -> None:
   Raises:
     DataError: it is one.
   """
-  root = pathlib.Path(place).expanduser()
+  root = local_path(place)
   if root.exists() and (not root.is_dir() or any(root.iterdir())):
     raise DataError(
       f"{root}: exists; nothing is overwritten, so give another place"
@@ -196,7 +196,7 @@ def check_exports(place: str | os.PathLike, exports: Exports) -> None:
     DataError: names the first of them, and their number; or there is a zip of
       that name.
   """
-  root = pathlib.Path(place).expanduser()
+  root = local_path(place)
   if is_zip(root):
     return check_free(root)
   other = [
@@ -226,7 +226,7 @@ def write_exports(place: str | os.PathLike, exports: Exports) -> int:
   Returns:
     The number of files written.
   """
-  root = pathlib.Path(place).expanduser()
+  root = local_path(place)
   bar = tqdm.tqdm(exports.items(), f"exporting to {root}", unit=" files")
   if not is_zip(root):
     with _new_files(root) as write:

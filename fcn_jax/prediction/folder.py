@@ -14,7 +14,7 @@ from fcn_jax import devices
 from fcn_jax.data.classes import voc_palette
 from fcn_jax.data.files import is_hidden
 from fcn_jax.data.labels import read_color_map
-from fcn_jax.files import DataError, replacing
+from fcn_jax.files import DataError, local_path, replacing
 from fcn_jax.prediction import large
 from fcn_jax.prediction.inputs import (
   SUMMARY,
@@ -88,7 +88,7 @@ class PredictionFolder:
     palette_in_masks: bool = True,
     save_probabilities: bool = False,
   ):
-    self.directory = pathlib.Path(directory).expanduser().absolute()
+    self.directory = local_path(directory).absolute()
     self._about = {"written_by": WRITTEN_BY, **about}
     self._palette_in_masks = palette_in_masks
     self.save_probabilities = save_probabilities

@@ -14,7 +14,7 @@ from PIL import Image
 from fcn_jax import text
 from fcn_jax.data import pictures
 from fcn_jax.data.classes import background_classes
-from fcn_jax.files import replacing
+from fcn_jax.files import local_path, replacing
 
 _LARGEST_SHOWN = 1600  # pixels on the longer side of what a notebook shows
 
@@ -103,7 +103,7 @@ class Result:
     Raises:
       ValueError: the path does not end in .png; other formats lose class ids.
     """
-    path = pathlib.Path(path).expanduser()
+    path = local_path(path)
     if path.suffix.lower() != ".png":
       raise ValueError(
         f"{path}: labels are saved as .png, which keeps class ids; for a "

@@ -25,7 +25,7 @@ from fcn_jax.data.findings import Finding, report
 from fcn_jax.data.formats import voc
 from fcn_jax.data.images import open_image
 from fcn_jax.data.pictures import index_image
-from fcn_jax.files import DataError, replacing
+from fcn_jax.files import DataError, local_path, replacing
 from fcn_jax.prediction.inputs import ImageFile, image_sizes
 
 Size = tuple[int, int]  # height, width
@@ -251,7 +251,7 @@ class Submission:
         then.
       OSError: the archive cannot be written.
     """
-    output = pathlib.Path(output).expanduser().absolute()
+    output = local_path(output).absolute()
     if not output.name.endswith(ENDINGS):
       raise DataError(
         f"--output={output}: the server takes a tar; end the name in "

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fcn_jax.files import DataError
+from fcn_jax.files import DataError, local_path
 from fcn_jax.reports import page
 
 _TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
@@ -46,7 +46,7 @@ def write_index(
     DataError: a page is not there, has no title, or does not lie in the
       folder of the index; or the path is refused, see `page.claim`.
   """
-  folder = pathlib.Path(path).expanduser().absolute().parent
+  folder = local_path(path).absolute().parent
   links = []
   for entry in entries:
     file = pathlib.Path(entry.path).expanduser().absolute()

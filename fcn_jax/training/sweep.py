@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from fcn_jax.files import replacing
+from fcn_jax.files import local_path, replacing
 from fcn_jax.runs.config import flat
 from fcn_jax.training import loop, progress, recipe
 
@@ -124,7 +124,7 @@ def sweep(
   finished, failed = [], []
   for number, (name, one) in enumerate(chosen.items(), 1):
     say(f"run {number} of {len(chosen)}: {name}")
-    workdir = pathlib.Path(folder).expanduser() / name
+    workdir = local_path(folder) / name
     try:
       outcome = loop.train_and_evaluate(one, str(workdir))
     except progress.NotFinite as error:
@@ -175,7 +175,7 @@ def sweep_parallel(
       time, or the folder has a colon in its name.
   """
   chosen = recipes(config, grid)
-  root = pathlib.Path(folder).expanduser()
+  root = local_path(folder)
   if ":" in str(root):
     raise ValueError(f"--workdir={folder}: --parallel takes no colon in it")
   gpus = visible_gpus()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fcn_jax import models
-from fcn_jax.files import DataError, making
+from fcn_jax.files import DataError, local_path, making
 from fcn_jax.weights import checkpoints, proof, published, readers
 from fcn_jax.weights.receipt import Receipt
 
@@ -73,7 +73,7 @@ def convert(
   origin = source if isinstance(source, Origin) else Origin(os.fspath(source))
   if output is None:
     raise DataError("--output= is missing: the model directory to write")
-  output = pathlib.Path(output).expanduser()
+  output = local_path(output)
   if output.exists():
     raise DataError(
       f"{output} exists and is not overwritten; name another --output"

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from fcn_jax.files import DataError, replacing
+from fcn_jax.files import DataError, local_path, replacing
 from fcn_jax.models import Network
 from fcn_jax.weights import (
   caffemodel,
@@ -77,7 +77,7 @@ def export_model(
       there: then nothing is left of it.
   """
   kind = FORMATS[form]
-  output = pathlib.Path(output).expanduser()
+  output = local_path(output)
   if kind.suffix and output.suffix != kind.suffix:
     raise DataError(f"--output={output}: its name has to end in {kind.suffix}")
   default = Options()
