@@ -72,18 +72,21 @@ def parts(
   torch = bool(importlib.util.find_spec("torch")) and scale.width == 1
   peers = ("torch",) if torch else ()
   found = {"errors": lambda: errors(model, scale)}
+  whole = rows.Setting(
+    model=model,
+    repeats=scale.repeats,
+    width=scale.width,
+    images=scale.images,
+    sizes=str(_ROOT / "scripts/voc2012_sizes.json"),
+  )
   for batch in scale.batches:
     for precision in PRECISIONS:
-      setting = rows.Setting(
-        model=model,
+      setting = dataclasses.replace(
+        whole,
         size=scale.size,
         batch=batch,
         precision=precision,
         peers=peers,
-        repeats=scale.repeats,
-        width=scale.width,
-        images=scale.images,
-        sizes=str(_ROOT / "scripts/voc2012_sizes.json"),
       )
       for what in ("step", "forward"):
         found[f"{what}, {precision}, batch {batch}"] = (
@@ -92,13 +95,6 @@ def parts(
       found[f"memory, {precision}, batch {batch}"] = lambda setting=setting: (
         memory_rows(setting)
       )
-  whole = rows.Setting(
-    model=model,
-    repeats=scale.repeats,
-    width=scale.width,
-    images=scale.images,
-    sizes=str(_ROOT / "scripts/voc2012_sizes.json"),
-  )
   # Epochs are at the full width, which is too much for a CPU.
   whats = ("input",) if scale == SMALL else ("input", "train")
   found["input and epochs"] = lambda: list(rows.measure(whats, whole))
@@ -278,11 +274,10 @@ def check(
   path = files.claim_json(output / "gpu_check.json", _KEYS, "file of figures")
   about = {
     "model": model,
-    "scale": dataclasses.asdict(scale),
+    "scale": {k: str(v) for k, v in dataclasses.asdict(scale).items()},
     "device": jax.devices()[0].device_kind,
     "jax": jax.__version__,
   }
-  about["scale"] = {k: str(v) for k, v in about["scale"].items()}
   found = {"environment": about, "parts": {}}
   if path.exists():
     found = json.loads(path.read_bytes())

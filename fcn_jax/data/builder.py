@@ -24,9 +24,8 @@ from absl import logging
 from jaxtyping import UInt8
 
 from fcn_jax.data.classes import VOID
-from fcn_jax.data.dataset import INDEX, VERSION, encode_index
-from fcn_jax.data.files import File, Pair
-from fcn_jax.data.images import encode_label
+from fcn_jax.data.dataset import INDEX, VERSION, encode_index, index_png
+from fcn_jax.data.files import Pair
 from fcn_jax.data.labels import LabelReader
 from fcn_jax.files import DataError, held, local_path
 
@@ -82,11 +81,6 @@ class _Ahead:
   def read(self) -> bytes:
     data, self._future = self._future.result(), None
     return data
-
-
-def _index_png(file: File, reader: LabelReader) -> bytes:
-  raw = reader.read(file.read(), file.name)
-  return encode_label(raw.index.astype(np.uint8))
 
 
 class SegmentationBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
@@ -226,7 +220,7 @@ class _Shard:
     """The image and the label of a pair, to be read by a thread."""
     return (
       _Ahead(pool.submit(pair.image.read)),
-      _Ahead(pool.submit(_index_png, pair.label, self.reader)),
+      _Ahead(pool.submit(index_png, pair.label, self.reader)),
     )
 
 

@@ -219,9 +219,14 @@ class FileSource(Sequence):
 
   def __getitem__(self, index: int) -> Example:
     pair = self.files[index]
-    raw = self.reader.read(pair.label.read(), pair.label.name)
-    label = encode_label(raw.index.astype(np.uint8))
+    label = index_png(pair.label, self.reader)
     return Example(pair.image_id, pair.image.read(), label)
+
+
+def index_png(label: File, reader: LabelReader) -> bytes:
+  """A label file as it is stored: a PNG of the class index of each pixel."""
+  raw = reader.read(label.read(), label.name)
+  return encode_label(raw.index.astype(np.uint8))
 
 
 def _damaged(

@@ -249,12 +249,14 @@ def _as_files(paths: Iterable[str]) -> dict[str, File]:
 
 def _members(archive: str) -> dict[str, File]:
   """What is in an archive, by its path as if that were a folder."""
-  found = {}
-  for name, file in list_files(archive).items():
-    path = os.path.normpath(os.path.join(archive, name))
-    if _is_below(path, archive):
-      found[path] = dataclasses.replace(file, name=path)
-  return found
+  files = {
+    os.path.join(archive, name): file
+    for name, file in list_files(archive).items()
+    if not name.startswith(("../", "/"))  # it would lie elsewhere
+  }
+  return {
+    path: dataclasses.replace(file, name=path) for path, file in files.items()
+  }
 
 
 def _without_predictions(paths: list[str], output: str | None) -> list[str]:

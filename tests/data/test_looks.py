@@ -128,12 +128,12 @@ digests = {{
   for split, pairs in plan.splits.items()
 }}
 object.__setattr__(plan, "digests", digests)
-png, calls = builder._index_png, []
+png, calls = builder.index_png, []
 def counted(*pair):
   calls.append(pair)
   print("read", file=sys.__stderr__)
   return png(*pair)
-builder._index_png = counted
+builder.index_png = counted
 one = builder.tfds.core.writer.ExampleWriter.write
 def killed(self, path, examples):
   one(self, path, examples)

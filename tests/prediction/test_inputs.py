@@ -1,5 +1,6 @@
 import os
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -417,3 +418,11 @@ def test_a_broken_archive_is_named(tmp_path):
   (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 and no more")
   with pytest.raises(DataError, match=r"a\.zip: not a readable"):
     find_images([str(tmp_path / "a.zip")], None)
+
+
+def test_members_that_would_lie_outside_of_the_archive_are_left_out(tmp_path):
+  with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+    for name in ("in/a.jpg", "../b.jpg", "/c.jpg", "in/../../d.jpg"):
+      archive.writestr(name, photo(1))
+  files, _ = find_images([str(tmp_path / "a.zip")], None)
+  assert [file.id for file in files] == ["in/a"]
