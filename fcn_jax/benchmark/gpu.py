@@ -111,14 +111,13 @@ def errors(model: str, scale: Scale) -> list[Row]:
   """
   cpu = jax.devices("cpu")[0]
   given = compute.batch(*scale.size, 1)
-  expected = _scores_and_gradients(
+  expected, _ = _scores_and_gradients(
     compute.network(model, "float32", scale.width), given, cpu
   )
   found = []
   for precision in PRECISIONS:
     net = compute.network(model, precision, scale.width)
-    ours = _scores_and_gradients(net, given, jax.devices()[0])
-    again = _scores_and_gradients(net, given, jax.devices()[0])
+    ours, again = _scores_and_gradients(net, given, jax.devices()[0])
     for name in expected:
       pairs = zip(ours[name], expected[name], strict=True)
       repeated = zip(ours[name], again[name], strict=True)
@@ -133,16 +132,27 @@ def errors(model: str, scale: Scale) -> list[Row]:
   return found
 
 
-def _scores_and_gradients(net, given, device) -> dict[str, list[np.ndarray]]:
+def _scores_and_gradients(
+  net, given, device
+) -> list[dict[str, list[np.ndarray]]]:
+  """Both by name, computed twice by the same programs."""
+  forward, of_forward = compute.forward_program(net, given)
+  functions, state = compute.training(net, len(given.image))
+  gradients = jax.jit(functions.gradients)
+  step = jnp.zeros((), jnp.int32)
+  of_gradients = (state.params, state.frozen, step, given)
+  found = []
   with jax.default_device(device):
-    run, arguments = compute.forward_program(net, given)
-    scores = run(*jax.device_put(arguments, device))
-    functions, state = compute.training(net, len(given.image))
-    step = jnp.zeros((), jnp.int32)
-    arguments = (state.params, state.frozen, step, given)
-    grads, _ = jax.jit(functions.gradients)(*jax.device_put(arguments, device))
-  leaves = [np.asarray(x, np.float32) for x in jax.tree.leaves(grads)]
-  return {"scores": [np.asarray(scores, np.float32)], "gradients": leaves}
+    for _ in range(2):
+      scores = forward(*jax.device_put(of_forward, device))
+      grads, _ = gradients(*jax.device_put(of_gradients, device))
+      found.append(
+        {
+          name: [np.asarray(x, np.float32) for x in jax.tree.leaves(tree)]
+          for name, tree in (("scores", scores), ("gradients", grads))
+        }
+      )
+  return found
 
 
 def _error(ours: np.ndarray, theirs: np.ndarray) -> float:
