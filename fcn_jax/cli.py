@@ -50,13 +50,14 @@ def start(main: Callable[..., int | None], arguments: str = "") -> None:
     log.setLevel(logging.INFO)
     log.addHandler(handler)
     log.propagate = False
-    keep_compiled_programs()
     try:
       return main(given) if arguments else main()
     except (ValueError, OSError, FloatingPointError) as error:
       print(f"error: {error}", file=sys.stderr)
       return 1
 
+  # First of all: a config that is parsed imports JAX.
+  keep_compiled_programs()
   if arguments:
     flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind them
   app.run(run, flags_parser=_parse)
@@ -91,10 +92,12 @@ def keep_compiled_programs() -> None:
 
   To be called before JAX is imported, which reads the environment then.
   JAX_COMPILATION_CACHE_DIR names another place, JAX_ENABLE_COMPILATION_CACHE=0
-  turns it off.
+  turns it off.  Also what is compiled in less than a second, from which JAX
+  starts to keep programs: a training has many of those.
   """
   place = os.fspath(cache_dir() / "compiled")
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", place)
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 def repeated(argv: list[str], flag: str) -> list[str]:

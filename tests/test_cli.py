@@ -295,19 +295,28 @@ def test_fields_of_one_name_are_one_flag(monkeypatch):
 
 
 CACHE_SCRIPT = """
+from ml_collections import config_flags
 from fcn_jax import cli
-cli.keep_compiled_programs()
-import jax
-print(jax.config.jax_compilation_cache_dir)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-print(jax.jit(lambda x: x + 1)(1.0))
+config_flags.DEFINE_config_file("config")
+def main():
+  import jax
+  print(jax.config.jax_compilation_cache_dir)
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+  print(jax.jit(lambda x: x + 1)(1.0))
+cli.start(main)
 """
 
 
-def run_with_cache(**environment) -> list[str]:
+def run_with_cache(folder, **environment) -> list[str]:
+  """A script whose recipe imports JAX, as recipes do."""
+  recipe = folder / "recipe.py"
+  recipe.write_text(
+    "import jax\nimport ml_collections\n"
+    "def get_config(): return ml_collections.ConfigDict()\n"
+  )
   kept = {k: v for k, v in os.environ.items() if "JAX" not in k}
   done = subprocess.run(
-    [sys.executable, "-c", CACHE_SCRIPT],
+    [sys.executable, "-c", CACHE_SCRIPT, f"--config={recipe}"],
     capture_output=True,
     text=True,
     env=kept | environment,
@@ -319,7 +328,7 @@ def run_with_cache(**environment) -> list[str]:
 
 def test_programs_are_kept_and_found_again(tmp_path):
   for _ in range(2):
-    place, result = run_with_cache(XDG_CACHE_HOME=str(tmp_path))
+    place, result = run_with_cache(tmp_path, XDG_CACHE_HOME=str(tmp_path))
     assert place == str(tmp_path / "fcn_jax/compiled")
     assert result == "2.0"
   kept = [p.name for p in (tmp_path / "fcn_jax/compiled").iterdir()]
@@ -329,7 +338,9 @@ def test_programs_are_kept_and_found_again(tmp_path):
 def test_another_place_is_respected(tmp_path):
   elsewhere = str(tmp_path / "elsewhere")
   place, _ = run_with_cache(
-    XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=elsewhere
+    tmp_path,
+    XDG_CACHE_HOME=str(tmp_path),
+    JAX_COMPILATION_CACHE_DIR=elsewhere,
   )
   assert place == elsewhere
   assert not (tmp_path / "fcn_jax").exists()
