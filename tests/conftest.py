@@ -1,17 +1,27 @@
 """Every test runs with shapes, types and ranks checked."""
 
 import gc
+import os
 import pathlib
 import shutil
 import tempfile
 
-import hypothesis
-import jax
-import jaxtyping
-import pytest
-from absl import flags
-from browser import chromium, open_page  # noqa: F401
-from places import SHARED
+# Networks here are so small that compiling them takes nearly all of the time:
+# in haste that is half, and a program that some run has compiled is found by
+# the others, workers of pytest-xdist and scripts as well, which inherit this.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+if "PYTEST_XDIST_WORKER" not in os.environ:
+  _COMPILED = tempfile.TemporaryDirectory(prefix="compiled_")
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+import jaxtyping  # noqa: E402
+import pytest  # noqa: E402
+from absl import flags  # noqa: E402
+from browser import chromium, open_page  # noqa: E402, F401
+from places import SHARED  # noqa: E402
 
 # Before the first import of the package: its signatures are checked at every
 # call in the tests.
@@ -20,15 +30,6 @@ jaxtyping.install_import_hook("fcn_jax", "typechecker.check")
 from fcn_jax.data import looks  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-# Networks here are so small that compiling them takes nearly all of the time;
-# this halves it.
-jax.config.update("jax_disable_most_optimizations", True)
-
-# Runs that compile the same program again find it here.
-_COMPILED = tempfile.TemporaryDirectory(prefix="compiled_")
-jax.config.update("jax_compilation_cache_dir", _COMPILED.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 # grain asks for parsed flags before it starts a worker.
 flags.FLAGS.mark_as_parsed()

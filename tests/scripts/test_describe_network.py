@@ -10,12 +10,6 @@ SCRIPT = "scripts/describe_network.py"
 CONFIG = "--config=configs/voc_fcn_alexnet_digits.py"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-  """Programs are compiled, and never run."""
-  monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
-
-
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory) -> str:
   """Two images for training, of 24 x 30 and 40 x 20, and two classes."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import shlex
 import signal
@@ -30,7 +29,6 @@ class World:
   """A folder, the scripts run in it, and what they said."""
 
   folder: pathlib.Path
-  environment: dict[str, str]
   said: dict[str, str] = dataclasses.field(default_factory=dict)
 
   def command(self, script: str, *arguments: str) -> dict:
@@ -38,7 +36,6 @@ class World:
     return {
       "args": [sys.executable, str(ROOT / "scripts" / script), *arguments],
       "cwd": self.folder,
-      "env": self.environment,
       "stdout": subprocess.PIPE,
       "stderr": subprocess.PIPE,
       "text": True,
@@ -69,13 +66,7 @@ TRAIN = (
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
   folder = tmp_path_factory.mktemp("world")
-  environment = os.environ | {
-    # Compiling takes most of the time: each program once, and in haste.
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
-  }
-  world = World(folder, environment)
+  world = World(folder)
   shapes.write_voc_tar(
     folder / "voc.tar",
     train=6,

@@ -140,7 +140,6 @@ def test_it_runs_anew(stored, tmp_path, monkeypatch):
     folder = tmp_path / name.lower()
     folder.mkdir()
     monkeypatch.setenv(name, str(folder))
-  monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
   notebook = nbformat.from_dict(json.loads(json.dumps(stored)))
   (first,) = (
     cell
