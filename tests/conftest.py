@@ -15,13 +15,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
   _COMPILED = tempfile.TemporaryDirectory(prefix="compiled_")
   os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
 
-import hypothesis  # noqa: E402
-import jax  # noqa: E402
-import jaxtyping  # noqa: E402
-import pytest  # noqa: E402
-from absl import flags  # noqa: E402
-from browser import chromium, open_page  # noqa: E402, F401
-from places import SHARED  # noqa: E402
+import hypothesis
+import jax
+import jaxtyping
+import pytest
+from absl import flags
+from browser import chromium, open_page  # noqa: F401
+from places import SHARED
 
 # Before the first import of the package: its signatures are checked at every
 # call in the tests.
