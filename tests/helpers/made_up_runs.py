@@ -5,7 +5,7 @@ import json
 import pathlib
 
 import numpy as np
-from configs_there import load_config
+from configs_there import shapes_sgd
 from stored_data import StoredDataset
 
 from fcn_jax import files
@@ -73,7 +73,7 @@ def make_run(
 ) -> pathlib.Path:
   """A run that goes on, unless `sessions.end` says that it has ended."""
   folder.mkdir(parents=True, exist_ok=True)
-  config = config or load_config("shapes_fcn_alexnet")
+  config = config or shapes_sgd()
   (folder / "config.json").write_text(json.dumps(config.to_dict()))
   lines = [json.dumps(files.without_nan(record)) for record in records]
   (folder / METRICS).write_text("".join(f"{line}\n" for line in lines))
@@ -103,6 +103,6 @@ def dataset() -> StoredDataset:
 
 
 def changed_config(**fields):
-  found = copy.deepcopy(load_config("shapes_fcn_alexnet"))
+  found = copy.deepcopy(shapes_sgd())
   found.update_from_flattened_dict(fields)
   return found

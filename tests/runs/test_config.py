@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from configs_there import load_config
+from configs_there import shapes_sgd
 from ml_collections import ConfigDict
 
 from fcn_jax.files import DataError
@@ -18,7 +18,7 @@ from fcn_jax.training import recipe
 
 @pytest.fixture
 def config() -> ConfigDict:
-  return load_config("shapes_fcn_alexnet")
+  return shapes_sgd()
 
 
 def test_a_workdir_is_claimed_once(config, tmp_path):

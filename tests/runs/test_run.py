@@ -6,7 +6,7 @@ import math
 import pathlib
 
 import pytest
-from configs_there import load_config
+from configs_there import load_config, shapes_sgd
 from made_up_runs import VAL, make_run, val
 
 from fcn_jax.runs import record
@@ -112,7 +112,7 @@ def test_names_are_as_long_as_they_must_be(tmp_path):
 
 
 def test_exactly_the_fields_that_differ(tmp_path):
-  config = load_config("shapes_fcn_alexnet")
+  config = shapes_sgd()
   other = copy.deepcopy(config)
   other.base_lr = 1e-3
   other.data.mirror = False

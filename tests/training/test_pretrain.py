@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from configs_there import load_config
+from configs_there import STORED, load_config
 from PIL import Image
-from places import ROOT
 
 from fcn_jax import models
 from fcn_jax.prediction.activations import activity
@@ -149,15 +148,14 @@ def test_the_classifier_of_an_older_version_is_read(config, tmp_path):
 
 def test_the_config_of_an_older_version_is_translated():
   """Its clip was of the mean of 16 gradients: 1 of theirs is 16 of the sum."""
-  stored = json.loads((ROOT / "tests/stored/recipes_0_1_0.json").read_text())
-  whole = recipe.complete(stored["shapes_alexnet_classifier"])
+  whole = recipe.complete(STORED["shapes_alexnet_classifier"])
   now = load_config("shapes_alexnet_classifier").to_dict()
   for config in (whole, now):
     for field in ("batching", "part_size"):
       del config["data"][field]
     for field in ("validate", "checkpoint", "log"):
       del config[f"{field}_every"]
-    del config["keep_latest"]
+    del config["keep_latest"], config["duration"]
   assert whole == now
   assert (whole["base_lr"], whole["lr_warmup"]) == (6e-4, "50 steps")
   assert whole["clip_gradients"] == 16.0
