@@ -1,7 +1,6 @@
 """Made-up photographs with the sizes of PASCAL VOC's, as files and prepared."""
 
 import io
-import os
 import pathlib
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fcn_jax import devices
-from fcn_jax.benchmark import compute
+from fcn_jax.benchmark import compute, startup
 from fcn_jax.benchmark.machine import take_turns
 from fcn_jax.data import Dataset, load_dataset, pipeline, sampling
 from fcn_jax.data.augment import Sample
@@ -258,11 +257,10 @@ def seconds_to_first_step(
 
 
 def _until_first_step(command, cache: str, workdir: pathlib.Path) -> float:
-  environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}
   with tempfile.TemporaryFile() as said:
     began = time.monotonic()
     process = subprocess.Popen(
-      command, env=environment, stdout=said, stderr=said
+      command, env=startup.with_cache(cache), stdout=said, stderr=said
     )
     while process.poll() is None:
       records = read_metrics(workdir)
