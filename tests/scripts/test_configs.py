@@ -22,7 +22,8 @@ def test_recipes_can_be_used(name):
   net = models.build(layers, config.precision)
   total = optimizers.steps_in(config.duration, None, 100)
   _, schedule = make_solver(config, layers, split(net)[1], total, 100)
-  assert float(schedule(jnp.asarray(0))) == pytest.approx(config.base_lr)
+  warm = optimizers.steps_in(config.get("lr_warmup", "0 steps"), total, 100)
+  assert float(schedule(jnp.asarray(warm))) == pytest.approx(config.base_lr)
   for field in ("validate_every", "checkpoint_every", "log_every"):
     assert 0 < optimizers.steps_in(config[field], total, 100) <= total
 

@@ -57,6 +57,7 @@ TRAIN = (
   "--config.batch_size=2",
   "--config.data.part_size=1",
   f"--config.duration={STEPS} steps",
+  "--config.lr_warmup=0 steps",
   "--config.validate_every=50 %",
   "--config.checkpoint_every=50 %",
   "--config.log_every=1 step",
@@ -186,7 +187,7 @@ def test_a_stopped_training_goes_on_where_it_stopped(world):
   # A head of zeros gives each of the classes the same score.
   assert first["loss"] == pytest.approx(np.log(len(CLASS_NAMES)), rel=1e-5)
   rates = [record["lr"] for record in records(world, "train")]
-  falling = [5e-3 * (1 - step / STEPS) for step in range(STEPS)]
+  falling = [5e-4 * (1 + np.cos(np.pi * i / STEPS)) for i in range(STEPS)]
   assert rates == pytest.approx(falling, rel=1e-5)
 
 

@@ -21,7 +21,7 @@ NOTEBOOK = ROOT / "notebooks/fcn_alexnet_tutorial.ipynb"
 # In place of the cell of that tag: some ten seconds, mostly of compilation.
 PARAMETERS = """
 labelled, boxed = 8, 40
-classifier_steps, steps = 4, 8
+classifier_steps, steps = 4, 40
 width = 0.1
 """
 
