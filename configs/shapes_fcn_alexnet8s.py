@@ -9,7 +9,7 @@ zero, so that its first scores are that network's.
 
 Data      100 train, 60 val
 Hardware  2 CPU cores
-Time      1 1/2 minutes
+Time      2 minutes
 Expected  mean IoU 0.78 to 0.81 on val
 """
 
