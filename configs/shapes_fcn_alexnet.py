@@ -18,7 +18,7 @@ from fcn_jax import default_recipe
 
 
 def get_config() -> ConfigDict:
-  """A short fine-tuning with AdamW, which needs a third of SGD's steps here."""
+  """A short fine-tuning with AdamW, which needs half of SGD's steps here."""
   config = default_recipe(
     "fcn_alexnet", lr_policy="cosine", optimizer="adamw", width=0.25
   )

@@ -92,8 +92,8 @@ def keep_compiled_programs() -> None:
 
   To be called before JAX is imported, which reads the environment then.
   JAX_COMPILATION_CACHE_DIR names another place, JAX_ENABLE_COMPILATION_CACHE=0
-  turns it off.  Also what is compiled in less than a second, from which JAX
-  starts to keep programs: a training has many of those.
+  turns it off.  JAX alone keeps what takes a second to compile; a training has
+  many smaller programs, so they are kept too.
   """
   place = os.fspath(cache_dir() / "compiled")
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", place)

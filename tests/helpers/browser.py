@@ -118,7 +118,7 @@ def open_page(chromium):
     )
     contexts.append(context)
     page = context.new_page()
-    page.set_default_timeout(60_000)  # on a machine that does more besides
+    page.set_default_timeout(30_000)
     page.on("console", said)
     page.on("pageerror", noted("error", str))
     page.on("request", asked)

@@ -6,6 +6,8 @@ import runpy
 from ml_collections import ConfigDict
 from places import CONFIGS, ROOT
 
+from fcn_jax.training import recipe
+
 FOLDER = CONFIGS
 TRAINING = sorted(path.stem for path in FOLDER.glob("*fcn*.py"))
 
@@ -20,6 +22,4 @@ STORED = json.loads((ROOT / "tests/stored/recipes_0_1_0.json").read_text())
 
 def shapes_sgd() -> ConfigDict:
   """FCN-AlexNet on the made-up world with Caffe's SGD, as 0.1.0 trained it."""
-  from fcn_jax.training import recipe
-
   return ConfigDict(recipe.complete(STORED["shapes_fcn_alexnet"]))

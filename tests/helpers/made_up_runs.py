@@ -1,6 +1,5 @@
 """Workdirs as training leaves them, without the training."""
 
-import copy
 import json
 import pathlib
 
@@ -103,6 +102,6 @@ def dataset() -> StoredDataset:
 
 
 def changed_config(**fields):
-  found = copy.deepcopy(shapes_sgd())
+  found = shapes_sgd()
   found.update_from_flattened_dict(fields)
   return found

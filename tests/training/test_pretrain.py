@@ -149,6 +149,7 @@ def test_the_classifier_of_an_older_version_is_read(config, tmp_path):
 def test_the_config_of_an_older_version_is_translated():
   """Its clip was of the mean of 16 gradients: 1 of theirs is 16 of the sum."""
   whole = recipe.complete(STORED["shapes_alexnet_classifier"])
+  assert whole["duration"] == "1200 steps"
   now = load_config("shapes_alexnet_classifier").to_dict()
   for config in (whole, now):
     for field in ("batching", "part_size"):

@@ -98,6 +98,13 @@ def test_an_unknown_choice_is_refused_with_what_there_is(choice, message):
   assert message in str(error.value)
 
 
+@pytest.mark.parametrize("name", [n for n in STORED if "classifier" not in n])
+def test_configs_of_0_1_0_mean_what_they_meant(name):
+  whole = flat(json.loads(json.dumps(recipe.complete(STORED[name]))))
+  stored = flat(STORED[name])
+  assert {field: whole.get(field) for field in stored} == stored
+
+
 # The made-up world is free to be learned better.
 @pytest.mark.parametrize("name", [n for n in STORED if "shapes" not in n])
 def test_recipes_hold_what_they_held(name):
