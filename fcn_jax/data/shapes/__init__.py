@@ -9,12 +9,14 @@ from than a network that sees the segmentations alone.
     python -m fcn_jax.data.shapes --mosaic=FILE.tif --side=20000
 """
 
+import concurrent.futures
 import io
 import os
 import pathlib
 import tarfile
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -106,6 +108,24 @@ def _jpeg(scene: Scene) -> bytes:
   return stream.getvalue()
 
 
+class _Drawn(NamedTuple):
+  """A scene's files, and the ids of the classes in it; no label, no png."""
+
+  jpeg: bytes
+  xml: bytes
+  png: bytes | None
+  classes: frozenset[int]
+
+
+def _draw_all(draw, numbers: Iterable[int]) -> Iterator[_Drawn]:
+  """draw(number) of each, in their order, by all cores."""
+  pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+  try:
+    yield from pool.map(draw, numbers)
+  finally:
+    pool.shutdown(cancel_futures=True)
+
+
 def _label_png(scene: Scene) -> bytes:
   label = Image.fromarray(label_of(scene))
   label.putpalette(voc_palette().tobytes())
@@ -159,7 +179,17 @@ def write_voc_tar(
   segmented = {"train": members["train"][:train], "val": members["val"][:val]}
   with_label = {int(i) for part in segmented.values() for i in part}
 
-  present: list[set[int]] = []
+  def draw(index: int) -> _Drawn:
+    scene = _scene(seed, index, sizes, diameters)
+    has_label = index in with_label
+    return _Drawn(
+      _jpeg(scene),
+      _annotation(ids[index], scene, has_label),
+      _label_png(scene) if has_label else None,
+      frozenset(scene.classes),
+    )
+
+  present: list[frozenset[int]] = []
 
   def write(tar: tarfile.TarFile) -> None:
     def add(name: str, data: bytes | None) -> None:
@@ -173,16 +203,13 @@ def write_voc_tar(
     for folder in ("", *FOLDERS):
       add(folder, None)
     add("classes.txt", "".join(f"{name}\n" for name in CLASS_NAMES).encode())
-    for index, image_id in enumerate(
-      tqdm(ids, desc="drawing", unit="image", disable=None)
-    ):
-      scene = _scene(seed, index, sizes, diameters)
-      present.append(set(scene.classes))
-      add(f"JPEGImages/{image_id}.jpg", _jpeg(scene))
-      xml = _annotation(image_id, scene, index in with_label)
-      add(f"Annotations/{image_id}.xml", xml)
-      if index in with_label:
-        add(f"SegmentationClass/{image_id}.png", _label_png(scene))
+    bar = tqdm(ids, desc="drawing", unit="image", disable=None)
+    for image_id, drawn in zip(bar, _draw_all(draw, range(count)), strict=True):
+      present.append(drawn.classes)
+      add(f"JPEGImages/{image_id}.jpg", drawn.jpeg)
+      add(f"Annotations/{image_id}.xml", drawn.xml)
+      if drawn.png is not None:
+        add(f"SegmentationClass/{image_id}.png", drawn.png)
     for kind, lists in (("Main", members), ("Segmentation", segmented)):
       everything = np.concatenate([lists["train"], lists["val"]])
       for split, chosen in (*lists.items(), ("trainval", everything)):
