@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
   config.data.name = "shapes"
   config.data.data_dir = "runs/quickstart/data"
   config.data.mirror = True  # flip half of the images left to right
-  config.data.batching = "by_canvas"  # each batch from one canvas, for speed
+  config.data.max_canvases = 1  # compiling for more takes longer than padding
   config.data.part_size = 4  # images per forward pass; results do not change
   config.batch_size = 4  # images whose gradients are added up
   config.duration = "350 steps"

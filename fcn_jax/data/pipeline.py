@@ -170,8 +170,8 @@ class Loader:
   @property
   def one_part(self) -> bool:
     """Whether every batch is one part."""
-    by_canvas = self.sampler.canvas_of is not None
-    return is_one_part(self.sampler.batch_size, by_canvas, self.part_size)
+    one_canvas = self.sampler.canvas_of is not None or len(self.canvases) == 1
+    return is_one_part(self.sampler.batch_size, one_canvas, self.part_size)
 
   def steps(self, start: int, stop: int) -> Iterator[Batch]:
     """The batches of steps start .. stop - 1, read ahead in threads."""
@@ -276,9 +276,12 @@ class Reader:
     return self._square.apply(sample, None) if self._square else sample
 
 
-def is_one_part(images: int, by_canvas: bool, part_size: int) -> bool:
-  """Whether every batch of so many images is one part of `part_size`."""
-  return images == 1 or (by_canvas and images <= part_size)
+def is_one_part(images: int, one_canvas: bool, part_size: int) -> bool:
+  """Whether every batch of so many images is one part of `part_size`.
+
+  one_canvas: the images of a batch lie on the same canvas, whichever it is.
+  """
+  return images == 1 or (one_canvas and images <= part_size)
 
 
 def read_sample(source, index: int) -> Sample:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from fcn_jax import devices, models
 from fcn_jax.data import Dataset, pipeline
-from fcn_jax.data.canvases import Canvas, choose_canvases
+from fcn_jax.data.canvases import Canvas, canvases_of_one_pass
 from fcn_jax.data.classes import VOID
 from fcn_jax.evaluation import metrics, tiling
 from fcn_jax.evaluation.per_image import PerImage
@@ -131,7 +131,7 @@ class Evaluator:
       self._share = (devices.process_index(), processes)
     self.mesh = mesh or devices.local_mesh()
     self.part_size = devices.divisible(part_size, self.mesh)
-    self.canvases: tuple[Canvas, ...] = choose_canvases(
+    self.canvases: tuple[Canvas, ...] = canvases_of_one_pass(
       dataset.sizes(split), max_canvases
     )
     self.tile, self.views = tile, views

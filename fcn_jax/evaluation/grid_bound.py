@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, UInt8
 
 from fcn_jax.data import Dataset, pipeline
-from fcn_jax.data.canvases import choose_canvases
+from fcn_jax.data.canvases import canvases_of_one_pass
 from fcn_jax.data.classes import VOID
 from fcn_jax.evaluation import metrics
 from fcn_jax.models import geometry, losses, ops
@@ -111,7 +111,7 @@ def grid_bound(
     return metrics.confusion(label, found, classes)[0]
 
   read = pipeline.Reader(dataset, split)
-  canvases = choose_canvases(dataset.sizes(split), 3)
+  canvases = canvases_of_one_pass(dataset.sizes(split), 3)
   confusion = np.zeros((classes, classes), np.int64)
   done = 0
   for drawn in pipeline.in_canvas_order(read, canvases, 1):

@@ -17,7 +17,11 @@ from jaxtyping import Float32, Int, UInt8
 from fcn_jax import devices
 from fcn_jax.data import pipeline
 from fcn_jax.data.augment import Sample
-from fcn_jax.data.canvases import CANVAS_STEP, Canvas, choose_canvases
+from fcn_jax.data.canvases import (
+  CANVAS_STEP,
+  Canvas,
+  canvases_of_one_pass,
+)
 from fcn_jax.data.images import decode_image
 from fcn_jax.evaluation import metrics, tiling
 from fcn_jax.evaluation.tta import InMemory
@@ -192,7 +196,7 @@ def plan(
   step = CANVAS_STEP
   step *= max(1, -(-int(sizes.max()) // (step * _MOST_STEPS)))
   sizes = np.maximum(-(-sizes // step) * step, step)
-  canvases = choose_canvases(sizes, max_canvases)
+  canvases = canvases_of_one_pass(sizes, max_canvases)
   return [
     (canvas, tuple(files[i] for i in members))
     for canvas, members in pipeline.parts_of(sizes, canvases, part_size)

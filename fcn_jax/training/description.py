@@ -180,8 +180,10 @@ def _needs(
     images = optimizers.images_per_update(config)
     part_size = min(config.data.part_size, config.batch_size)
     part_size = devices.divisible(part_size, mesh)
-    by_canvas = config.data.batching == "by_canvas"
-    one_part = pipeline.is_one_part(images, by_canvas, part_size)
+    one_canvas = (
+      config.data.batching == "by_canvas" or config.data.max_canvases == 1
+    )
+    one_part = pipeline.is_one_part(images, one_canvas, part_size)
     parts = memory.parts_of(images, part_size, one_part)
   if what.data:
     largest = input.make_loader(what.config, what.data, mesh).canvases[-1]

@@ -9,7 +9,11 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from fcn_jax.data.canvases import assign, choose_canvases
+from fcn_jax.data.canvases import (
+  assign,
+  canvases_of_one_pass,
+  choose_canvases,
+)
 
 
 def padded_area(sizes, canvases) -> int:
@@ -145,3 +149,18 @@ def test_voc_2012(most, expected, more, shared):
     assert canvases == expected
   ratio = padded_area(sizes, canvases) / sizes.astype(np.int64).prod(1).sum()
   assert ratio == pytest.approx(more, abs=0.006)
+
+
+@pytest.mark.parametrize(("images", "canvases"), [(18, 1), (22, 2)])
+def test_a_canvas_more_has_to_pay_in_one_pass(images, canvases):
+  """Portraits and landscapes: a square for both wastes 100 x 500 each."""
+  sizes = np.array([[500, 400], [400, 500]] * (images // 2))
+  found = canvases_of_one_pass(sizes, 3)
+  assert found == choose_canvases(sizes, canvases)
+  assert len(found) == canvases
+  assert len(canvases_of_one_pass(sizes, 1)) == 1
+
+
+def test_one_pass_needs_canvases():
+  with pytest.raises(ValueError, match="must be at least 1"):
+    canvases_of_one_pass(np.array([[2, 2]]), 0)

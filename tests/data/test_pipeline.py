@@ -333,7 +333,10 @@ def test_whether_every_batch_is_one_part(
   batch_size, canvas_of, part_size, expected
 ):
   sampler = Sampler(3, batch_size, "shuffle", 0, canvas_of)
-  assert loader(sampler=sampler, part_size=part_size).one_part == expected
+  several = loader(sampler=sampler, part_size=part_size)
+  assert several.one_part == expected
+  single = dataclasses.replace(several, canvases=several.canvases[-1:])
+  assert single.one_part == (batch_size <= part_size)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])

@@ -7,6 +7,7 @@ import pytest
 import small_network
 from PIL import Image
 
+from fcn_jax.data import canvases
 from fcn_jax.prediction import predictor
 from fcn_jax.prediction.files import plan, predict_files
 from fcn_jax.prediction.folder import PredictionFolder
@@ -126,7 +127,10 @@ def test_all_files_unreadable(net, photos, tmp_path):
   assert len(predict_files(net, bad, folder)) == 2
 
 
-def test_a_plan_holds_each_file_once_on_a_canvas_that_holds_it(tmp_path):
+def test_a_plan_holds_each_file_once_on_a_canvas_that_holds_it(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(canvases, "_WORTH_COMPILING", 0)
   sizes = [(10, 500), (500, 10), (12, 400), (375, 20), (64, 64)]
   files = []
   for i, (height, width) in enumerate(sizes):
