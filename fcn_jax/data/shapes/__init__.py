@@ -10,6 +10,7 @@ from than a network that sees the segmentations alone.
 """
 
 import concurrent.futures
+import contextlib
 import io
 import os
 import pathlib
@@ -204,12 +205,13 @@ def write_voc_tar(
       add(folder, None)
     add("classes.txt", "".join(f"{name}\n" for name in CLASS_NAMES).encode())
     bar = tqdm(ids, desc="drawing", unit="image", disable=None)
-    for image_id, drawn in zip(bar, _draw_all(draw, range(count)), strict=True):
-      present.append(drawn.classes)
-      add(f"JPEGImages/{image_id}.jpg", drawn.jpeg)
-      add(f"Annotations/{image_id}.xml", drawn.xml)
-      if drawn.png is not None:
-        add(f"SegmentationClass/{image_id}.png", drawn.png)
+    with contextlib.closing(_draw_all(draw, range(count))) as scenes:
+      for image_id, drawn in zip(bar, scenes, strict=True):
+        present.append(drawn.classes)
+        add(f"JPEGImages/{image_id}.jpg", drawn.jpeg)
+        add(f"Annotations/{image_id}.xml", drawn.xml)
+        if drawn.png is not None:
+          add(f"SegmentationClass/{image_id}.png", drawn.png)
     for kind, lists in (("Main", members), ("Segmentation", segmented)):
       everything = np.concatenate([lists["train"], lists["val"]])
       for split, chosen in (*lists.items(), ("trainval", everything)):
