@@ -15,8 +15,8 @@ scripts/evaluate.py --checkpoint=runs/camvid_alexnet8s --split=test.
 
 Data      367 train, 101 val, 233 test
 Hardware  2 CPU cores (AVX2)
-Time      21 minutes
-Expected  mean IoU 0.44 on val, 0.40 on test (docs/results.md)
+Time      20 minutes
+Expected  mean IoU 0.59 on val, 0.48 on test (docs/results.md)
 """
 
 from ml_collections import ConfigDict
@@ -25,27 +25,31 @@ from fcn_jax import default_recipe
 
 
 def get_config() -> ConfigDict:
-  """Crops of scaled and recoloured images, 11 epochs of them."""
+  """AdamW on nearly whole images, 5 epochs of them."""
   config = default_recipe(
     "fcn_alexnet8s",
-    lr_policy="poly",
+    lr_policy="cosine",
+    optimizer="adamw",
     augment=("random_scale", "fixed_crop", "photometric"),
     width=(96, 256, 384, 384, 256, 1024, 1024),
   )
   config.data.name = "camvid"
-  config.data.mirror = True  # flip half of the images left to right
   config.data.max_canvases = 1
   config.data.part_size = 4  # images per forward pass; results do not change
+  # In so few epochs scaling, recolouring and mirroring do harm. To add them:
+  # --config.data.augment="('random_scale','fixed_crop','photometric')"
+  # --config.data.mirror
+  config.data.augment = ("fixed_crop",)
   config.augment.random_scale.low = 0.7
   config.augment.random_scale.high = 1.5
-  config.augment.fixed_crop.height = 224
-  config.augment.fixed_crop.width = 224
-  config.batch_size = 8  # images whose gradients are added up
+  config.augment.fixed_crop.height = 352
+  config.augment.fixed_crop.width = 480
+  config.batch_size = 4  # images whose gradients are added up
   config.duration = "500 steps"
-  config.base_lr = 4e-3
-  config.lr_power = 0.9
-  config.weight_decay = 5e-4
-  config.clip_gradients = 20.0  # largest L2 norm of the sum of gradients
+  config.base_lr = 3e-4
+  config.lr_warmup = "20 steps"
+  config.weight_decay = 1e-2
+  config.clip_gradients = 5.0  # largest L2 norm of the sum of gradients
   config.validate_every = "500 steps"
   config.checkpoint_every = "100 steps"
   return config
