@@ -116,7 +116,7 @@ def test_recipes_hold_what_they_held(name):
 
 
 def test_an_augmentation_can_be_taken_out_by_its_name_alone():
-  config = load_config("camvid_alexnet8s")
+  config = load_config("nuclei_alexnet8s")
   config.data.augment = ("fixed_crop",)
   assert recipe.check(config).augment.to_dict() == {
     "fixed_crop": {"height": 224, "width": 224, "cat_max_ratio": 1.0}
