@@ -15,11 +15,11 @@ import json
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from fcn_jax import cli, models
+from fcn_jax.training import recipe_flag
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="A recipe.")
+_CONFIG = recipe_flag.define("A recipe.")
 _MODEL = flags.DEFINE_string(
   "model", None, f"A network without a recipe: {', '.join(models.NETWORKS)}."
 )

@@ -12,11 +12,11 @@ FCN-AlexNet.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from fcn_jax import cli
+from fcn_jax.training import recipe_flag
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
+_CONFIG = recipe_flag.define("The recipe.")
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Where the classifier goes; made if absent."
 )

@@ -19,11 +19,11 @@ and writes to log.txt in its folder; without GPUs they share the cores.
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from fcn_jax import cli
+from fcn_jax.training import recipe_flag
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
+_CONFIG = recipe_flag.define("The recipe.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs' workdirs.")
 _GRID = flags.DEFINE_string("grid", None, "FIELD=VALUE,VALUE FIELD=VALUE,...")
 _PARALLEL = flags.DEFINE_integer(

@@ -21,11 +21,11 @@ may end in .html, .svg or .png. Nor do these train:
 import json
 
 from absl import flags
-from ml_collections import config_flags
 
 from fcn_jax import cli
+from fcn_jax.training import recipe_flag
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="The recipe.")
+_CONFIG = recipe_flag.define("The recipe.")
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Where checkpoints and figures go; made if absent."
 )

@@ -188,16 +188,7 @@ def check(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
   if "learning_rate" in tree:
     tree = _from_classifier(tree)
   given = flat(tree)
-  names = {
-    "network": given.get("model.name", ""),
-    "loss": given.get("loss.name", "cross_entropy"),
-    "lr_policy": given.get("lr_policy", "fixed"),
-    "optimizer": given.get("optimizer", "caffe_sgd"),
-    "augment": tuple(given.get("data.augment", ())),
-  }
-  if problems := list(_unknown_names(**names)):
-    raise _error(problems)
-  whole = default_recipe(**names)
+  whole = _default_beside(given)
   types = _types(whole)
   others = _options_of_others(whole)
   problems, values = [], {}
@@ -225,6 +216,48 @@ def check(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
   with whole.unlocked(), whole.ignore_type():
     whole.update_from_flattened_dict(values)
   return whole
+
+
+def with_options_of(
+  config: ConfigDict, names: Mapping[str, str | tuple[str, ...]]
+) -> ConfigDict:
+  """The recipe, with the options of functions that it is to have as well.
+
+  Args:
+    config: a recipe; it gets the fields.
+    names: fields that name functions, such as 'optimizer', to the names that
+      they will have; the recipe's own stay as they are.
+
+  Raises:
+    ValueError: there is no function of that name.
+  """
+  whole = _default_beside(flat(config.to_dict()) | names)
+  with config.unlocked():
+    _add_missing(config, whole)
+  return config
+
+
+def _add_missing(config: ConfigDict, whole: ConfigDict) -> None:
+  """Gives a recipe the fields that another one has besides."""
+  for name, value in whole.items():
+    if name not in config:
+      config[name] = value
+    elif isinstance(value, ConfigDict):
+      _add_missing(config[name], value)
+
+
+def _default_beside(given: Mapping[str, Any]) -> ConfigDict:
+  """The default recipe with the functions that given fields name."""
+  names = {
+    "network": given.get("model.name", ""),
+    "loss": given.get("loss.name", "cross_entropy"),
+    "lr_policy": given.get("lr_policy", "fixed"),
+    "optimizer": given.get("optimizer", "caffe_sgd"),
+    "augment": tuple(given.get("data.augment", ())),
+  }
+  if problems := list(_unknown_names(**names)):
+    raise _error(problems)
+  return default_recipe(**names)
 
 
 def complete(tree: dict[str, Any]) -> dict[str, Any]:

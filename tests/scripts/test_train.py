@@ -72,11 +72,16 @@ def test_the_whole_config_is_printed_as_it_would_be_stored():
     "--print_config",
     "--config.base_lr=0.25",
     "--config.model.width=0.5",
+    "--config.data.augment=('random_scale',)",
+    "--config.augment.random_scale.low=0.7",
   )
   assert done.returncode == 0, done.stderr
   told = json.loads(done.stdout)
   expected = load_config("voc_fcn_alexnet_digits")
   assert told["base_lr"] == 0.25
   expected.base_lr, expected.model.width = 0.25, 0.5
-  assert recipe.check(told) == recipe.check(expected)
-  assert told.keys() == recipe.check(expected).to_dict().keys()
+  expected.data.augment = ("random_scale",)
+  expected = recipe.check(expected)
+  expected.augment.random_scale.low = 0.7  # an option that the name brings
+  assert recipe.check(told) == expected
+  assert told.keys() == expected.to_dict().keys()
