@@ -2,7 +2,8 @@
 # Checks and measures this package on a GPU: errors of each precision, speed and
 # memory beside PyTorch, input, epochs, a resumed run, losses in bfloat16.
 #   bash scripts/gpu_check.sh [--output=gpu_check] [--minutes=9] [--small]
-# It goes on where it stopped (exit code 3: something is left) and writes
+# It goes on where it stopped (exit code 3: something is left; 1: something
+# failed, which --again tries anew) and writes
 # gpu_check/gpu_check.json and gpu_check.md. A machine without a network needs
 # jax[cuda], and torch for the comparison; bring the rest in a folder wheels/:
 #   pip download --dest wheels -r requirements-cpu.txt

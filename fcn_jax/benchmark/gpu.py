@@ -4,8 +4,9 @@
 
 writes gpu_check/gpu_check.json after every part and gpu_check/gpu_check.md.
 Called again, it goes on with the parts that are missing; the exit code is 3
-where some are left. --small takes networks and images so small that a CPU does
-all of it in minutes: to try this, not to learn from it.
+where some are left, else 1 where some failed; --again measures those anew.
+--small takes networks and images so small that a CPU does all of it in minutes:
+to try this, not to learn from it.
 """
 
 import argparse
@@ -38,6 +39,7 @@ Row = dict[str, Any]
 
 LEFT = 3  # the exit code where parts are left
 _ROOT = pathlib.Path(__file__).parents[2]
+RECIPE = _ROOT / "configs/voc_fcn_alexnet.py"
 _KEYS = ("environment", "parts")
 
 
@@ -227,6 +229,29 @@ def losses(scale: Scale, folder: pathlib.Path) -> list[Row]:
   return found
 
 
+def fields(scale: Scale, data: pathlib.Path, steps: int) -> dict[str, Any]:
+  """What a training has otherwise than RECIPE says.
+
+  Its learning rate is fixed: a run of half the steps is half of the run.
+  """
+  return {
+    "data.name": "shapes",
+    "data.data_dir": str(data),
+    "data.cache": "host",
+    "data.part_size": 4,
+    "batch_size": 4,
+    "model.width": scale.width,
+    "init.source": "random",
+    "init.head": "gaussian",
+    "base_lr": 1e-3,
+    "duration": f"{steps} steps",
+    "validate_every": "100 %",
+    "checkpoint_every": "100 %",
+    "log_every": f"{max(1, scale.steps // 20)} steps",
+    "report": False,
+  }
+
+
 def _train(
   folder: pathlib.Path, name: str, scale: Scale, steps: int, *more: str
 ) -> pathlib.Path:
@@ -234,19 +259,6 @@ def _train(
   data, run = folder / "data", folder / name
   if not (data / "shapes").exists():
     prepare_dataset("shapes", data_dir=str(data), say=lambda line: None)
-  given = {
-    "data.data_dir": data,
-    "data.cache": "host",
-    "model.width": scale.width,
-    "init.source": "random",
-    "init.head": "gaussian",
-    "lr_policy": "fixed",
-    "base_lr": 1e-3,
-    "duration": f"{steps} steps",
-    "validate_every": "100 %",
-    "log_every": f"{max(1, scale.steps // 20)} steps",
-    "report": False,
-  }
   flags = os.environ.get("XLA_FLAGS", "")
   if jax.default_backend() == "gpu":
     flags += " --xla_gpu_deterministic_ops=true"
@@ -254,9 +266,9 @@ def _train(
     [
       sys.executable,
       str(_ROOT / "scripts/train.py"),
-      f"--config={_ROOT / 'configs/shapes_fcn_alexnet.py'}",
+      f"--config={RECIPE}",
       f"--workdir={run}",
-      *(f"--config.{key}={value}" for key, value in given.items()),
+      *(f"--config.{k}={v}" for k, v in fields(scale, data, steps).items()),
       *more,
     ],
     env=os.environ
@@ -270,12 +282,19 @@ def _train(
 
 
 def check(
-  model: str, scale: Scale, output: pathlib.Path, minutes: float
-) -> bool:
+  model: str,
+  scale: Scale,
+  output: pathlib.Path,
+  minutes: float,
+  again: bool = False,
+) -> tuple[bool, list[str]]:
   """Measures what is missing, as far as the time goes.
 
+  Args:
+    again: parts that failed are missing, too.
+
   Returns:
-    Whether all parts are there.
+    Whether all parts are there, and the names of those that failed.
 
   Raises:
     DataError: the folder holds another file of that name, or figures of
@@ -296,13 +315,16 @@ def check(
         f"{path} is of {found['environment']}, this is {about}; name another "
         "--output"
       )
+  if again:
+    for name in _failed(found):
+      del found["parts"][name]
   began, longest = time.monotonic(), 0.0
   for name, part in parts(model, scale, output).items():
     if name in found["parts"]:
       continue
     started = time.monotonic()
     if started - began + longest > 60 * minutes:
-      return False
+      return False, _failed(found)
     print(f"{name} ...", flush=True)
     try:
       found["parts"][name] = part()
@@ -316,7 +338,15 @@ def check(
       temporary.write_text("\n".join(markdown(found)) + "\n")
     for row in found["parts"][name]:
       print(f"  {_line(row)}", flush=True)
-  return True
+  return True, _failed(found)
+
+
+def _failed(found: dict[str, Any]) -> list[str]:
+  return [
+    name
+    for name, part in found["parts"].items()
+    if any("error_message" in row for row in part)
+  ]
 
 
 def markdown(found: dict[str, Any]) -> Iterator[str]:
@@ -360,13 +390,18 @@ def main() -> int:
     "--minutes", type=float, default=9, help="no part begins that may end later"
   )
   parser.add_argument("--small", action="store_true", help="for a CPU")
+  parser.add_argument(
+    "--again", action="store_true", help="also what failed before"
+  )
   given = parser.parse_args()
   scale = SMALL if given.small else Scale()
   output = local_path(given.output).absolute()
-  done = check(given.model, scale, output, given.minutes)
+  done, failed = check(given.model, scale, output, given.minutes, given.again)
   left = "all is there" if done else "some is left: run the same command again"
   print(f"{output / 'gpu_check.md'}: {left}")
-  return 0 if done else LEFT
+  if failed:
+    print(f"failed, --again tries anew: {'; '.join(failed)}")
+  return LEFT if not done else int(bool(failed))
 
 
 if __name__ == "__main__":

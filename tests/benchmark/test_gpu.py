@@ -4,6 +4,7 @@ import pytest
 
 from fcn_jax.benchmark import gpu
 from fcn_jax.files import DataError
+from fcn_jax.training import recipe
 
 
 @pytest.fixture
@@ -40,12 +41,14 @@ def test_it_goes_on_where_it_stopped(measured, tmp_path, monkeypatch):
   slow = {name: _slow(part, clock) for name, part in run.items()}
   monkeypatch.setattr(gpu, "parts", lambda *_: slow)
   # Each takes 4 minutes, so that a third would end after 12.
-  assert not gpu.check("m", gpu.SMALL, tmp_path, 9)
+  assert gpu.check("m", gpu.SMALL, tmp_path, 9) == (False, ["two"])
   assert measured == ["one", "two"]
-  assert gpu.check("m", gpu.SMALL, tmp_path, 9)
+  assert gpu.check("m", gpu.SMALL, tmp_path, 9) == (True, ["two"])
   assert measured == ["one", "two", "three"]
-  assert gpu.check("m", gpu.SMALL, tmp_path, 9)
+  assert gpu.check("m", gpu.SMALL, tmp_path, 9) == (True, ["two"])
   assert len(measured) == 3
+  assert gpu.check("m", gpu.SMALL, tmp_path, 9, again=True) == (True, ["two"])
+  assert measured[3:] == ["two"]
   found = json.loads((tmp_path / "gpu_check.json").read_text())["parts"]
   assert found["one"][0]["seconds"] == 0.25
   assert found["two"][0]["error_message"] == "no memory"
@@ -69,6 +72,13 @@ def test_figures_of_something_else_are_not_mixed(measured, tmp_path):
   (tmp_path / "gpu_check.json").write_text("[1]")
   with pytest.raises(DataError, match="no file of figures that fcn_jax"):
     gpu.check("m", gpu.SMALL, tmp_path, 9)
+
+
+@pytest.mark.parametrize("scale", [gpu.SMALL, gpu.Scale()])
+def test_its_trainings_have_a_recipe_that_can_be_used(scale, tmp_path):
+  config = recipe.read_recipe(gpu.RECIPE)
+  config.update_from_flattened_dict(gpu.fields(scale, tmp_path, 8))
+  assert recipe.check(config).lr_policy == "fixed"
 
 
 @pytest.mark.exhaustive
