@@ -186,7 +186,9 @@ def _needs(
     one_part = pipeline.is_one_part(images, one_canvas, part_size)
     parts = memory.parts_of(images, part_size, one_part)
   if what.data:
-    largest = input.make_loader(what.config, what.data, mesh).canvases[-1]
+    loader = input.make_loader(what.config, what.data, mesh)
+    parts = memory.parts_of(images, loader.part_size, loader.one_part)
+    largest = loader.canvases[-1]
     canvases = [canvas for canvas in canvases if canvas != largest] + [largest]
   found = []
   for height, width in canvases:

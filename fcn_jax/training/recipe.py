@@ -35,6 +35,16 @@ _MOST_THREADS = 1024
 # Fields that hold a number for each of some names.
 _BY_NAME = ("loss.terms", "loss.auxiliary", "lr_mult", "decay_mult")
 
+# Arguments of default_recipe that name functions, whose options are fields:
+# each with its own field, and the name that a recipe without that has.
+NAMING = {
+  "network": ("model.name", ""),
+  "loss": ("loss.name", "cross_entropy"),
+  "lr_policy": ("lr_policy", "fixed"),
+  "optimizer": ("optimizer", "caffe_sgd"),
+  "augment": ("data.augment", ()),
+}
+
 # Augmentations that have a field of their own.
 _OWN_FIELDS = ("mirror", "random_crop")
 
@@ -249,12 +259,10 @@ def _add_missing(config: ConfigDict, whole: ConfigDict) -> None:
 def _default_beside(given: Mapping[str, Any]) -> ConfigDict:
   """The default recipe with the functions that given fields name."""
   names = {
-    "network": given.get("model.name", ""),
-    "loss": given.get("loss.name", "cross_entropy"),
-    "lr_policy": given.get("lr_policy", "fixed"),
-    "optimizer": given.get("optimizer", "caffe_sgd"),
-    "augment": tuple(given.get("data.augment", ())),
+    argument: given.get(field, default)
+    for argument, (field, default) in NAMING.items()
   }
+  names["augment"] = tuple(names["augment"])
   if problems := list(_unknown_names(**names)):
     raise _error(problems)
   return default_recipe(**names)

@@ -12,9 +12,6 @@ from ml_collections import ConfigDict, config_flags
 
 flags.disclaim_key_flags()  # --help shows it as the script's own
 
-# Fields that name functions, whose options are fields.
-_NAMING = ("model.name", "loss.name", "lr_policy", "optimizer", "data.augment")
-
 
 def define(help_string: str) -> flags.FlagHolder[ConfigDict]:
   """Defines --config=FILE and, for its fields, --config.FIELD=VALUE.
@@ -27,21 +24,21 @@ def define(help_string: str) -> flags.FlagHolder[ConfigDict]:
   read = parser.parse
 
   def parse(path: str) -> ConfigDict:
-    config, chosen = read(path), named(sys.argv[1:])
-    if not chosen:
-      return config
-    from fcn_jax.training import recipe  # which takes its time, for --help
+    from fcn_jax.training import recipe  # --help need not wait for it
 
-    return recipe.with_options_of(config, chosen)
+    config = read(path)
+    fields = [field for field, _ in recipe.NAMING.values()]
+    chosen = named(fields, sys.argv[1:])
+    return recipe.with_options_of(config, chosen) if chosen else config
 
   parser.parse = parse
   return holder
 
 
-def named(arguments: Sequence[str]) -> dict[str, Any]:
+def named(fields: Sequence[str], arguments: Sequence[str]) -> dict[str, Any]:
   """What the command line says of the fields that name functions."""
   found = {}
-  pattern = rf"--?config\.({'|'.join(map(re.escape, _NAMING))})(?:=(.*))?"
+  pattern = rf"--?config\.({'|'.join(map(re.escape, fields))})(?:=(.*))?"
   for argument, following in itertools.pairwise([*arguments, ""]):
     if match := re.fullmatch(pattern, argument, re.DOTALL):
       field, value = match.groups(following)

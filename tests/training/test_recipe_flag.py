@@ -28,7 +28,8 @@ def test_names_on_the_command_line(arguments, expected):
     expected = {}
   elif isinstance(expected, tuple):
     expected = {"data.augment": expected}
-  assert recipe_flag.named(arguments) == expected
+  fields = [field for field, _ in recipe.NAMING.values()]
+  assert recipe_flag.named(fields, arguments) == expected
 
 
 def test_they_bring_their_options():
