@@ -11,8 +11,8 @@ Canvas = tuple[int, int]
 
 CANVAS_STEP = 64  # sides of a single image's canvas are multiples of this
 
-# Of a pass over images: padding less of them pays for compiling once more. A
-# small network computes some million pixels a second on a CPU.
+# Pixels of padding that one more canvas has to save to pay for its compilation:
+# a small network computes some million pixels a second on a CPU.
 _WORTH_COMPILING = 1_000_000
 
 # Of candidates with distinct sizes: VOC needs half of it, in 0.1 s.
@@ -77,14 +77,16 @@ def canvases_of_one_pass(
   chosen = choose_canvases(sizes, min(1, max_canvases))
   for most in range(2, max_canvases + 1):
     more = choose_canvases(sizes, most)
-    if _area(sizes, chosen) - _area(sizes, more) < _WORTH_COMPILING:
+    if padded_area(sizes, chosen) - padded_area(sizes, more) < _WORTH_COMPILING:
       break
     chosen = more
   return chosen
 
 
-def _area(sizes: Int[np.ndarray, "n 2"], canvases: Sequence[Canvas]) -> int:
-  """Pixels of every image's canvas."""
+def padded_area(
+  sizes: Int[np.ndarray, "n 2"], canvases: Sequence[Canvas]
+) -> int:
+  """Pixels of all images, each padded to the first canvas that holds it."""
   areas = np.prod(np.array(canvases, np.int64), 1)
   return int(areas[assign(sizes, canvases)].sum())
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 
-from fcn_jax.data.canvases import Canvas, assign, choose_canvases
+from fcn_jax.data.canvases import Canvas, assign, choose_canvases, padded_area
 from fcn_jax.data.checks import Facts
 from fcn_jax.data.classes import VOID
 from fcn_jax.data.dataset import Dataset
@@ -241,9 +241,8 @@ def padding(
   0.25
   """
   which = assign(sizes, canvases)
-  areas = np.array(canvases).prod(1)
   images = np.bincount(which, minlength=len(canvases))
-  share = 1 - sizes.prod(1).sum() / areas[which].sum()
+  share = 1 - sizes.prod(1).sum() / padded_area(sizes, canvases)
   return Padding(canvases, tuple(images.tolist()), float(share))
 
 
