@@ -27,7 +27,10 @@ from places import SHARED
 # call in the tests.
 jaxtyping.install_import_hook("fcn_jax", "typechecker.check")
 
+from fcn_jax import cli  # noqa: E402
 from fcn_jax.data import looks  # noqa: E402
+
+cli.set_up_compiler()
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -344,3 +344,22 @@ def test_another_place_is_respected(tmp_path):
   )
   assert place == elsewhere
   assert not (tmp_path / "fcn_jax").exists()
+
+
+@pytest.mark.parametrize(
+  "given",
+  [
+    "",
+    "--xla_force_host_platform_device_count=2",
+    "--xla_backend_extra_options=xla_cpu_optimize_for_size",
+  ],
+)
+def test_flags_of_the_compiler_are_added_once(given, monkeypatch):
+  monkeypatch.setenv("XLA_FLAGS", given)
+  cli.set_up_compiler()
+  flags = os.environ["XLA_FLAGS"].split()
+  assert flags[: bool(given)] == given.split()
+  names = [flag.partition("=")[0] for flag in flags]
+  assert names.count("--xla_backend_extra_options") == 1
+  cli.set_up_compiler()
+  assert os.environ["XLA_FLAGS"].split() == flags

@@ -81,7 +81,8 @@ def test_four_devices_make_the_same_update_as_one():
   here = ROOT / "tests/helpers"
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+    "XLA_FLAGS": os.environ["XLA_FLAGS"]
+    + " --xla_force_host_platform_device_count=4",
     "PYTHONPATH": os.pathsep.join([str(here), str(ROOT)]),
   }
   done = subprocess.run(

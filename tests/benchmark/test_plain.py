@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_nets import assert_near, random_image, randomise
+from small_nets import (
+  assert_near,
+  each_network,
+  random_image,
+  randomise,
+)
 
 from fcn_jax import models
 from fcn_jax.benchmark import plain
@@ -19,7 +24,7 @@ WIDTHS = {
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
-@pytest.mark.parametrize("name", models.NETWORKS)
+@pytest.mark.parametrize("name", each_network())
 def test_every_network_is_the_plain_one(name, backend, monkeypatch):
   """Scores and gradients, in the forms of every backend."""
   monkeypatch.setattr(jax, "default_backend", lambda: backend)

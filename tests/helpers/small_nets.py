@@ -9,12 +9,26 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from fcn_jax import models
 from fcn_jax.models import layers as d
 
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)  # of tests/golden/fcn_alexnet
+
+# All their layers, with the same strides and skips, stand in other networks.
+_WITHIN_OTHERS = ("alexnet_owt", "fcn16s", "fcn32s", "fcn8s", "vgg16")
+
+
+def each_network(names=tuple(models.NETWORKS)) -> list:
+  """Parameters of a test; those within other networks only with --all."""
+  return [
+    pytest.param(name, marks=pytest.mark.exhaustive)
+    if name in _WITHIN_OTHERS
+    else name
+    for name in names
+  ]
 
 
 def assert_near(ours, theirs, share: float = 1e-5, scale=None) -> None:

@@ -190,7 +190,14 @@ def total(name, canvases, part_size: int):
   return jax.tree.map(lambda *g: sum(g), *grads), each
 
 
-@pytest.mark.parametrize("name", ["short", "fcn8s_atonce", "skip"])
+@pytest.mark.parametrize(
+  "name",
+  [
+    "short",
+    pytest.param("fcn8s_atonce", marks=pytest.mark.exhaustive),
+    "skip",
+  ],
+)
 def test_the_sum_of_gradients_does_not_depend_on_the_division(name):
   """Dropout and all: each image at its own size, and two at a time on one
   canvas, with an empty place and margins of one pixel."""

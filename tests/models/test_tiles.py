@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from small_nets import (
+  each_network,
   random_image,
   randomise,
   reference,
@@ -140,7 +141,7 @@ def tiled(name, image, tile):
 SIZES = [((2, 3), (1, 1)), ((1, 1), (-1, 13)), ((0, 2), (1, 1))]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each_network(NAMES))
 def test_tiles_are_the_whole(name):
   net = network(name)
   stride = tiles.total_stride(net.layers)

@@ -138,9 +138,9 @@ def test_ours_are_caffes(group):
     assert reason in left_out[case]
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_both_forms_of_the_convolutions_are_caffes(backend, monkeypatch):
-  monkeypatch.setattr(jax, "default_backend", lambda: backend)
+def test_the_convolutions_of_a_gpu_are_caffes(monkeypatch):
+  """Their form, computed on whatever there is."""
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   check(compare(GOLDEN, "layers"))
 
 

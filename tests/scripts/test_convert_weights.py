@@ -116,7 +116,9 @@ def authors_file(path: pathlib.Path, name: str) -> dict[str, np.ndarray]:
   return golden
 
 
-@pytest.mark.parametrize("name", ["fcn8s", "fcn8s_atonce"])
+@pytest.mark.parametrize(
+  "name", [pytest.param("fcn8s", marks=pytest.mark.exhaustive), "fcn8s_atonce"]
+)
 def test_the_authors_own_fcn_is_used_as_it_is(name, tmp_path):
   """Its labels are Caffe's, at every size; VOC's classes are its classes."""
   path = tmp_path / f"{name}-heavy-pascal.caffemodel"
