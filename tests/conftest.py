@@ -57,6 +57,13 @@ def pytest_collection_finish(session):
   gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_stay():
+  """Nor at the programs of a file, which JAX keeps: millions of objects."""
+  yield
+  gc.freeze()
+
+
 def pytest_addoption(parser):
   parser.addoption(
     "--all", action="store_true", help="also the tests marked exhaustive"
