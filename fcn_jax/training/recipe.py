@@ -7,6 +7,7 @@ from AUGMENTATIONS.  The arguments of a chosen function that have a default are
 fields as well.
 """
 
+import functools
 import math
 import os
 import pathlib
@@ -14,7 +15,7 @@ import runpy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 from fcn_jax import models
 from fcn_jax.data.augment import AUGMENTATIONS
@@ -158,6 +159,11 @@ def default_recipe(
   config.keep_latest = 2  # the best by mean IoU is kept besides
   config.log_every = "20 steps"
   config.report = True  # report.html, drawn anew at every validation
+  for name, types in _types(config).items():
+    if len(types) > 1:  # '"20 steps" or 20': ml_collections would hold to one
+      *parts, field = name.split(".")
+      group = functools.reduce(getattr, parts, config)
+      group[field] = FieldReference(group[field], field_type=object)
   return config.lock()
 
 

@@ -1,7 +1,11 @@
 """Functions that are named on the command line, and their options."""
 
+import sys
+
 import pytest
+from absl import flags
 from configs_there import load_config
+from ml_collections import config_flags
 
 from fcn_jax.training import recipe, recipe_flag
 
@@ -46,6 +50,29 @@ def test_they_bring_their_options():
   assert (found.b1, found.augment.random_scale.low) == (0.8, 0.7)
   with pytest.raises(AttributeError):
     config.b_1 = 0.8
+
+
+def test_fields_of_several_types_take_all_of_them(monkeypatch):
+  given = (
+    "--config.model.width=(4, 8, 8, 8, 8, 12, 12)",
+    "--config.lr_warmup=20",
+    "--config.loss.class_weights=(0.5, 2)",
+  )
+  config = recipe.default_recipe(lr_policy="cosine", width=0.5)
+  # ml_collections looks there for which fields become flags.
+  monkeypatch.setattr(sys, "argv", ["train", *given])
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_dict("config", config, flag_values=values)
+  values(sys.argv)
+  assert config.model.width == (4, 8, 8, 8, 8, 12, 12)
+  assert (config.lr_warmup, config.loss.class_weights) == (20, (0.5, 2))
+  assert recipe.check(config).to_dict() == config.to_dict()
+  config.model.width = 0.25
+  config.loss.class_weights = "median_frequency"
+  assert recipe.check(config).model.width == 0.25
+  config.model.width = "half"
+  with pytest.raises(ValueError, match="'half': must be a float or tuple"):
+    recipe.check(config)
 
 
 def test_what_there_is_none_of():
