@@ -17,7 +17,7 @@ from fcn_jax.models import layers as d
 
 WIDTHS = (6, 8, 12, 12, 8, 24, 20)  # of tests/golden/fcn_alexnet
 
-# All their layers, with the same strides and skips, stand in other networks.
+# Layers of all their kinds stand in other networks.
 _WITHIN_OTHERS = ("alexnet_owt", "fcn16s", "fcn32s", "fcn8s", "vgg16")
 
 

@@ -138,9 +138,12 @@ def test_ours_are_caffes(group):
     assert reason in left_out[case]
 
 
-def test_the_convolutions_of_a_gpu_are_caffes(monkeypatch):
-  """Their form, computed on whatever there is."""
-  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+@pytest.mark.parametrize(
+  "backend", [pytest.param("cpu", marks=pytest.mark.exhaustive), "gpu"]
+)
+def test_both_forms_of_the_convolutions_are_caffes(backend, monkeypatch):
+  """Computed on whatever there is; on a CPU its own are compared above."""
+  monkeypatch.setattr(jax, "default_backend", lambda: backend)
   check(compare(GOLDEN, "layers"))
 
 
