@@ -19,5 +19,6 @@ for module in $needed; do
     -r requirements-cpu.txt
   break
 done
+export XLA_PYTHON_CLIENT_PREALLOCATE=false # several processes share the device
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 exec "$python" -m fcn_jax.benchmark.gpu "$@"

@@ -11,12 +11,15 @@ from fcn_jax.benchmark.machine import take_turns
 _MODULE = "fcn_jax.benchmark.torch_peer"
 
 # As it is; by torch.compile, for forward passes with frozen weights; that with
-# fully connected layers and normalisation written by hand.
+# fully connected layers, normalisation and upscoring written by hand.
 FORMS = ("eager", "compiled", "by hand")
+GRAPHS = "by hand, CUDA graphs"  # on a GPU alone
 
 
 class TorchPeer:
   """A process that runs `torch_peer`; calling it does its work once.
+
+  It starts at once and makes ready beside what its caller does meanwhile.
 
   Args:
     model: a registered name.
@@ -25,9 +28,6 @@ class TorchPeer:
     precision: of the products.
     work: 'forward' or 'step'.
     form: of `FORMS`.
-
-  Raises:
-    OSError: it ended before it was ready.
   """
 
   def __init__(
@@ -56,13 +56,23 @@ class TorchPeer:
       stderr=None if form == "eager" else subprocess.DEVNULL,
       text=True,
     )
-    line = self._process.stdout.readline()
-    if not line:
+    self._is_ready = False
+
+  def wait(self) -> None:
+    """Waits until it is ready.
+
+    Raises:
+      OSError: it ended before it was.
+    """
+    if self._is_ready:
+      return
+    if not self._process.stdout.readline():
       raise OSError(f"{_MODULE} ended; is torch installed (pip install torch)?")
-    self.about = json.loads(line)
+    self._is_ready = True
 
   def ask(self, what: str) -> float:
     """Seconds of a piece of work, or its answer to 'memory': bytes."""
+    self.wait()
     print(what, file=self._process.stdin, flush=True)
     return json.loads(self._process.stdout.readline())
 
@@ -76,20 +86,29 @@ class TorchPeer:
     self._process.wait()
 
 
-def fastest_torch(make: Callable[[str], TorchPeer]) -> tuple[str, TorchPeer]:
+def fastest_torch(
+  make: Callable[[str], TorchPeer], on_gpu: bool = False
+) -> tuple[str, TorchPeer]:
   """PyTorch in that of its forms which is the fastest here.
 
   Args:
-    make: the peer of a form; forms that do not work here raise OSError, but
-      for the first.
+    make: the peer of a form.
+    on_gpu: the forms for GPUs, too.
 
   Returns:
     What to call it, and the peer.
+
+  Raises:
+    OSError: not even the first form works here.
   """
-  peers = {FORMS[0]: make(FORMS[0])}
-  for form in FORMS[1:]:
+  forms = (*FORMS, GRAPHS) if on_gpu else FORMS
+  started = {form: make(form) for form in forms}  # they compile side by side
+  started[FORMS[0]].wait()
+  peers = {}
+  for form, peer in started.items():
     with contextlib.suppress(OSError):
-      peers[form] = make(form)
+      peer.wait()
+      peers[form] = peer
   timings = take_turns(peers, 3, 0)
   fastest = min(peers, key=lambda form: timings[form].median)
   for form, peer in peers.items():

@@ -186,7 +186,9 @@ def measure_compute(what: str, setting: Setting) -> list[Row]:
     make = getattr(compute, f"plain_{what}")
     works["plain"] = make(net, given)
   if "torch" in setting.peers:
-    name, peer = fastest_torch(lambda form: setting.torch(what, form))
+    name, peer = fastest_torch(
+      lambda form: setting.torch(what, form), jax.default_backend() == "gpu"
+    )
     works[name] = peer
   timings = take_turns(works, setting.repeats)
   if peer:

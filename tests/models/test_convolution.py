@@ -3,6 +3,8 @@
 Caffe's numbers: see test_parity.
 """
 
+import functools
+
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -113,3 +115,18 @@ def test_the_cells_that_see_a_pixel_by_hand():
   assert side == (8, 8)
   assert convolution._live(5, 3, 1, 1) == ((1, 1), (0, 0))
   assert convolution._live(5, 3, 1, 0) == ((0, 0), (0, 0))
+
+
+@pytest.mark.parametrize(("pad", "given"), [(100, 0), (2, 0), (1, 1), (0, 0)])
+def test_on_gpus_no_convolution_enlarges_what_it_reads(pad, given):
+  """XLA has no fast gradient of the kernel there; 3 x 3, as conv1_1."""
+  x, w = np.zeros((1, 9, 8, 3), np.float32), np.zeros((3, 3, 3, 4), np.float32)
+  with convolution.traced_for("cuda"):
+    run = functools.partial(convolution.conv, stride=1, pad=pad)
+    traced = jax.make_jaxpr(run)(x, w, np.zeros(4, np.float32))
+  (found,) = [
+    each.params["padding"]
+    for each in traced.eqns
+    if each.primitive.name == "conv_general_dilated"
+  ]
+  assert found == ((given, given),) * 2
