@@ -86,13 +86,20 @@ def _conv_one_group(x, kernel, stride: int, sides: Sides):
     if stride > 1:
       return _strided_on_cpu(x, kernel, stride, sides)
     return _unstrided_on_cpu(x, kernel, sides)
-  if stride == 1 and any(map(_enlarges, sides, kernel.shape[:2])):
+  height, width, channels, features = kernel.shape
+  enlarges = any(map(_enlarges, sides, (height, width)))
+  if enlarges and stride == 1 and height * width * channels <= _SMALL_WINDOW:
     # conv1_1 of VGG-16.  Where a convolution's result is larger than what it
     # reads, XLA exchanges the operands of the kernel's gradient, and cuDNN has
-    # no fast program for that: 36 of the 47 ms of a step of FCN-8s on an H200.
-    x = jnp.pad(x, ((0, 0), *sides, (0, 0)))
-    sides = ((0, 0), (0, 0))
+    # no fast program for that: 36 of the 47 ms of a step of FCN-8s on an H200,
+    # whether or not the image is padded first.
+    padded = jnp.pad(x, ((0, 0), *sides, (0, 0)))
+    patches = _patches(padded, height, width)
+    return patches @ kernel.reshape(-1, features)
   return _xla_conv(x, kernel, stride, sides)
+
+
+_SMALL_WINDOW = 64  # numbers, so that all windows take no more than the result
 
 
 def _enlarges(side: tuple[int, int], kernel: int) -> bool:

@@ -9,11 +9,60 @@ import pytest
 import run_scripts
 
 from fcn_jax import models
-from fcn_jax.benchmark import compute, files, memory, rows, scaling, startup
+from fcn_jax.benchmark import (
+  compute,
+  files,
+  memory,
+  peer,
+  rows,
+  scaling,
+  startup,
+)
 from fcn_jax.benchmark.machine import Timing, measured, take_turns
 from fcn_jax.data.canvases import assign
 
 SCRIPT = "scripts/benchmark.py"
+
+
+class FakePeer:
+  """PyTorch in a form: it takes so long, or (None) does not start."""
+
+  def __init__(self, seconds):
+    self.seconds, self.is_closed = seconds, False
+
+  def wait(self):
+    if self.seconds is None:
+      raise OSError("ended")
+
+  def __call__(self):
+    return self.seconds
+
+  def close(self):
+    self.is_closed = True
+
+
+@pytest.mark.parametrize(
+  ("on_gpu", "seconds", "fastest"),
+  [
+    (False, {"eager": 2, "compiled": 1, "by hand": 3}, "compiled"),
+    (False, {"eager": 2, "compiled": None, "by hand": 3}, "eager"),
+    (True, {"by hand": 2, peer.GRAPHS: 1}, peer.GRAPHS),
+    (True, {"by hand": 2, peer.GRAPHS: None}, "by hand"),
+  ],
+)
+def test_the_peer_is_the_fastest_form_that_works(on_gpu, seconds, fastest):
+  made = {form: FakePeer(each) for form, each in seconds.items()}
+  name, chosen = peer.fastest_torch(made.__getitem__, on_gpu)
+  assert name == f"torch, {fastest}"
+  assert chosen is made[fastest]
+  closed = [form for form, each in made.items() if each.is_closed]
+  works = [form for form, each in seconds.items() if each]
+  assert sorted([*closed, fastest]) == sorted(works)
+
+
+def test_a_peer_that_does_not_start_is_no_peer():
+  with pytest.raises(OSError, match="ended"):
+    peer.fastest_torch(lambda form: FakePeer(None))
 
 
 def test_works_take_turns_and_may_have_clocks_of_their_own():

@@ -117,16 +117,14 @@ def test_the_cells_that_see_a_pixel_by_hand():
   assert convolution._live(5, 3, 1, 0) == ((0, 0), (0, 0))
 
 
-@pytest.mark.parametrize(("pad", "given"), [(100, 0), (2, 0), (1, 1), (0, 0)])
-def test_on_gpus_no_convolution_enlarges_what_it_reads(pad, given):
+@pytest.mark.parametrize(
+  ("pad", "convolutions"), [(100, 0), (2, 0), (1, 1), (0, 1)]
+)
+def test_on_gpus_no_convolution_enlarges_what_it_reads(pad, convolutions):
   """XLA has no fast gradient of the kernel there; 3 x 3, as conv1_1."""
   x, w = np.zeros((1, 9, 8, 3), np.float32), np.zeros((3, 3, 3, 4), np.float32)
   with convolution.traced_for("cuda"):
     run = functools.partial(convolution.conv, stride=1, pad=pad)
     traced = jax.make_jaxpr(run)(x, w, np.zeros(4, np.float32))
-  (found,) = [
-    each.params["padding"]
-    for each in traced.eqns
-    if each.primitive.name == "conv_general_dilated"
-  ]
-  assert found == ((given, given),) * 2
+  found = [each.primitive.name for each in traced.eqns]
+  assert found.count("conv_general_dilated") == convolutions
