@@ -24,7 +24,7 @@ from fcn_jax.data.canvases import assign
 SCRIPT = "scripts/benchmark.py"
 
 
-class FakePeer:
+class FakePeer(peer.TorchPeer):
   """PyTorch in a form: it takes so long, or (None) does not start."""
 
   def __init__(self, seconds):
