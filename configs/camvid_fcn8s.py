@@ -8,12 +8,14 @@ of film and does not track test: score on test with scripts/evaluate.py
 --checkpoint=runs/camvid_fcn8s --split=test.
 
 VGG-16 is converted by scripts/convert_weights.py --model=fcn8s_atonce
---download=vgg16 --output=converted/vgg16_camvid.
+--download=vgg16 --output=converted/vgg16_camvid and --class_names=FILE, of
+CamVid's 11 classes.
 
 Data      367 train, 101 val, 233 test
-Hardware
-Time
-Expected
+Hardware  a third of one NVIDIA H200, precision bfloat16
+Time      2 minutes for the 10 epochs that were measured
+Expected  mean IoU 0.60 on test after 10 of the 30 epochs, with fc6 and fc7 of
+          1024 features from random weights (docs/results.md)
 """
 
 from ml_collections import ConfigDict
@@ -22,23 +24,22 @@ from fcn_jax import default_recipe
 
 
 def get_config() -> ConfigDict:
-  """Crops of scaled images, rare classes by weight, AdamW."""
+  """AdamW on nearly whole images."""
   config = default_recipe(
     "fcn8s_atonce",
-    lr_policy="poly",
+    lr_policy="cosine",
     optimizer="adamw",
-    augment=("random_scale", "fixed_crop", "photometric"),
+    augment=("fixed_crop",),
   )
   config.data.name = "camvid"
-  config.data.mirror = True  # flip half of the images left to right
   config.data.max_canvases = 1
+  config.data.part_size = 4  # images per forward pass; results do not change
   config.augment.fixed_crop.height = 352
-  config.augment.fixed_crop.width = 352
-  config.loss.class_weights = "median_frequency"
+  config.augment.fixed_crop.width = 480
   config.batch_size = 4  # images whose gradients are added up
-  config.duration = "150 epochs"
-  config.base_lr = 3e-5
-  config.lr_power = 0.9
+  config.duration = "30 epochs"
+  config.base_lr = 1e-4
+  config.lr_warmup = "50 steps"
   config.lr_mult = {"score*": 10.0}  # zero scores learn faster
   config.validate_every = "5 epochs"
   config.checkpoint_every = "5 epochs"
