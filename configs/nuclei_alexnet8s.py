@@ -12,8 +12,8 @@ converted by scripts/convert_weights.py --model=fcn_alexnet8s
 
 Data      120 train, 40 val, 40 test
 Hardware  2 CPU cores (AVX2)
-Time      12 minutes
-Expected  mean IoU 0.79 on val and on test (docs/results.md)
+Time      20 minutes
+Expected  mean IoU 0.80 on val, 0.81 on test (docs/results.md)
 """
 
 from ml_collections import ConfigDict
@@ -25,7 +25,8 @@ def get_config() -> ConfigDict:
   """Turned, scaled and recoloured images: a microscope knows no up."""
   config = default_recipe(
     "fcn_alexnet8s",
-    lr_policy="poly",
+    lr_policy="cosine",
+    optimizer="adamw",
     augment=("random_scale", "affine", "fixed_crop", "photometric"),
     width=(96, 256, 384, 384, 256, 1024, 1024),
   )
@@ -40,11 +41,11 @@ def get_config() -> ConfigDict:
   config.augment.fixed_crop.height = 224
   config.augment.fixed_crop.width = 224
   config.batch_size = 8  # images whose gradients are added up
-  config.duration = "300 steps"
-  config.base_lr = 4e-3
-  config.lr_power = 0.9
-  config.weight_decay = 5e-4
-  config.clip_gradients = 20.0  # largest L2 norm of the sum of gradients
-  config.validate_every = "300 steps"
+  config.duration = "500 steps"
+  config.base_lr = 3e-4
+  config.lr_warmup = "20 steps"
+  config.weight_decay = 1e-2
+  config.clip_gradients = 5.0  # largest L2 norm of the sum of gradients
+  config.validate_every = "500 steps"
   config.checkpoint_every = "100 steps"
   return config

@@ -6,6 +6,7 @@ step too), draw a batch, add up the gradients of its parts, update once, log.
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import math
 import pathlib
@@ -244,9 +245,9 @@ class _Run:
     stepper = Stepper(training, self.mesh, self.loader.one_part)
     if step < self.total:
       memory.warn_before_training(
-        stepper, state, self.mesh, self.loader, config
+        stepper, state, self.mesh, self.loader, config, self.layers
       )
-    evaluation = None
+    evaluation = draw = None
     with (
       # Where there is no checkpoint, no record is of this run.
       Writer(
@@ -271,14 +272,22 @@ class _Run:
             )
           self._save(saved, training, state, step, writer)
           if unscored and evaluation:
-            report.validated(step, evaluation)
+            draw = functools.partial(report.validated, step, evaluation)
           enough = not last and self._enough(writer)
           shown.leave_out(time.monotonic() - began)
-        if last or enough or stop():
+        ends = last or enough or stop()
+        if not ends:
+          state, each = stepper(state, drawn)
+          step += 1
+          shown.step(step, drawn, each)
+        if draw:  # once training goes on: pages can wait
+          shown.flush()
+          began = time.monotonic()
+          draw()
+          draw = None
+          shown.leave_out(time.monotonic() - began)
+        if ends:
           break
-        state, each = stepper(state, drawn)
-        step += 1
-        shown.step(step, drawn, each)
       finished = (last or enough) and step in writer.validations
       report.end(step, not finished)
     if finished:

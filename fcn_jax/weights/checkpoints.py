@@ -287,12 +287,17 @@ def _best(scores: dict[int, float]) -> int:
 def _write(path: AnyPath, parts: dict, card: dict[str, Any]) -> None:
   """Writes a checkpoint under another name, then gives it its own."""
   metadata = card | {_CRC32: _checksums(parts)}
+
+  def save():
+    context = _orbax().Context()
+    # It would take longer than writing does, and weights hardly shrink.
+    context.array.saving.use_compression = False
+    with context:
+      _orbax().save_checkpointables(path, parts, custom_metadata=metadata)
+
   _quietly(
     lambda why: OSError(f"{path}: the checkpoint cannot be written [{why}]"),
-    _orbax().save_checkpointables,
-    path,
-    parts,
-    custom_metadata=metadata,
+    save,
   )
 
 

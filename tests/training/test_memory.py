@@ -11,7 +11,7 @@ from configs_there import load_config
 from small_nets import randomise, split
 from stored_data import StoredDataset
 
-from fcn_jax import devices
+from fcn_jax import devices, models
 from fcn_jax.data import augment, pipeline, sampling
 from fcn_jax.devices import MemoryLimit
 from fcn_jax.models import layers as d
@@ -184,9 +184,24 @@ def sample(height: int, width: int) -> augment.Sample:
   )
 
 
-@pytest.mark.parametrize("limit", [10 * MIB, 2**40])
-def test_a_run_is_warned_before_it_begins(limit, monkeypatch, caplog):
+@pytest.mark.parametrize(
+  ("rate", "of", "warns", "compiles"),
+  [
+    (0.5, "need", True, True),
+    (1.2, "need", False, True),
+    (1.2, "most", False, False),
+  ],
+)
+def test_a_run_is_warned_before_it_begins(
+  rate, of, warns, compiles, monkeypatch, caplog
+):
   """And what was compiled to ask is what the first step runs."""
+  monkeypatch.setattr(memory, "PROCESS", 0)
+  sizes = {
+    "need": memory.of_network(NET, (40, 60), mesh(), part_size=mesh().size),
+    "most": memory.at_most(NET, (40, 60), 1, mesh().size),
+  }
+  limit = int(rate * getattr(sizes[of], "total", sizes[of]))
   monkeypatch.setattr(
     devices,
     "memory_limit",
@@ -215,20 +230,36 @@ def test_a_run_is_warned_before_it_begins(limit, monkeypatch, caplog):
   )
   config = load_config("voc_fcn_alexnet")
   with caplog.at_level(logging.WARNING, logger="fcn_jax"):
-    memory.warn_before_training(stepper, state, mesh(), loader, config)
+    memory.warn_before_training(stepper, state, mesh(), loader, config, NET)
   said = [
     r.message for r in caplog.records if r.name == "fcn_jax.training.memory"
   ]
-  if limit > MIB * 100:
-    assert said == []
-  else:
-    assert len(said) == 1
+  assert len(said) == warns
+  if warns:
     assert "will not fit: on the canvas 40x60" in said[0]
-    assert "10 MiB (memory of a toy)" in said[0]
+    assert f"{byte_size(limit)} (memory of a toy)" in said[0]
   with jax.log_compiles(), caplog.at_level("WARNING"):
     caplog.clear()
     stepper(state, loader.batch(0))
-  assert "Compiling jit(train_step)" not in caplog.text
+  assert ("Compiling jit(train_step)" in caplog.text) == (not compiles)
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(
+      name, marks=[pytest.mark.exhaustive] * (name != "fcn8s_atonce")
+    )
+    for name, network in models.NETWORKS.items()
+    if network.classifier  # classifiers have no canvas
+  ],
+)
+def test_a_step_takes_no_more_than_sizes_say(name):
+  """FCN-8s takes the most beside its blobs."""
+  layers, images = models.declare(name, 21, width=0.1), 2 * mesh().size
+  need = memory.of_network(layers, (60, 80), mesh(), part_size=images)
+  most = memory.at_most(layers, (60, 80), images, mesh().size)
+  assert need.total < most < 6 * need.total
 
 
 @pytest.mark.parametrize(
