@@ -1,10 +1,12 @@
 """fcn_jax.cli: what a script does before, around and after main; its flags."""
 
 import dataclasses
+import gc
 import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from places import ROOT
@@ -50,6 +52,75 @@ def test_the_log_goes_to_stderr_in_plain_lines():
   assert [len(part) for part in clock.split(":")] == [2, 2, 2]
   assert message == "at pass"
   assert theirs.endswith("of some use")
+
+
+# What is there at the end, and what Python does once it takes all apart.
+ENDS = """
+import atexit, gc, sys, time
+from fcn_jax import cli
+class Global:
+  def __del__(self):
+    print("taken apart")
+def main():
+  global held
+  held = Global()
+  atexit.register(print, "at exit")
+  print("collects" if gc.isenabled() else "does not collect")
+  return int(sys.argv[1]) if len(sys.argv) > 1 else None
+cli.start(lambda given=None: main(), "CODE")
+"""
+
+
+@pytest.mark.parametrize(
+  ("options", "taken_apart"), [([], 0), (["-m", "cProfile", "-o"], 1)]
+)
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_script_leaves_at_once(options, taken_apart, code, tmp_path):
+  """Its code, its output and what others do at exit are as ever."""
+  script = tmp_path / "script.py"
+  script.write_text(ENDS)
+  if options:
+    options = [*options, str(tmp_path / "profile")]
+  done = subprocess.run(
+    [sys.executable, *options, str(script), str(code)],
+    capture_output=True,
+    text=True,
+    timeout=60,
+    env=os.environ | {"PYTHONPATH": str(ROOT)},
+  )
+  # cProfile has no exit code of its own.
+  assert done.returncode == (0 if options else code), done.stderr
+  assert done.stdout == "does not collect\nat exit\n" + (
+    "taken apart\n" * taken_apart
+  )
+  assert (tmp_path / "profile").exists() == bool(options)
+
+
+def test_output_that_cannot_be_written_is_an_error(tmp_path):
+  script = tmp_path / "script.py"
+  script.write_text(ENDS)
+  done = subprocess.run(
+    f"{sys.executable} {script} 0 > /dev/full",
+    shell=True,
+    capture_output=True,
+    text=True,
+    env=os.environ | {"PYTHONPATH": str(ROOT)},
+  )
+  assert done.returncode
+  assert "No space left" in done.stderr
+
+
+def test_garbage_is_collected_after_a_while(monkeypatch):
+  monkeypatch.setattr(cli, "_WITHOUT_COLLECTION", 0.01)
+  cli._collect_garbage_later()
+  try:
+    for _ in range(500):
+      if gc.isenabled():
+        break
+      time.sleep(0.01)
+    assert gc.isenabled()
+  finally:
+    gc.enable()
 
 
 def test_main_that_returns_nothing_succeeds():
