@@ -37,7 +37,6 @@ def get_config() -> ConfigDict:
   config.augment.fixed_crop.height = 352
   config.augment.fixed_crop.width = 480
   config.batch_size = 4  # images whose gradients are added up
-  config.base_lr = 1e-4
   config.lr_warmup = "50 steps"
   config.lr_mult = {"score*": 10.0}  # zero scores learn faster
   config.validate_every = "5 epochs"
