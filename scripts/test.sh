@@ -7,4 +7,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup_environment.sh"
 setup_environment requirements-test.txt
 echo "Running the tests"
 # On two cores in two thirds of the time; a file's tests share what they set up.
-exec "$python" -m pytest -n 2 --dist loadfile "$@"
+exec "$python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -70,7 +70,21 @@ def pytest_addoption(parser):
   )
 
 
+# Files that take a minute or more: they come first, so that all workers of
+# pytest-xdist end together.
+_LONGEST = (
+  "test_loop",
+  "test_parity",
+  "test_end_to_end",
+  "test_notebook",
+  "test_benchmark",
+  "test_losses",
+  "test_convert_weights",
+)
+
+
 def pytest_collection_modifyitems(config, items):
+  items.sort(key=lambda item: item.path.stem not in _LONGEST)
   if not config.getoption("--all"):
     for item in items:
       if item.get_closest_marker("exhaustive"):

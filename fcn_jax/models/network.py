@@ -1,7 +1,7 @@
 """A declared sequence of layers as a Flax module."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -34,13 +34,21 @@ class LayerWeights(nnx.Module):
   come from.
   """
 
-  def __init__(self, arrays: Mapping[str, d.Weight]):
+  def __init__(
+    self, arrays: Mapping[str, d.Weight], zeros: Iterator[jax.Array]
+  ):
     for name, weight in arrays.items():
       if weight.fixed is None:
-        array = nnx.Param(jnp.zeros(weight.shape, jnp.float32))
+        array = nnx.Param(next(zeros))
       else:
         array = Frozen(jnp.asarray(weight.fixed))
       setattr(self, name, array)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _zeros(shapes: tuple[tuple[int, ...], ...]) -> list[jax.Array]:
+  """One program, not one for each shape."""
+  return [jnp.zeros(shape, jnp.float32) for shape in shapes]
 
 
 class Network(nnx.Module):
@@ -62,8 +70,11 @@ class Network(nnx.Module):
       raise ValueError(f"a layer cannot be called {', '.join(taken)}")
     self.layers = tuple(declared)
     self.precision = precision
-    for name, arrays in d.weights(self.layers).items():
-      setattr(self, name, LayerWeights(arrays))
+    of_layers = d.weights(self.layers)
+    every = [w for arrays in of_layers.values() for w in arrays.values()]
+    zeros = iter(_zeros(tuple(w.shape for w in every if w.fixed is None)))
+    for name, arrays in of_layers.items():
+      setattr(self, name, LayerWeights(arrays, zeros))
 
   def __call__(
     self,

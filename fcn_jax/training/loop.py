@@ -444,7 +444,9 @@ class _Run:
     params = devices.replicate(params, self.mesh)
     frozen = devices.replicate(frozen, self.mesh)
     step = devices.replicate(jnp.zeros((), jnp.int32), self.mesh)
-    opt_state = devices.replicate(solver.init(params), self.mesh)
+    # One program, not one for each shape.
+    begin = jax.jit(solver.init, out_shardings=devices.everywhere(self.mesh))
+    opt_state = begin(params)
     ema = jax.tree.map(jnp.copy, params) if self.config.ema_decay else None
     if start is not None:
       *whole, (step, opt_state, ema) = saved.restore(

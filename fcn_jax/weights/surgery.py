@@ -14,7 +14,7 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Float32
 
@@ -373,7 +373,9 @@ def _assign(
 ) -> None:
   for layer, arrays in values.items():
     for name, array in (arrays or {}).items():  # None: they are fixed
-      getattr(getattr(network, layer), name)[...] = jnp.array(array)
+      # jnp.array would compile a program for each shape.
+      placed = jax.device_put(array, may_alias=False)
+      getattr(getattr(network, layer), name)[...] = placed
 
 
 def _order(names: list[str]) -> str:
