@@ -99,13 +99,15 @@ def test_a_script_leaves_at_once(options, taken_apart, code, tmp_path):
 def test_output_that_cannot_be_written_is_an_error(tmp_path):
   script = tmp_path / "script.py"
   script.write_text(ENDS)
-  done = subprocess.run(
-    f"{sys.executable} {script} 0 > /dev/full",
-    shell=True,
-    capture_output=True,
-    text=True,
-    env=os.environ | {"PYTHONPATH": str(ROOT)},
-  )
+  with open("/dev/full", "w") as full:
+    done = subprocess.run(
+      [sys.executable, str(script), "0"],
+      stdout=full,
+      stderr=subprocess.PIPE,
+      text=True,
+      timeout=60,
+      env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
   assert done.returncode
   assert "No space left" in done.stderr
 

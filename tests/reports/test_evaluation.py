@@ -192,6 +192,7 @@ def test_a_closer_look_shows_the_errors(open_page, path):
   place = EVALUATION.ranking.worst("mean_iu", 1)[0]
   article = page.locator(".worst article").first
   article.locator("summary").click()
+  article.locator("section.viewer").scroll_into_view_if_needed()
   page.wait_for_selector(".worst article section.viewer[data-painted]")
   canvas = browser.pixels(page, ".worst article canvas")
   label = DATASET.samples[place].label
