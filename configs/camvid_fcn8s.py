@@ -12,7 +12,7 @@ VGG-16 is converted by scripts/convert_weights.py --model=fcn8s_atonce
 CamVid's 11 classes.
 
 Data      367 train, 101 val, 233 test
-Hardware  a third of one NVIDIA H200, precision bfloat16
+Hardware  one NVIDIA H200 that six more trainings shared, precision bfloat16
 Time      2 minutes for the 10 epochs that were measured
 Expected  mean IoU 0.60 on test after 10 of the 30 epochs, with fc6 and fc7 of
           1024 features from random weights (docs/results.md)

@@ -56,18 +56,18 @@ def test_the_log_goes_to_stderr_in_plain_lines():
 
 # What is there at the end, and what Python does once it takes all apart.
 ENDS = """
-import atexit, gc, sys, time
+import atexit, gc
 from fcn_jax import cli
 class Global:
   def __del__(self):
     print("taken apart")
-def main():
+def main(given):
   global held
   held = Global()
   atexit.register(print, "at exit")
   print("collects" if gc.isenabled() else "does not collect")
-  return int(sys.argv[1]) if len(sys.argv) > 1 else None
-cli.start(lambda given=None: main(), "CODE")
+  return int(given[0])
+cli.start(main, "CODE")
 """
 
 

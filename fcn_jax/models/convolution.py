@@ -6,6 +6,7 @@ Which form that is, is decided here and nowhere else.
 import contextlib
 import contextvars
 import functools
+import math
 from collections.abc import Iterator
 
 import jax
@@ -81,21 +82,17 @@ def _conv_one_group(x, kernel, stride: int, sides: Sides):
     if stride == 1 and sides == ((0, 0), (0, 0)):
       # fc6, fc7 and the scores: one matrix product reaches several times the
       # rate of XLA's convolution.
-      patches = _patches(x, kernel.shape[0], kernel.shape[1])
-      return patches @ kernel.reshape(-1, kernel.shape[-1])
+      return _product_of_patches(x, kernel)
     if stride > 1:
       return _strided_on_cpu(x, kernel, stride, sides)
     return _unstrided_on_cpu(x, kernel, sides)
-  height, width, channels, features = kernel.shape
-  enlarges = any(map(_enlarges, sides, (height, width)))
-  if enlarges and stride == 1 and height * width * channels <= _SMALL_WINDOW:
+  enlarges = any(map(_enlarges, sides, kernel.shape[:2]))
+  if enlarges and stride == 1 and math.prod(kernel.shape[:3]) <= _SMALL_WINDOW:
     # conv1_1 of VGG-16.  Where a convolution's result is larger than what it
     # reads, XLA exchanges the operands of the kernel's gradient, and cuDNN has
     # no fast program for that: 36 of the 47 ms of a step of FCN-8s on an H200,
     # whether or not the image is padded first.
-    padded = jnp.pad(x, ((0, 0), *sides, (0, 0)))
-    patches = _patches(padded, height, width)
-    return patches @ kernel.reshape(-1, features)
+    return _product_of_patches(jnp.pad(x, ((0, 0), *sides, (0, 0))), kernel)
   return _xla_conv(x, kernel, stride, sides)
 
 
@@ -199,6 +196,12 @@ def _strided_on_cpu(x, kernel, stride: int, sides: Sides):
     _xla_conv(x[i : i + 1], kernel, stride, sides) for i in range(x.shape[0])
   ]
   return jnp.concatenate(images)[..., :features]
+
+
+def _product_of_patches(x, kernel):
+  """The convolution without padding or strides, as one matrix product."""
+  patches = _patches(x, kernel.shape[0], kernel.shape[1])
+  return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _patches(x: Blob, kh: int, kw: int) -> Float[Array, "b y x n"]:
