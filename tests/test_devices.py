@@ -15,6 +15,7 @@ from small_data import write
 from fcn_jax import devices
 
 PROGRAM = """
+import functools
 import json
 
 import jax
@@ -34,9 +35,10 @@ from fcn_jax.models import losses
 net = short_net(seed=2)
 graphdef, params, frozen = split(net)
 mult = optimizers.multipliers(net.layers, params)
-solver = optimizers.caffe_sgd(lambda _: jnp.float32(1e-3), mult, 3)
+rate = optimizers.SCHEDULES["fixed"](1e-3, total=1, steps=int)
+solver = functools.partial(optimizers.caffe_sgd, multipliers=mult, images=3)
 training = step.Training(
-  graphdef, solver, losses.cross_entropy(), jax.random.key(1)
+  graphdef, solver, rate, losses.cross_entropy(), jax.random.key(1)
 )
 
 samples = []
@@ -53,7 +55,7 @@ for mesh in (one, whole):
   parts = pipeline.divide(samples, ((40, 40),), devices.divisible(3, whole))
   copy = jax.tree.map(jnp.copy, (params, frozen))
   state = step.TrainState(
-    jnp.zeros((), jnp.int32), *copy, solver.init(copy[0])
+    jnp.zeros((), jnp.int32), *copy, solver(rate).init(copy[0])
   )
   state = devices.replicate(state, mesh)
   stepper = step.Stepper(training, mesh, one_part=True)

@@ -58,14 +58,19 @@ def split(net: models.Network):
   return nnx.split(net, nnx.Param, ...)
 
 
-def solver(net: models.Network, params, images: int):
+def solver(net: models.Network, params, images: int) -> optimizers.Solver:
   """Caffe's SGD, as in the VOC recipes."""
-  return optimizers.caffe_sgd(
-    lambda count: jnp.float32(1e-10),
-    optimizers.multipliers(net.layers, params),
-    images,
+  return functools.partial(
+    optimizers.caffe_sgd,
+    multipliers=optimizers.multipliers(net.layers, params),
+    images=images,
     weight_decay=5e-4,
   )
+
+
+def schedule(count):
+  """A learning rate that changes nothing."""
+  return jnp.float32(1e-10)
 
 
 def forward(net: models.Network, given: pipeline.Part):
@@ -86,11 +91,12 @@ def training(net: models.Network, images: int) -> tuple[Training, TrainState]:
   graphdef, params, frozen = split(net)
   update = solver(net, params, images)
   functions = Training(
-    graphdef, update, losses.cross_entropy(), jax.random.key(0)
+    graphdef, update, schedule, losses.cross_entropy(), jax.random.key(0)
   )
   params, frozen = jax.tree.map(jnp.copy, (params, frozen))
   zero = jnp.zeros((), jnp.int32)
-  return functions, TrainState(zero, params, frozen, update.init(params))
+  opt_state = update(schedule).init(params)
+  return functions, TrainState(zero, params, frozen, opt_state)
 
 
 def step(net: models.Network, given: pipeline.Part):
@@ -117,7 +123,7 @@ def plain_step(net: models.Network, given: pipeline.Part):
   """() -> None: a step of `plain` in float32, and the same solver."""
   layers = net.layers
   params = jax.tree.map(jnp.copy, nnx.to_pure_dict(nnx.state(net, nnx.Param)))
-  update = solver(net, params, len(given.image))
+  update = solver(net, params, len(given.image))(schedule)
 
   def loss(params, key):
     scores = plain.scores(layers, params, given.image, key)

@@ -108,14 +108,15 @@ class Runs:
     graphdef, params, _ = nnx.split(self.net, nnx.Param, ...)
     return step.Training(
       graphdef,
-      optimizers.caffe_sgd(
-        learning_rate(run),
-        optimizers.multipliers(self.layers, params),
-        solver.get("iter_size", 1),
+      functools.partial(
+        optimizers.caffe_sgd,
+        multipliers=optimizers.multipliers(self.layers, params),
+        images=solver.get("iter_size", 1),
         momentum=solver["momentum"],
         weight_decay=solver["weight_decay"],
         clip_gradients=solver.get("clip_gradients", 0.0),
       ),
+      learning_rate(run),
       caffes_loss(run["normalize"]),
       jax.random.key(0),
     )

@@ -43,7 +43,6 @@ from fcn_jax.training import (
   recipe,
 )
 from fcn_jax.training.input import make_loader
-from fcn_jax.training.optimizers import make_solver
 from fcn_jax.training.start import about, check_resumed, network
 from fcn_jax.training.step import (
   Stepper,
@@ -186,6 +185,7 @@ class _Run:
     self.loader = make_loader(config, data, self.mesh, self.cache)
     epoch = self.loader.sampler.steps_per_epoch
     self.total = optimizers.steps_in(config.duration, None, epoch)
+    self.schedule = optimizers.make_schedule(config, self.total, epoch)
 
     def every(duration):
       return max(1, optimizers.steps_in(duration, self.total, epoch))
@@ -434,18 +434,14 @@ class _Run:
       _log.info("resuming from step %d of %s", start, self.folder)
       net = models.build(self.layers, self.config.precision)
     graphdef, params, frozen = nnx.split(net, self.learned, ...)
-    solver, self.schedule = make_solver(
-      self.config,
-      self.layers,
-      params,
-      self.total,
-      self.loader.sampler.steps_per_epoch,
-    )
+    solver = optimizers.make_solver(self.config, self.layers, params)
     params = devices.replicate(params, self.mesh)
     frozen = devices.replicate(frozen, self.mesh)
     step = devices.replicate(jnp.zeros((), jnp.int32), self.mesh)
     # One program, not one for each shape.
-    begin = jax.jit(solver.init, out_shardings=devices.everywhere(self.mesh))
+    begin = jax.jit(
+      solver(self.schedule).init, out_shardings=devices.everywhere(self.mesh)
+    )
     opt_state = begin(params)
     ema = jax.tree.map(jnp.copy, params) if self.config.ema_decay else None
     if start is not None:
@@ -458,7 +454,7 @@ class _Run:
         nnx.merge(graphdef, *whole), self.learned, ...
       )
     training = make_training(
-      self.config, self.layers, graphdef, solver, self.loss
+      self.config, self.layers, graphdef, solver, self.schedule, self.loss
     )
     return TrainState(step, params, frozen, opt_state, ema), training
 

@@ -7,6 +7,7 @@ itself comes on top; see `PROCESS` and `Need.checkpoint`.
 """
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -174,23 +175,27 @@ def of_network(
   everywhere = NamedSharding(mesh, PartitionSpec())
   net = nnx.eval_shape(lambda: models.build(layers, precision))
   graphdef, params, frozen = nnx.split(net, nnx.Param, ...)
-  solver = optimizers.caffe_sgd(
-    lambda count: jnp.float32(1e-4),
-    optimizers.multipliers(layers, params),
-    part_size * parts,
+  solver = functools.partial(
+    optimizers.caffe_sgd,
+    multipliers=optimizers.multipliers(layers, params),
+    images=part_size * parts,
     weight_decay=5e-4,
   )
+
+  def rate(count):
+    return jnp.float32(1e-4)
+
   state = TrainState(
     jax.ShapeDtypeStruct((), jnp.int32),
     params,
     frozen,
-    jax.eval_shape(solver.init, params),
+    jax.eval_shape(solver(rate).init, params),
   )
   state = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state
   )
   training = Training(
-    graphdef, solver, losses.cross_entropy(), jax.random.key(0)
+    graphdef, solver, rate, losses.cross_entropy(), jax.random.key(0)
   )
   stepper = Stepper(training, mesh, parts == 1)
   return of_stepper(stepper, state, mesh, canvas, part_size, parts)

@@ -28,6 +28,8 @@ _MOST_STEPS = 2**31 - 1
 
 # Updates made so far, to the learning rate of the next one.
 Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
+# Of a schedule: what updates the parameters at its rates.
+Solver = Callable[[Schedule], optax.GradientTransformation]
 # A duration such as '33 %' or '20 steps', in steps.
 Steps = Callable[[str | int], int]
 
@@ -503,33 +505,21 @@ def make_schedule(config: ConfigDict, total_steps: int, epoch: int) -> Schedule:
   )
 
 
-def make_solver(
-  config: ConfigDict,
-  layers: d.Layers,
-  params: Any,
-  total_steps: int,
-  epoch: int,
-) -> tuple[optax.GradientTransformation, Schedule]:
-  """The optax transformation of a recipe, and its learning-rate schedule.
+def make_solver(config: ConfigDict, layers: d.Layers, params: Any) -> Solver:
+  """A recipe's optimizer, to be given a schedule.
 
   Args:
     config: the recipe.
     layers: the declaration of the network; it has the multipliers.
     params: of the network.
-    total_steps: of the run.
-    epoch: steps in an epoch.
   """
-  schedule = make_schedule(config, total_steps, epoch)
   function = choose(OPTIMIZERS, config.optimizer, "optimizer")
-  solver = function(
-    schedule,
-    multipliers(
-      layers, params, config.lr_mult.to_dict(), config.decay_mult.to_dict()
-    ),
-    images_per_update(config),
-    **{name: plain(config[name]) for name in options_of(function)},
+  options = {name: plain(config[name]) for name in options_of(function)}
+  factors = multipliers(
+    layers, params, config.lr_mult.to_dict(), config.decay_mult.to_dict()
   )
-  return solver, schedule
+  images = images_per_update(config)
+  return lambda schedule: function(schedule, factors, images, **options)
 
 
 def needs_epochs(config: ConfigDict) -> list[str]:

@@ -57,7 +57,9 @@ class Training:
 
   Attributes:
     graphdef: of the network.
-    solver: updates the parameters from a sum of gradients.
+    solver: of a learning rate; what it makes updates the parameters from a sum
+      of gradients.
+    schedule: the learning rate.
     loss: what is minimised, see `models.losses`.
     dropout_key: each image's dropout is drawn from it, the step and the
       image's place in the batch.
@@ -68,7 +70,8 @@ class Training:
   """
 
   graphdef: Any
-  solver: optax.GradientTransformation
+  solver: optimizers.Solver
+  schedule: optimizers.Schedule
   loss: Loss
   dropout_key: Any
   auxiliary: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -117,7 +120,7 @@ class Training:
     step n (from 1) at most n / (9 + n) of itself, so that it soon forgets where
     the run began.
     """
-    updates, opt_state = self.solver.update(
+    updates, opt_state = self.solver(self.schedule).update(
       grads, state.opt_state, state.params
     )
     params, ema = optax.apply_updates(state.params, updates), state.ema
@@ -141,7 +144,9 @@ class Stepper:
   """Takes steps, with as few compiled programs as there are canvases.
 
   A batch that is always one part is one program a canvas.  Else there is one
-  a canvas that adds up gradients, and one that updates.
+  a canvas that adds up gradients, and one that updates.  The learning rate and
+  the key of dropout are arguments of these programs, so that a run that differs
+  in its schedule, duration or seed finds them compiled.
 
   Args:
     training: the functions.
@@ -152,29 +157,47 @@ class Stepper:
   def __init__(self, training: Training, mesh, one_part: bool):
     self._mesh = mesh
     self._one_part = one_part
+    everywhere = {"out_shardings": devices.everywhere(mesh)}
     # Of several processes each needs all that comes out, to look at it.
-    out = {"out_shardings": devices.everywhere(mesh)}
-    options = {"donate_argnums": 0, **(out if mesh.is_multi_process else {})}
-    self._train_step = jax.jit(training.train_step, **options)
-    self._accumulate = jax.jit(training.accumulate, **options)
-    self._update = jax.jit(training.update, **options)
+    out = everywhere if mesh.is_multi_process else {}
+
+    def program(name: str):
+      def run(rate, key, *arguments):
+        given = dataclasses.replace(
+          training, schedule=lambda count: rate, dropout_key=key
+        )
+        return getattr(given, name)(*arguments)
+
+      run.__name__ = name
+      return jax.jit(run, donate_argnums=2, **out)
+
+    self._train_step = program("train_step")
+    self._accumulate = program("accumulate")
+    self._update = program("update")
+
+    def rate_and_key(step):
+      rate = jnp.asarray(training.schedule(step))
+      return rate.astype(jnp.float32), training.dropout_key
+
+    self._rate_and_key = jax.jit(rate_and_key, **everywhere)
 
   def __call__(
     self, state: TrainState, drawn: pipeline.Batch
   ) -> tuple[TrainState, list[Float[Array, " b"]]]:
     """One update; the losses of every part, on the device."""
     parts = [devices.shard(part, self._mesh) for part in drawn.parts]
+    given = self._rate_and_key(state.step)
     if self._one_part:
-      state, each = self._train_step(state, parts[0])
+      state, each = self._train_step(*given, state, parts[0])
       return state, [each]
     total = jax.tree.map(jnp.zeros_like, state.params)
     found = []
     for part in parts:
       total, each = self._accumulate(
-        total, state.params, state.frozen, state.step, part
+        *given, total, state.params, state.frozen, state.step, part
       )
       found.append(each)
-    return self._update(state, total), found
+    return self._update(*given, state, total), found
 
   def compile(
     self, state: TrainState, part: pipeline.Part
@@ -187,13 +210,15 @@ class Stepper:
       state, part: the arrays, or their shapes (jax.ShapeDtypeStruct, with the
         sharding).
     """
+    given = self._rate_and_key.eval_shape(state.step)
     if self._one_part:
-      return [self._train_step.lower(state, part).compile()]
+      return [self._train_step.lower(*given, state, part).compile()]
     total = state.params
     accumulate = self._accumulate.lower(
-      total, state.params, state.frozen, state.step, part
+      *given, total, state.params, state.frozen, state.step, part
     )
-    return [accumulate.compile(), self._update.lower(state, total).compile()]
+    update = self._update.lower(*given, state, total)
+    return [accumulate.compile(), update.compile()]
 
 
 def make_loss(config: ConfigDict, data: Dataset) -> Loss:
@@ -230,7 +255,8 @@ def make_training(
   config: ConfigDict,
   layers: d.Layers,
   graphdef: Any,
-  solver: optax.GradientTransformation,
+  solver: optimizers.Solver,
+  schedule: optimizers.Schedule,
   loss: Loss,
 ) -> Training:
   """The functions of a recipe.
@@ -239,7 +265,7 @@ def make_training(
     config: the recipe.
     layers: the declaration of the network.
     graphdef: of the network.
-    solver, loss: of the recipe.
+    solver, schedule, loss: of the recipe.
 
   Raises:
     ValueError: config.remat names no layer.
@@ -247,6 +273,7 @@ def make_training(
   return Training(
     graphdef,
     solver,
+    schedule,
     loss,
     jax.random.key(config.seed),
     config.loss.auxiliary.to_dict(),

@@ -11,7 +11,6 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from small_nets import (
   assert_near,
@@ -28,6 +27,7 @@ from small_nets import (
 from fcn_jax import models
 from fcn_jax.data import augment, pipeline
 from fcn_jax.models.losses import cross_entropy
+from fcn_jax.training.optimizers import adamw
 from fcn_jax.training.step import Training
 
 # Tight for an image of the same size, and at most twice the smallest ones.
@@ -169,7 +169,7 @@ def gradients(name):
   net = short_net(seed=7) if name == "short" else network(name)[0]
   graphdef, params, frozen = split(net)
   key = jax.random.key(3)
-  training = Training(graphdef, optax.identity(), cross_entropy(), key)
+  training = Training(graphdef, adamw, jnp.ones_like, cross_entropy(), key)
   function = jax.jit(training.gradients)
   return lambda step, part: function(params, frozen, jnp.asarray(step), part)
 

@@ -10,7 +10,6 @@ from small_nets import split
 
 from fcn_jax import models
 from fcn_jax.training import optimizers, recipe
-from fcn_jax.training.optimizers import make_solver
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -21,7 +20,8 @@ def test_recipes_can_be_used(name):
   layers = models.declare(classes=3, **config.model)
   net = models.build(layers, config.precision)
   total = optimizers.steps_in(config.duration, None, 100)
-  _, schedule = make_solver(config, layers, split(net)[1], total, 100)
+  optimizers.make_solver(config, layers, split(net)[1])
+  schedule = optimizers.make_schedule(config, total, 100)
   warm = optimizers.steps_in(config.get("lr_warmup", "0 steps"), total, 100)
   assert float(schedule(jnp.asarray(warm))) == pytest.approx(config.base_lr)
   for field in ("validate_every", "checkpoint_every", "log_every"):
@@ -56,9 +56,7 @@ def test_the_digits_recipe():
   images = 1464
   total = optimizers.steps_in(config.duration, None, images)
   assert total == 43_920
-  layers = models.declare("fcn_alexnet", classes=2, width=0.01)
-  params = split(models.build(layers))[1]
-  _, rate = make_solver(config, layers, params, total, images)
+  rate = optimizers.make_schedule(config, total, images)
   first = math.ceil(0.33 * total)
   for step, expected in (
     (0, 1e-4),

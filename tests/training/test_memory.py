@@ -1,5 +1,6 @@
 """fcn_jax.training.memory: bytes counted by hand, and XLA's own figures."""
 
+import functools
 import logging
 import types
 
@@ -210,16 +211,19 @@ def test_a_run_is_warned_before_it_begins(
     lambda: MemoryLimit(limit, "memory of a toy", False),
   )
   graphdef, params, frozen = split(randomise(NET, 0))
-  solver = optimizers.caffe_sgd(
-    lambda count: 1e-3, optimizers.multipliers(NET, params), 1
+  rate = optimizers.SCHEDULES["fixed"](1e-3, total=1, steps=int)
+  solver = functools.partial(
+    optimizers.caffe_sgd,
+    multipliers=optimizers.multipliers(NET, params),
+    images=1,
   )
   training = step.Training(
-    graphdef, solver, losses.cross_entropy(), jax.random.key(0)
+    graphdef, solver, rate, losses.cross_entropy(), jax.random.key(0)
   )
   stepper = step.Stepper(training, mesh(), one_part=True)
   state = devices.replicate(
     step.TrainState(
-      jnp.zeros((), jnp.int32), params, frozen, solver.init(params)
+      jnp.zeros((), jnp.int32), params, frozen, solver(rate).init(params)
     ),
     mesh(),
   )

@@ -17,7 +17,6 @@ from fcn_jax.reports import learning_rate
 from fcn_jax.training import optimizers
 from fcn_jax.training.optimizers import (
   SCHEDULES,
-  make_solver,
   needs_epochs,
   preview_rates,
 )
@@ -418,7 +417,7 @@ def test_every_policy_is_the_one_that_trains(policy):
   """Step by step, the solver's own schedule."""
   config = recipe(policy, duration="2 epochs", **FORMS[policy])
   found = preview(config, 60)
-  _, schedule = make_solver(config, (), {}, 120, 60)
+  schedule = optimizers.make_schedule(config, 120, 60)
   steps = [0, 1, 39, 40, 59, 60, 80, 102, 118, 119]
   expected = [float(schedule(jnp.asarray(step))) for step in steps]
   np.testing.assert_allclose(found.rates[steps], expected, 2e-6, 1e-10)

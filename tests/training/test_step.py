@@ -1,6 +1,8 @@
 """fcn_jax.training.step: one update by hand, and any division into parts."""
 
 import dataclasses
+import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,6 @@ from fcn_jax.data.pipeline import Batch, Part, divide, place
 from fcn_jax.models import layers as d
 from fcn_jax.models import losses
 from fcn_jax.training import optimizers
-from fcn_jax.training.optimizers import make_solver
 from fcn_jax.training.recipe import default_recipe
 from fcn_jax.training.step import (
   Stepper,
@@ -48,13 +49,17 @@ WITH_DROPOUT = (
 
 
 def solver(declared, params, batch_size=1, weight_decay=0.0):
-  return optimizers.caffe_sgd(
-    lambda count: 0.1 / (count + 1),
-    optimizers.multipliers(declared, params),
-    batch_size,
+  return functools.partial(
+    optimizers.caffe_sgd,
+    multipliers=optimizers.multipliers(declared, params),
+    images=batch_size,
     momentum=0.5,
     weight_decay=weight_decay,
   )
+
+
+def falling(count):
+  return 0.1 / (count + 1)
 
 
 def start(net, batch_size=1, normalize=True, seed=0, weight_decay=0.0):
@@ -62,10 +67,14 @@ def start(net, batch_size=1, normalize=True, seed=0, weight_decay=0.0):
   graphdef, params, frozen = split(net)
   chosen = solver(net.layers, params, batch_size, weight_decay)
   training = Training(
-    graphdef, chosen, losses.cross_entropy(normalize), jax.random.key(seed)
+    graphdef,
+    chosen,
+    falling,
+    losses.cross_entropy(normalize),
+    jax.random.key(seed),
   )
   state = TrainState(
-    jnp.zeros((), jnp.int32), params, frozen, chosen.init(params)
+    jnp.zeros((), jnp.int32), params, frozen, chosen(falling).init(params)
   )
   return training, state
 
@@ -223,10 +232,11 @@ def test_the_solver_of_a_recipe():
   config.weight_decay = 0.5
   config.batch_size = 4
   params = split(models.build(BY_HAND))[1]
-  chosen, schedule = make_solver(config, BY_HAND, params, 30, 7)
+  schedule = optimizers.make_schedule(config, 30, 7)
   rates = [float(schedule(jnp.asarray(step))) for step in (0, 9, 10, 19, 20)]
   assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-6])
   ones = jax.tree.map(jnp.ones_like, params)
+  chosen = optimizers.make_solver(config, BY_HAND, params)(schedule)
   updates, _ = chosen.update(ones, chosen.init(ones), ones)
   # (1 / 4 + 0.5 of the weight) times the rate; no decay, twice it for biases.
   head = updates["score_fr"]
@@ -262,8 +272,7 @@ def test_every_policy_in_digits_form(policy):
   fields, shares = DIGITS[policy]
   config = load_config("voc_fcn_alexnet_digits")
   config.update({"lr_policy": policy, "lr_gamma_per": "percent", **fields})
-  params = split(models.build(BY_HAND))[1]
-  _, rate = make_solver(config, BY_HAND, params, 400, 100)
+  rate = optimizers.make_schedule(config, 400, 100)
   found = [float(rate(jnp.asarray(step))) for step in (100, 200, 300)]
   assert found == pytest.approx([1e-4 * share for share in shares], rel=1e-5)
 
@@ -275,7 +284,8 @@ def test_a_batch_is_as_many_batches_as_are_accumulated():
   found = []
   for batch_size, steps in ((6, 1), (2, 3), (1, 6)):
     config.batch_size, config.accumulation_steps = batch_size, steps
-    solver, _ = make_solver(config, BY_HAND, params, 400, 100)
+    schedule = optimizers.make_schedule(config, 400, 100)
+    solver = optimizers.make_solver(config, BY_HAND, params)(schedule)
     updates, _ = solver.update(ones, solver.init(params), params)
     found.append(updates["score_fr"]["kernel"][...])
   np.testing.assert_allclose(found[0], -1e-4 / 6, rtol=1e-6)
@@ -287,8 +297,7 @@ def test_durations_of_a_recipe_may_be_epochs():
   config = load_config("voc_fcn_alexnet_digits")
   config.lr_policy = "multistep"
   config.lr_stepvalues = ("1 epoch", "12 steps", "50 %")
-  params = split(models.build(BY_HAND))[1]
-  _, schedule = make_solver(config, BY_HAND, params, 30, 7)
+  schedule = optimizers.make_schedule(config, 30, 7)
   rates = {step: float(schedule(jnp.asarray(step))) for step in range(30)}
   falls = [s for s in range(1, 30) if rates[s] < 0.5 * rates[s - 1]]
   assert falls == [7, 12, 15]
@@ -317,6 +326,32 @@ def test_what_was_compiled_beforehand_is_what_steps_run(one_part, caplog):
       [1, 0, 0] if one_part else [0, 1, 1]
     )
   assert int(state.step) == 2
+
+
+def _code(program) -> str:
+  """Its text, but for where in the sources its parts come from."""
+  lines = program.as_text().splitlines()
+  code = [line for line in lines if re.match(r"\s*(ROOT )?%|ENTRY", line)]
+  return re.sub(r", metadata=\{[^}]*\}", "", "\n".join(code))
+
+
+@pytest.mark.parametrize("one_part", [True, False])
+def test_another_seed_and_schedule_are_the_same_programs(one_part):
+  net, mesh = randomise(WITH_DROPOUT, seed=2), devices.data_mesh()
+  given = Batch((), divide(samples([(4, 5)]), ((4, 5),), 1))
+  part = devices.shard(given.parts[0], mesh)
+  other = {"schedule": lambda count: 0.5, "dropout_key": jax.random.key(7)}
+  texts, kernels = [], []
+  for change in ({}, other):
+    training, state = start(net)
+    training = dataclasses.replace(training, **change)
+    state = devices.replicate(jax.tree.map(jnp.copy, state), mesh)
+    stepper = Stepper(training, mesh, one_part)
+    texts.append([_code(each) for each in stepper.compile(state, part)])
+    state, _ = stepper(state, given)
+    kernels.append(state.params["score_fr"]["kernel"][...])
+  assert texts[0] == texts[1]
+  assert np.any(kernels[0] != kernels[1])
 
 
 def test_the_loss_of_a_checkpoint_is_shown_without_class_weights():
