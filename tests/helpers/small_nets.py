@@ -53,21 +53,25 @@ def random_net(
   )
 
 
-def short_net(classes=5, seed=0) -> models.Network:
+def short(classes: int, mean_bgr=(104.0, 117.0, 123.0)) -> d.Layers:
   """One layer of every kind: what is compiled sooner than FCN-AlexNet."""
-  declared = (
-    d.Data("data", mean_bgr=(104.0, 117.0, 123.0)),
+  return (
+    d.Data("data", mean_bgr=mean_bgr),
     d.Conv("conv1", features=6, kernel=5, stride=2, pad=10),
     d.MaxPool("pool1", kernel=3, stride=2),
     d.LRN("norm1"),
     d.Conv("conv2", features=8, kernel=3, pad=1, groups=2),
     d.Conv("fc6", features=12, kernel=3),
     d.Dropout("drop6"),
-    d.Conv("score_fr", features=classes, kernel=1, relu=False),
+    d.Conv("score_fr", features=classes, kernel=1, relu=False, head=True),
     d.Upscore("upscore", kernel=7, stride=4),
     d.Crop("score", like="data"),
   )
-  return randomise(declared, seed)
+
+
+def short_net(classes=5, seed=0) -> models.Network:
+  """`short` with the weights of `randomise`."""
+  return randomise(short(classes), seed)
 
 
 def skip_net(classes=5, seed=0) -> models.Network:
