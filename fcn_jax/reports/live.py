@@ -29,9 +29,9 @@ def _harmless(method: Callable) -> Callable:
   """A method whose errors become a warning in the log."""
 
   @functools.wraps(method)
-  def tried(self, *arguments):
+  def tried(self, *arguments, **named):
     try:
-      method(self, *arguments)
+      method(self, *arguments, **named)
     except Exception as error:
       _log.warning(
         "%s is not up to date, but the training goes on: %s: %s",
@@ -105,12 +105,15 @@ class Live:
     self._end(step, STOPPED if stopped else FINISHED)
 
   @_harmless
-  def validated(self, step: int, evaluation: Evaluation) -> None:
+  def validated(
+    self, step: int, evaluation: Evaluation, last: bool = False
+  ) -> None:
     """Keeps the chosen predictions, and draws the report if it is time.
 
     Args:
       step: updates made; its record has been written.
       evaluation: with the predictions of `image_ids`.
+      last: `end` comes next, which draws the report.
     """
     if not self._is_first:
       return
@@ -123,7 +126,7 @@ class Live:
         [record["step"] for record in run.val],
         run.best["step"],
       )
-    if time.monotonic() >= self._not_before:
+    if not last and time.monotonic() >= self._not_before:
       self._draw()
 
   @_harmless

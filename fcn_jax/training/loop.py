@@ -283,7 +283,7 @@ class _Run:
         if draw:  # once training goes on: pages can wait
           shown.flush()
           began = time.monotonic()
-          draw()
+          draw(last=ends)
           draw = None
           shown.leave_out(time.monotonic() - began)
         if ends:

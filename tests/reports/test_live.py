@@ -69,15 +69,15 @@ def add_record(workdir, record) -> None:
 
 
 def test_it_is_drawn_at_validations_and_at_the_end(tmp_path, drawn, clock):
-  """Drawing takes 2 s: the next one is due 20 s later."""
+  """Drawing takes 2 s: the next one is due 20 s later, and once at the end."""
   make_run(tmp_path, records=[], schedule=None)
   with report(tmp_path) as one:
     assert one.image_ids == ["id0", "id1"]
     assert drawn == []
-    for step, pause in ((0, 0), (10, 19), (20, 2), (30, 0)):
+    for step, pause in ((0, 0), (10, 19), (20, 2), (30, 40)):
       clock.now += pause
       add_record(tmp_path, val(step, 0.5))
-      one.validated(step, evaluation(**LABEL))
+      one.validated(step, evaluation(**LABEL), last=step == 30)
     assert drawn == [[0], [0, 10, 20]]
     one.end(30, False)
   assert drawn[2:] == [[0, 10, 20, 30]]
