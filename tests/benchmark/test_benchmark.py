@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import run_scripts
+import small_nets
 
 from fcn_jax import models
 from fcn_jax.benchmark import (
@@ -146,8 +147,8 @@ def test_the_plain_loop_does_the_same_work(made):
 
 def test_whole_work_is_timed_and_its_programs_counted(made, monkeypatch):
   folder, data = made
-  narrow = models.build(models.declare("fcn_alexnet", 21, width=0.02))
-  monkeypatch.setattr(compute, "network", lambda *_: narrow)
+  net = models.build(small_nets.short(21))
+  monkeypatch.setattr(compute, "network", lambda *_: net)
   timings = files.measure_input(folder, data, 2)
   assert {len(timing.seconds) for timing in timings.values()} == {2}
   timings, programs, canvases = files.measure_epoch(data, "m", "float32", 1)
@@ -161,7 +162,12 @@ def test_whole_work_is_timed_and_its_programs_counted(made, monkeypatch):
 def test_the_script_on_a_small_image(tmp_path):
   path = tmp_path / "rows.json"
   done = run_scripts.run(
-    SCRIPT, "--what=forward", "--size=30x40", "--repeats=7", f"--json={path}"
+    SCRIPT,
+    "--what=forward",
+    "--size=30x40",
+    "--width=0.1",
+    "--repeats=7",
+    f"--json={path}",
   )
   assert done.returncode == 0, done.stderr
   found = json.loads(path.read_text())

@@ -20,9 +20,9 @@ NOTEBOOK = ROOT / "notebooks/fcn_alexnet_tutorial.ipynb"
 
 # In place of the cell of that tag: some ten seconds, mostly of compilation.
 PARAMETERS = """
-labelled, boxed = 8, 40
-classifier_steps, steps = 4, 40
-width = 0.1
+labelled, boxed = 4, 20
+classifier_steps, steps = 2, 12
+width = 0.05
 """
 
 # What the run has in its variables, as the output of one more cell.
