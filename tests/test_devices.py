@@ -35,7 +35,7 @@ from fcn_jax.models import losses
 net = short_net(seed=2)
 graphdef, params, frozen = split(net)
 mult = optimizers.multipliers(net.layers, params)
-rate = optimizers.SCHEDULES["fixed"](1e-3, total=1, steps=int)
+rate = optimizers.fixed(1e-3, total=1, steps=int)
 solver = functools.partial(optimizers.caffe_sgd, multipliers=mult, images=3)
 training = step.Training(
   graphdef, solver, rate, losses.cross_entropy(), jax.random.key(1)

@@ -356,10 +356,8 @@ class _Run:
         f"with {before!r}, and a run can only be made longer"
       )
     steps = np.unique(np.linspace(0, max(old - 1, 0), _LOOKED_AT).astype(int))
-    rates = [
-      jax.vmap(optimizers.make_schedule(self.config, total, epoch))(steps)
-      for total in (old, self.total)
-    ]
+    begun = optimizers.make_schedule(self.config, old, epoch)
+    rates = [jax.vmap(one)(steps) for one in (begun, self.schedule)]
     if not np.array_equal(*rates):
       if not extend:
         raise ValueError(

@@ -181,10 +181,7 @@ def of_network(
     images=part_size * parts,
     weight_decay=5e-4,
   )
-
-  def rate(count):
-    return jnp.float32(1e-4)
-
+  rate = optimizers.fixed(1e-4, total=1, steps=int)
   state = TrainState(
     jax.ShapeDtypeStruct((), jnp.int32),
     params,

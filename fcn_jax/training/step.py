@@ -176,8 +176,8 @@ class Stepper:
     self._update = program("update")
 
     def rate_and_key(step):
-      rate = jnp.asarray(training.schedule(step))
-      return rate.astype(jnp.float32), training.dropout_key
+      rate = jnp.asarray(training.schedule(step), jnp.float32)
+      return rate, training.dropout_key
 
     self._rate_and_key = jax.jit(rate_and_key, **everywhere)
 

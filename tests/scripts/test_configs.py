@@ -20,8 +20,8 @@ def test_recipes_can_be_used(name):
   layers = models.declare(classes=3, **config.model)
   net = models.build(layers, config.precision)
   total = optimizers.steps_in(config.duration, None, 100)
-  optimizers.make_solver(config, layers, split(net)[1])
   schedule = optimizers.make_schedule(config, total, 100)
+  optimizers.make_solver(config, layers, split(net)[1])(schedule)
   warm = optimizers.steps_in(config.get("lr_warmup", "0 steps"), total, 100)
   assert float(schedule(jnp.asarray(warm))) == pytest.approx(config.base_lr)
   for field in ("validate_every", "checkpoint_every", "log_every"):

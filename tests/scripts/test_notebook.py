@@ -18,7 +18,7 @@ from fcn_jax.models import geometry
 
 NOTEBOOK = ROOT / "notebooks/fcn_alexnet_tutorial.ipynb"
 
-# In place of the cell of that tag: some ten seconds, mostly of compilation.
+# In place of the cell of that tag: about a minute, mostly of compilation.
 PARAMETERS = """
 labelled, boxed = 4, 20
 classifier_steps, steps = 2, 12

@@ -211,7 +211,7 @@ def test_a_run_is_warned_before_it_begins(
     lambda: MemoryLimit(limit, "memory of a toy", False),
   )
   graphdef, params, frozen = split(randomise(NET, 0))
-  rate = optimizers.SCHEDULES["fixed"](1e-3, total=1, steps=int)
+  rate = optimizers.fixed(1e-3, total=1, steps=int)
   solver = functools.partial(
     optimizers.caffe_sgd,
     multipliers=optimizers.multipliers(NET, params),
